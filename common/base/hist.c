@@ -1,0 +1,39 @@
+#include "base/hist.h"
+
+static unsigned bucket_of(uint64_t value)
+{
+	if (value < DP_HIST_STEPS)
+		return (unsigned)value;
+	unsigned power = 63 - (unsigned)__builtin_clzll(value); /* >= 4 */
+	unsigned step = (unsigned)(value >> (power - 4)) & (DP_HIST_STEPS - 1);
+	unsigned bucket = (power - 3) * DP_HIST_STEPS + step;
+	return bucket < DP_HIST_BUCKETS ? bucket : DP_HIST_BUCKETS - 1;
+}
+
+static uint64_t value_of(unsigned bucket)
+{
+	if (bucket < DP_HIST_STEPS)
+		return bucket;
+	unsigned power = bucket / DP_HIST_STEPS + 3;
+	return (uint64_t)(DP_HIST_STEPS + bucket % DP_HIST_STEPS) << (power - 4);
+}
+
+void dp_hist_add(struct dp_hist *h, uint64_t value_us)
+{
+	h->count++;
+	h->sum_us += value_us;
+	if (value_us > h->max_us)
+		h->max_us = value_us;
+	h->buckets[bucket_of(value_us)]++;
+}
+
+uint64_t dp_hist_percentile(const struct dp_hist *h, double percent)
+{
+	uint64_t wanted = (uint64_t)((double)h->count * percent / 100.0), seen = 0;
+	for (unsigned i = 0; i < DP_HIST_BUCKETS; i++) {
+		seen += h->buckets[i];
+		if (seen > wanted)
+			return value_of(i);
+	}
+	return h->max_us;
+}

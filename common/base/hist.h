@@ -1,0 +1,21 @@
+/* A latency histogram with fixed memory: 16 linear steps within each power of two microseconds,
+ * so a value is known within 6 %. (Debian has no HdrHistogram for C.) */
+#ifndef DP_BASE_HIST_H
+#define DP_BASE_HIST_H
+
+#include <stdint.h>
+
+#define DP_HIST_STEPS   16
+#define DP_HIST_BUCKETS (40 * DP_HIST_STEPS)
+
+struct dp_hist {
+	uint64_t count, sum_us, max_us;
+	uint64_t buckets[DP_HIST_BUCKETS];
+};
+
+void dp_hist_add(struct dp_hist *h, uint64_t value_us);
+
+/* The value below which `percent` (0..100) of the samples lie; 0 if there are none. */
+uint64_t dp_hist_percentile(const struct dp_hist *h, double percent);
+
+#endif

@@ -1,0 +1,452 @@
+#include "engine/core_internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+
+struct dp_action *dp_act(struct dp_actions *out, enum dp_action_type type)
+{
+	static struct dp_action lost; /* where writes go once memory is out; the node stops */
+	if (out->count == out->capacity) {
+		uint32_t capacity = out->capacity ? out->capacity * 2 : 64;
+		struct dp_action *list = realloc(out->list, capacity * sizeof *list);
+		if (!list) {
+			out->overflow = true;
+			return &lost;
+		}
+		out->list = list;
+		out->capacity = capacity;
+	}
+	struct dp_action *a = &out->list[out->count++];
+	memset(a, 0, sizeof *a);
+	a->type = type;
+	return a;
+}
+
+void dp_actions_clear(struct dp_actions *a)
+{
+	for (uint32_t i = 0; i < a->count; i++) {
+		dp_msg_clear(&a->list[i].msg);
+		dp_record_unref(&a->list[i].record);
+		dp_buf_unref(&a->list[i].data);
+		free(a->list[i].meta);
+	}
+	a->count = 0;
+}
+
+void dp_actions_free(struct dp_actions *a)
+{
+	dp_actions_clear(a);
+	free(a->list);
+	*a = (struct dp_actions){0};
+}
+
+void dp_alarm(struct dp_actions *out, const char *text, uint32_t peer)
+{
+	struct dp_action *a = dp_act(out, DP_ACT_ALARM);
+	a->text = text;
+	a->peer = peer;
+}
+
+/* splitmix64: names of sessions need to differ, not to be secret. */
+uint64_t dp_core_random(struct dp_core *c)
+{
+	uint64_t z = c->random += 0x9e3779b97f4a7c15u;
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+	z ^= z >> 31;
+	return z ? z : 1;
+}
+
+uint64_t dp_core_cost(uint32_t payload_len)
+{
+	return (192 + (uint64_t)payload_len + 4095) & ~4095ull;
+}
+
+static void send(struct dp_core *c, enum dp_action_type where, uint32_t peer, uint8_t type,
+	struct dp_msg *m, struct dp_actions *out)
+{
+	m->type = type;
+	m->stream = c->cfg.stream;
+	struct dp_action *a = dp_act(out, where);
+	a->peer = peer;
+	a->msg = *m;
+}
+
+void dp_core_send_up(struct dp_core *c, uint32_t peer, uint8_t type, struct dp_msg *m,
+	struct dp_actions *out)
+{
+	if (!m->session)
+		m->session = c->up.session;
+	send(c, DP_ACT_SEND_UP, peer, type, m, out);
+}
+
+void dp_core_send_down(struct dp_core *c, uint32_t link, uint8_t type, struct dp_msg *m,
+	struct dp_actions *out)
+{
+	struct dp_down *d = &c->down[link];
+	m->session = d->session;
+	d->sent_us = c->now_us;
+	send(c, DP_ACT_SEND_DOWN, link, type, m, out);
+}
+
+bool dp_core_lazy(const struct dp_core *c)
+{
+	return c->cfg.role == DP_CORE_CONTROLLER && !c->cfg.image && c->cfg.ack != DP_CORE_LOCAL &&
+	       c->cfg.ack_legs == c->cfg.down_count;
+}
+
+int dp_core_init(struct dp_core *c, const struct dp_core_config *cfg, const struct dp_meta *tail)
+{
+	memset(c, 0, sizeof *c);
+	c->cfg = *cfg;
+	struct dp_meta start = *tail;
+	if (start.at.seq == 0)
+		start.at.chain = dp_chain_start(cfg->stream);
+	c->writes.ring = calloc(DP_HOST_REQUESTS_MAX, sizeof *c->writes.ring);
+	c->flushes.ring = calloc(DP_HOST_REQUESTS_MAX, sizeof *c->flushes.ring);
+	c->reads = calloc(DP_READS_MAX, sizeof *c->reads);
+	int err = dp_log_init(&c->log, &start);
+	if (err || !c->writes.ring || !c->flushes.ring || !c->reads) {
+		dp_core_clear(c);
+		return DP_ENOMEM;
+	}
+	c->appended = c->in_journal = c->durable = c->agreed = c->applied = c->apply_told =
+		start.at.seq;
+	return 0;
+}
+
+void dp_core_clear(struct dp_core *c)
+{
+	dp_log_clear(&c->log);
+	dp_msg_clear(&c->held_hello);
+	for (uint32_t i = 0; i < DP_DOWN_MAX; i++)
+		free(c->down[i].welcome);
+	free(c->writes.ring);
+	free(c->flushes.ring);
+	free(c->reads);
+	memset(c, 0, sizeof *c);
+}
+
+static void restored(struct dp_core *c)
+{
+	c->appended = c->in_journal = c->durable = c->log.last.at.seq;
+	c->log.evicted = c->log.last.at.seq;
+	if (c->agreed > c->durable)
+		c->agreed = c->durable;
+}
+
+int dp_core_restore(struct dp_core *c, const struct dp_header *h)
+{
+	int err = dp_log_append_header(&c->log, h);
+	if (err)
+		return err;
+	dp_sets_note(&c->sets, h->set, h->seq, h->flags & DP_RECORD_CLOSES_SET, 0);
+	if (h->agreed > c->agreed)
+		c->agreed = h->agreed;
+	restored(c);
+	return 0;
+}
+
+int dp_core_restore_barrier(struct dp_core *c, const struct dp_meta *meta)
+{
+	struct dp_log *log = &c->log;
+	if (meta->at.seq > log->last.at.seq || meta->at.seq < log->tail.at.seq) {
+		dp_log_reset(log, meta);
+		c->applied = c->apply_told = meta->at.seq;
+		if (c->agreed < meta->at.seq)
+			c->agreed = meta->at.seq;
+		c->sets.count = c->sets.executing = 0;
+	} else {
+		struct dp_position here;
+		dp_log_position(log, meta->at.seq, &here);
+		if (meta->at.seq && here.chain != meta->at.chain)
+			return DP_EDIVERGED;
+		dp_log_cut(log, meta->at.seq);
+		dp_sets_cut(&c->sets, meta->at.seq);
+	}
+	log->last.promised = log->tail.promised = meta->promised;
+	log->last.based = log->tail.based = meta->based;
+	restored(c);
+	return 0;
+}
+
+int dp_core_take(struct dp_core *c, struct dp_record *r)
+{
+	int err = dp_log_append(&c->log, r, (uint32_t)(c->now_us / 1000));
+	if (err)
+		return err;
+	dp_sets_note(&c->sets, r->h.set, r->h.seq, r->h.flags & DP_RECORD_CLOSES_SET, c->now_us);
+	c->owed += dp_core_cost(r->h.payload_len);
+	return 0;
+}
+
+uint64_t dp_core_barrier(struct dp_core *c, const struct dp_meta *meta, struct dp_actions *out)
+{
+	struct dp_action *a = dp_act(out, DP_ACT_BARRIER);
+	a->seq = ++c->tokens;
+	a->meta = malloc(sizeof *meta);
+	if (!a->meta) {
+		out->overflow = true;
+		return a->seq;
+	}
+	*a->meta = *meta;
+	c->in_journal = meta->at.seq;
+	return a->seq;
+}
+
+/* Hands the records up to seq to the journal. Where a lazy journal skipped released records, a
+ * barrier says so first: the log on disk then restarts at the tail. */
+void dp_core_append_upto(struct dp_core *c, uint64_t seq, struct dp_actions *out)
+{
+	if (c->appended >= seq)
+		return;
+	if (c->in_journal < c->appended) {
+		assert(c->log.tail.at.seq == c->appended);
+		dp_core_barrier(c, &c->log.tail, out);
+	}
+	while (c->appended < seq) {
+		struct dp_log_entry *e = dp_log_entry(&c->log, c->appended + 1);
+		assert(e && e->record);
+		struct dp_action *a = dp_act(out, DP_ACT_APPEND);
+		a->record = dp_record_ref(e->record);
+		a->seq = ++c->appended;
+		c->owed -= dp_core_cost(e->payload_len);
+	}
+	c->in_journal = c->appended;
+}
+
+/* Cuts a divergent tail: only what was never agreed and so never applied (law 7). */
+void dp_core_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out)
+{
+	assert(seq >= c->apply_told && seq >= c->log.tail.at.seq);
+	while (c->log.last.at.seq > seq && c->appended < c->log.last.at.seq) {
+		/* not yet with the journal: nothing to undo there */
+		dp_core_append_upto(c, c->log.last.at.seq, out);
+	}
+	dp_log_cut(&c->log, seq);
+	dp_sets_cut(&c->sets, seq);
+	dp_core_barrier(c, &c->log.last, out);
+	c->appended = seq;
+	if (c->durable > seq)
+		c->durable = seq;
+	dp_act(out, DP_ACT_CUT)->seq = seq;
+	for (uint32_t i = 0; i < c->cfg.down_count; i++)
+		dp_down_cut(c, i, seq, out);
+}
+
+uint64_t dp_core_all(const struct dp_core *c, enum dp_core_stage stage)
+{
+	uint64_t least = c->log.last.at.seq;
+	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
+		const struct dp_down *d = &c->down[i];
+		uint64_t position = stage == DP_CORE_COMMITTED ? d->committed : d->cached;
+		if (position < least)
+			least = position;
+	}
+	return least;
+}
+
+uint64_t dp_core_reached(const struct dp_core *c, enum dp_core_stage stage)
+{
+	if (stage == DP_CORE_LOCAL || c->cfg.down_count == 0)
+		return c->durable;
+	uint64_t positions[DP_DOWN_MAX];
+	uint32_t n = c->cfg.down_count;
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t p = stage == DP_CORE_COMMITTED ? c->down[i].committed : c->down[i].cached;
+		uint32_t j = i;
+		for (; j > 0 && positions[j - 1] < p; j--)
+			positions[j] = positions[j - 1];
+		positions[j] = p;
+	}
+	uint64_t reached = positions[c->cfg.ack_legs - 1];
+	/* Fewer than all legs: the controller's own journal is the copy the others get theirs
+	 * from, so it counts too. */
+	return dp_core_lazy(c) || reached < c->durable ? reached : c->durable;
+}
+
+static void settle_agreed(struct dp_core *c, struct dp_actions *out)
+{
+	if (c->cfg.role == DP_CORE_CONTROLLER && c->state == DP_CORE_OPEN) {
+		uint64_t reached = dp_core_reached(c, c->cfg.ack);
+		uint64_t safe = dp_core_all(c, DP_CORE_CACHED);
+		if (safe < c->durable)
+			safe = c->durable;
+		uint64_t agreed = reached < safe ? reached : safe;
+		if (agreed > c->agreed)
+			c->agreed = agreed;
+	}
+	uint64_t apply = c->agreed < c->durable ? c->agreed : c->durable;
+	if (c->cfg.image && apply > c->apply_told) {
+		c->apply_told = apply;
+		dp_act(out, DP_ACT_APPLY)->seq = apply;
+	}
+}
+
+static void settle_committed(struct dp_core *c)
+{
+	uint64_t committed = dp_core_all(c, DP_CORE_COMMITTED);
+	bool own = c->cfg.role != DP_CORE_CONTROLLER || c->cfg.down_count == 0;
+	if (own && committed > c->durable)
+		committed = c->durable;
+	if (committed <= c->committed)
+		return;
+	c->committed = committed;
+	c->up.ack_due = true;
+	dp_sets_commit(&c->sets, committed, c->now_us);
+}
+
+static void settle_release(struct dp_core *c, struct dp_actions *out)
+{
+	uint64_t seq = dp_core_all(c, c->cfg.retain_next_hop ? DP_CORE_CACHED : DP_CORE_COMMITTED);
+	if (seq > c->agreed)
+		seq = c->agreed;
+	if (c->cfg.image && seq > c->applied)
+		seq = c->applied;
+	if (!dp_core_lazy(c) && seq > c->durable)
+		seq = c->durable;
+	if (seq > c->log.tail.at.seq) {
+		for (uint64_t s = c->appended + 1; s <= seq; s++)
+			c->owed -= dp_core_cost(dp_log_entry(&c->log, s)->payload_len);
+		dp_log_release(&c->log, seq);
+		if (c->appended < seq)
+			c->appended = seq;
+		dp_act(out, DP_ACT_RELEASE)->seq = seq;
+	}
+	dp_log_evict(&c->log, c->durable, c->cfg.window_bytes / 2);
+}
+
+static void settle(struct dp_core *c, struct dp_actions *out)
+{
+	if (c->state == DP_CORE_FAILED)
+		return;
+	if (!dp_core_lazy(c) || c->log.memory > c->cfg.window_bytes / 2)
+		dp_core_append_upto(c, c->log.last.at.seq, out);
+	settle_agreed(c, out);
+	settle_committed(c);
+	dp_host_settle(c, out);
+	for (uint32_t i = 0; i < c->cfg.down_count; i++)
+		dp_down_pump(c, i, out);
+	settle_release(c, out);
+	dp_read_settle(c, out);
+	dp_up_settle(c, out);
+}
+
+static void tick(struct dp_core *c, struct dp_actions *out)
+{
+	uint64_t due_ms = (c->now_us - DP_CORE_LAZY_US) / 1000, seq = c->appended;
+	while (dp_core_lazy(c) && seq < c->log.last.at.seq &&
+		(int32_t)((uint32_t)due_ms - dp_log_entry(&c->log, seq + 1)->stamp_ms) >= 0)
+		seq++;
+	dp_core_append_upto(c, seq, out);
+	for (uint32_t i = 0; i < c->cfg.down_count; i++)
+		dp_down_tick(c, i, out);
+	if (c->up.pull_loading == DP_LOAD_LATER)
+		c->up.pull_loading = 0;
+	dp_up_pump(c, out);
+	dp_recover_tick(c, out);
+	dp_read_tick(c, out);
+}
+
+static void failed(struct dp_core *c, struct dp_actions *out)
+{
+	if (c->state == DP_CORE_FAILED)
+		return;
+	c->state = DP_CORE_FAILED;
+	dp_alarm(out, "journal failed: nothing is acknowledged from it any more", 0);
+	if (c->up.active) {
+		struct dp_msg m = {.u.refuse.reason = DP_REFUSE_FAILED};
+		dp_core_send_up(c, c->up.peer, DP_MSG_REFUSE, &m, out);
+	}
+	c->up.active = false;
+}
+
+static void durable(struct dp_core *c, uint64_t seq)
+{
+	/* A completion from before a cut speaks of records that are no more. */
+	if (seq > c->in_journal)
+		seq = c->in_journal;
+	if (seq <= c->durable)
+		return;
+	c->durable = seq;
+	c->up.ack_due = true;
+}
+
+static void loaded(struct dp_core *c, uint64_t seq, struct dp_record *r, struct dp_actions *out)
+{
+	for (uint32_t i = 0; i < c->cfg.down_count; i++)
+		dp_down_loaded(c, i, seq, r, out);
+	if (c->up.pull_loading == seq) {
+		c->up.pull_loading = r ? 0 : DP_LOAD_LATER;
+		if (r && c->up.active && c->up.pull == seq) {
+			struct dp_msg m = {.u.record = dp_record_ref(r)};
+			dp_core_send_up(c, c->up.peer, DP_MSG_RECORD, &m, out);
+			c->up.pull++;
+			dp_up_pump(c, out);
+		}
+	}
+}
+
+void dp_core_step(struct dp_core *c, const struct dp_event *ev, struct dp_actions *out)
+{
+	c->now_us = ev->now_us;
+	switch (ev->type) {
+	case DP_EV_START:
+		c->random = ev->u.random;
+		dp_recover_start(c, out);
+		break;
+	case DP_EV_FROM_UP:
+		dp_up_message(c, ev->peer, ev->u.msg, out);
+		break;
+	case DP_EV_BAD_UP:
+		dp_up_bad(c, ev->peer, ev->u.msg, out);
+		break;
+	case DP_EV_FROM_DOWN:
+		dp_down_message(c, ev->peer, ev->u.msg, out);
+		break;
+	case DP_EV_HOST:
+		dp_host_request(c, ev->u.host, out);
+		break;
+	case DP_EV_READ:
+		dp_read_host(c, ev->u.host, out);
+		break;
+	case DP_EV_DURABLE:
+		durable(c, ev->u.seq);
+		break;
+	case DP_EV_BARRIER:
+		dp_up_barrier(c, ev->u.seq, out);
+		break;
+	case DP_EV_FAILED:
+		failed(c, out);
+		break;
+	case DP_EV_APPLIED:
+		if (ev->u.seq > c->applied)
+			c->applied = ev->u.seq;
+		break;
+	case DP_EV_LOADED:
+		loaded(c, ev->u.loaded.seq, ev->u.loaded.record, out);
+		break;
+	case DP_EV_IMAGE:
+		dp_read_image(c, ev->u.image.id, ev->u.image.status, ev->u.image.data, out);
+		break;
+	case DP_EV_TICK:
+		tick(c, out);
+		break;
+	}
+	settle(c, out);
+}
+
+const char *dp_core_state_name(enum dp_core_state state)
+{
+	static const char *const names[] = {"Promising", "Recovering", "Adopting", "Open", "Failed"};
+	return names[state];
+}
+
+const char *dp_down_state_name(enum dp_down_state state)
+{
+	static const char *const names[] = {"Connecting", "Waiting", "Connected", "Inconsistent"};
+	return names[state];
+}

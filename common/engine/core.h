@@ -1,0 +1,247 @@
+/* The replication core: what one node does for one stream.
+ *
+ * The life of a write. A host's request reaches the controller's core, which gives it the next
+ * (epoch, seq), links it to the chain and puts it into the log. From there three things happen,
+ * at every node alike: the record is sent to each downstream link as its window allows, it is
+ * handed to the journal, and the positions that come back move the watermarks. A relay or mirror
+ * takes the record from its upstream link, puts it into its own log, and acknowledges `cached`
+ * once its journal has it, `committed` once the leg's mirror has it. When the controller's ack
+ * policy is met the host gets its reply; when the retention rule is met the record leaves the
+ * log and the journal. A mirror applies to its image only up to `agreed`: what satisfies the
+ * policy and cannot be cut any more.
+ *
+ * The core is pure: no I/O, no clock, no threads. dp_core_step() takes one event and appends the
+ * actions that follow to a list; the shell (common/node/stream.c) carries them out in order.
+ *
+ * A controller's journal is lazy while every leg counts for the ack (`legs: all`): a record that
+ * all legs have committed before it was due never touches the controller's disk. A restarted
+ * controller therefore first adopts what its legs have and it has not (docs/architecture.md). */
+#ifndef DP_ENGINE_CORE_H
+#define DP_ENGINE_CORE_H
+
+#include "engine/log.h"
+#include "engine/sets.h"
+#include "proto/message.h"
+
+enum dp_core_role { DP_CORE_CONTROLLER, DP_CORE_RELAY, DP_CORE_MIRROR };
+enum dp_core_stage { DP_CORE_LOCAL, DP_CORE_CACHED, DP_CORE_COMMITTED };
+
+struct dp_core_config {
+	uint64_t stream;
+	uint64_t config;   /* hash of the stream's volumes; both ends of a link must agree */
+	uint64_t instance; /* of this node's journal */
+	enum dp_core_role role;
+	bool image;               /* keeps images of the volumes */
+	enum dp_core_stage ack, flush;
+	unsigned ack_legs;        /* 1..down_count */
+	bool retain_next_hop;
+	unsigned down_count;
+	uint64_t window_bytes;    /* unacknowledged bytes per link; payload kept in memory */
+};
+
+/* All times in microseconds of the node's monotonic clock. */
+#define DP_CORE_HELLO_US  500000  /* between attempts to open a session */
+#define DP_CORE_IDLE_US   1000000 /* between marks on a quiet link */
+#define DP_CORE_PROBE_US  100000  /* without progress: ask what arrived */
+#define DP_CORE_MARKS_US  20000   /* a new agreed position is told at most this late */
+#define DP_CORE_DEAD_US   4000000 /* silence that ends a session */
+#define DP_CORE_LAZY_US   20000   /* age at which a lazy journal takes a record */
+/* `loading` after a failed read: the next tick tries again. */
+#define DP_LOAD_LATER UINT64_MAX
+
+#define DP_CORE_READ_US   2000000 /* a read is tried on another leg after this */
+
+enum dp_core_state {
+	DP_CORE_PROMISING,  /* controller: its own epoch is not durable yet */
+	DP_CORE_RECOVERING, /* waiting for the legs' positions */
+	DP_CORE_ADOPTING,   /* pulling records from a leg */
+	DP_CORE_OPEN,
+	DP_CORE_FAILED,     /* the journal failed: nothing is acknowledged any more */
+};
+
+enum dp_down_state { DP_DOWN_CONNECTING, DP_DOWN_WAITING, DP_DOWN_ACTIVE, DP_DOWN_INCONSISTENT };
+
+/* A downstream link of the stream. sent >= cached >= committed. */
+struct dp_down {
+	enum dp_down_state state;
+	uint64_t session, instance;
+	uint64_t sent, cached, committed;
+	uint64_t room;         /* bytes the receiver can take beyond cached */
+	uint64_t flight;       /* journal bytes of the records in (cached, sent] */
+	uint64_t marked;       /* the agreed position told last */
+	uint64_t heard_us, sent_us, hello_us, progress_us;
+	uint64_t loading;      /* seq being read back from the journal; 0: none */
+	struct dp_welcome *welcome; /* while WAITING: the receiver's answer, not yet acted on */
+	uint64_t resent, naks; /* counters for status */
+};
+
+struct dp_up {
+	bool active, started;
+	uint32_t peer;        /* the shell's name for the sender */
+	uint64_t session;
+	uint64_t epoch;
+	uint64_t nak_us;      /* when a NAK was sent last, and for which seq */
+	uint64_t nak_seq;
+	uint64_t pull;        /* next seq to be sent up to an adopting sender; 0: none */
+	uint64_t room_told;
+	bool ack_due;
+	uint64_t pull_loading; /* as dp_down.loading */
+};
+
+struct dp_wait {
+	void *tag;
+	uint64_t seq, set, start_us;
+};
+
+/* A bounded queue of host requests in order of seq. */
+struct dp_waits {
+	struct dp_wait *ring;
+	uint32_t head, count;
+};
+
+struct dp_read {
+	bool used;
+	void *tag;              /* controller: the host's request */
+	uint64_t id, up_id, up_session; /* relay: whom to answer */
+	uint64_t min_seq, offset, deadline_us;
+	uint32_t volume, length, down;
+	bool at_image;          /* handed to the node's own image */
+};
+
+struct dp_core {
+	struct dp_core_config cfg;
+	enum dp_core_state state;
+	uint64_t now_us, epoch;
+	struct dp_log log;
+	struct dp_sets sets;
+	uint64_t appended;   /* handed to the journal, or released before that was due (lazy) */
+	uint64_t in_journal; /* handed to the journal */
+	uint64_t durable;    /* in the journal for good */
+	uint64_t agreed, applied, apply_told, committed;
+	uint64_t replied;    /* the host has the answer to everything up to here: reads must see it */
+	uint64_t room;       /* journal bytes free; set by the shell before each step */
+	uint64_t owed;       /* journal bytes that (appended, last] will take */
+	uint64_t tokens;     /* names barriers */
+	uint64_t promise_token, promise_epoch; /* a promise on its way to the journal; 0: none */
+	uint64_t base_token;                   /* the barrier that says "based"; 0: none */
+	unsigned adopt_from;
+	uint64_t adopt_to, adopt_us; /* last progress */
+	struct dp_up up;
+	struct dp_msg held_hello; /* HELLO that waits for a promise or for this node's base */
+	uint32_t held_peer;
+	bool hello_held;
+	struct dp_down down[DP_DOWN_MAX];
+	struct dp_waits writes, flushes;
+	struct dp_read *reads;
+	uint32_t read_count;
+	uint64_t read_ids;
+	uint64_t random;    /* state of the generator of session names, seeded by START */
+	uint64_t refused, bad_records, acked;
+};
+
+enum dp_event_type {
+	DP_EV_START,    /* u.random */
+	DP_EV_FROM_UP,  /* a message from an upstream peer */
+	DP_EV_FROM_DOWN,
+	DP_EV_BAD_UP,   /* a record from upstream failed its checksum */
+	DP_EV_HOST,
+	DP_EV_READ,
+	DP_EV_DURABLE,  /* u.seq: records up to it are in the journal */
+	DP_EV_BARRIER,  /* u.seq: the token of a barrier that is durable */
+	DP_EV_FAILED,   /* the journal failed, for good */
+	DP_EV_APPLIED,  /* u.seq: images are synced up to it */
+	DP_EV_LOADED,   /* u.loaded */
+	DP_EV_IMAGE,    /* u.image: a read of the node's own image is done */
+	DP_EV_TICK,
+};
+
+struct dp_host_request {
+	void *tag; /* given back with the reply */
+	uint8_t op, flags;
+	uint32_t volume, length;
+	uint64_t offset, client, request, set, time_us;
+	struct dp_buf *payload; /* the core takes its own reference */
+};
+
+struct dp_event {
+	enum dp_event_type type;
+	uint64_t now_us;
+	uint32_t peer; /* FROM_UP, BAD_UP: the shell's name of it; FROM_DOWN: index */
+	union {
+		uint64_t random, seq;
+		struct dp_msg *msg; /* borrowed; the core takes what it keeps */
+		const struct dp_host_request *host;
+		struct {
+			uint64_t seq;
+			struct dp_record *record; /* borrowed; NULL: it could not be read */
+		} loaded;
+		struct {
+			uint64_t id;
+			int status;
+			struct dp_buf *data; /* borrowed */
+		} image;
+	} u;
+};
+
+enum dp_action_type {
+	DP_ACT_SEND_UP,   /* msg to `peer` */
+	DP_ACT_SEND_DOWN, /* msg to link `peer` */
+	DP_ACT_APPEND,    /* record to the journal */
+	DP_ACT_BARRIER,   /* meta; token comes back with DP_EV_BARRIER */
+	DP_ACT_RELEASE,   /* everything up to the log's tail may leave the journal */
+	DP_ACT_CUT,       /* forget images' view beyond seq (after BARRIER; not yet applied) */
+	DP_ACT_APPLY,     /* images may take records up to seq */
+	DP_ACT_LOAD,      /* read record seq back from the journal */
+	DP_ACT_REPLY,     /* host request `tag` is done; err, set */
+	DP_ACT_READ,      /* read the node's own image */
+	DP_ACT_DATA,      /* a host's read is done: tag, err, data */
+	DP_ACT_ALARM,     /* text for the operator */
+};
+
+struct dp_action {
+	enum dp_action_type type;
+	uint32_t peer;
+	int err;
+	uint64_t seq, set;
+	void *tag;
+	struct dp_msg msg;        /* SEND: owned by the action */
+	struct dp_record *record; /* APPEND: one reference */
+	struct dp_meta *meta;     /* BARRIER: heap, owned */
+	struct dp_buf *data;
+	const char *text;         /* ALARM: static */
+	struct dp_read read;      /* READ */
+};
+
+struct dp_actions {
+	struct dp_action *list;
+	uint32_t count, capacity;
+	bool overflow; /* an allocation failed: the shell must stop the node */
+};
+
+int dp_core_init(struct dp_core *c, const struct dp_core_config *cfg, const struct dp_meta *tail);
+void dp_core_clear(struct dp_core *c);
+
+/* Recovery, before START: records found in the journal, in order. Errors as dp_log_append. */
+int dp_core_restore(struct dp_core *c, const struct dp_header *h);
+
+/* Recovery: the journal was jumped or cut here; the state to go on from. */
+int dp_core_restore_barrier(struct dp_core *c, const struct dp_meta *meta);
+
+void dp_core_step(struct dp_core *c, const struct dp_event *event, struct dp_actions *out);
+
+/* Whether a host request of `length` payload bytes may be given to the core now. */
+bool dp_core_accepts(const struct dp_core *c, uint32_t length);
+
+/* The position that satisfies `stage` under the policy. */
+uint64_t dp_core_reached(const struct dp_core *c, enum dp_core_stage stage);
+
+/* Journal bytes that a record with this payload takes at most. */
+uint64_t dp_core_cost(uint32_t payload_len);
+
+void dp_actions_clear(struct dp_actions *a); /* releases what the actions own; keeps the memory */
+void dp_actions_free(struct dp_actions *a);
+
+const char *dp_core_state_name(enum dp_core_state state);
+const char *dp_down_state_name(enum dp_down_state state);
+
+#endif

@@ -1,0 +1,269 @@
+/* Towards the receivers below: sessions, what is sent, what they say they have. */
+#include "engine/core_internal.h"
+
+#include <stdlib.h>
+
+static const char *const lost_text =
+	"a downstream node lost its journal; sending again what it has not";
+
+void dp_down_connect(struct dp_core *c, uint32_t i, struct dp_actions *out)
+{
+	struct dp_down *d = &c->down[i];
+	free(d->welcome);
+	d->welcome = NULL;
+	d->state = DP_DOWN_CONNECTING;
+	d->session = 0;
+	d->loading = 0;
+	uint64_t epoch = c->log.last.promised;
+	if (c->state == DP_CORE_PROMISING || c->state == DP_CORE_FAILED || epoch == 0)
+		return;
+	d->session = dp_core_random(c);
+	d->hello_us = c->now_us;
+	struct dp_msg m = {.u.hello = {.epoch = epoch, .config = c->cfg.config}};
+	dp_core_send_down(c, i, DP_MSG_HELLO, &m, out);
+}
+
+/* The position where the receiver's log and ours are the same. */
+static uint64_t resume_at(const struct dp_core *c, const struct dp_welcome *w)
+{
+	struct dp_position here;
+	if (dp_log_position(&c->log, w->last.at.seq, &here) && here.chain == w->last.at.chain)
+		return w->last.at.seq;
+	return dp_history_common(&c->log.last.history, c->log.last.at.seq, &w->last.history,
+		w->last.at.seq);
+}
+
+static void recount_flight(struct dp_core *c, struct dp_down *d)
+{
+	d->flight = 0;
+	for (uint64_t s = d->cached + 1; s <= d->sent; s++) {
+		struct dp_log_entry *e = dp_log_entry(&c->log, s);
+		d->flight += e ? dp_core_cost(e->payload_len) : 0;
+	}
+}
+
+void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
+{
+	struct dp_down *d = &c->down[i];
+	struct dp_welcome *w = d->welcome;
+	struct dp_position at;
+	uint64_t resume = resume_at(c, w);
+	d->welcome = NULL;
+	if (d->instance && d->instance != w->instance)
+		dp_alarm(out, lost_text, i);
+	if (!dp_log_position(&c->log, resume, &at)) {
+		if (d->committed < c->log.last.at.seq && d->hello_us)
+			dp_alarm(out, "a leg lacks records that are gone from this journal; it needs a resync", i);
+		d->state = DP_DOWN_INCONSISTENT;
+		free(w);
+		return;
+	}
+	d->instance = w->instance;
+	d->state = DP_DOWN_ACTIVE;
+	d->sent = resume;
+	d->cached = w->cached < resume ? w->cached : resume;
+	d->committed = w->committed < d->cached ? w->committed : d->cached;
+	d->room = w->room;
+	d->progress_us = c->now_us;
+	free(w);
+	recount_flight(c, d);
+	struct dp_msg m = {.u.start = {.at = at, .agreed = c->agreed}};
+	d->marked = c->agreed;
+	dp_core_send_down(c, i, DP_MSG_START, &m, out);
+}
+
+/* The log was cut after seq: what the receiver said to have beyond it is of a history that is no
+ * more, and counts for nothing. */
+void dp_down_cut(struct dp_core *c, uint32_t i, uint64_t seq, struct dp_actions *out)
+{
+	struct dp_down *d = &c->down[i];
+	if (d->sent <= seq)
+		return;
+	d->sent = seq;
+	if (d->cached > seq)
+		d->cached = seq;
+	if (d->committed > seq)
+		d->committed = seq;
+	dp_down_connect(c, i, out);
+}
+
+static void send_record(struct dp_core *c, uint32_t i, struct dp_record *r, struct dp_actions *out)
+{
+	struct dp_down *d = &c->down[i];
+	struct dp_msg m = {.u.record = dp_record_ref(r)};
+	dp_core_send_down(c, i, DP_MSG_RECORD, &m, out);
+	if (d->sent == d->cached)
+		d->progress_us = c->now_us;
+	d->sent++;
+	d->flight += dp_core_cost(r->h.payload_len);
+	if (r->h.agreed > d->marked)
+		d->marked = r->h.agreed;
+}
+
+/* Whether the window and the receiver's room allow one more record of this cost. */
+static bool fits(const struct dp_core *c, const struct dp_down *d, uint64_t cost)
+{
+	uint64_t most = d->room < c->cfg.window_bytes ? d->room : c->cfg.window_bytes;
+	return d->flight + cost <= most;
+}
+
+void dp_down_pump(struct dp_core *c, uint32_t i, struct dp_actions *out)
+{
+	struct dp_down *d = &c->down[i];
+	while (d->state == DP_DOWN_ACTIVE && !d->loading && d->sent < c->log.last.at.seq) {
+		struct dp_log_entry *e = dp_log_entry(&c->log, d->sent + 1);
+		if (!fits(c, d, dp_core_cost(e->payload_len)))
+			return;
+		if (!e->record) {
+			d->loading = d->sent + 1;
+			dp_act(out, DP_ACT_LOAD)->seq = d->sent + 1;
+			return;
+		}
+		send_record(c, i, e->record, out);
+	}
+}
+
+void dp_down_loaded(struct dp_core *c, uint32_t i, uint64_t seq, struct dp_record *r,
+	struct dp_actions *out)
+{
+	struct dp_down *d = &c->down[i];
+	if (d->loading != seq)
+		return;
+	struct dp_log_entry *e = dp_log_entry(&c->log, seq);
+	/* Between asking and now the session, the tail or the record itself may have changed. */
+	bool right = r && d->sent + 1 == seq && e && e->chain == r->h.chain;
+	d->loading = right ? 0 : DP_LOAD_LATER;
+	if (right && d->state == DP_DOWN_ACTIVE)
+		send_record(c, i, r, out);
+}
+
+static void take_marks(struct dp_core *c, struct dp_down *d, uint64_t cached, uint64_t committed)
+{
+	if (cached > d->sent)
+		cached = d->sent; /* a receiver may not have what was never sent */
+	for (uint64_t s = d->cached + 1; s <= cached; s++) {
+		struct dp_log_entry *e = dp_log_entry(&c->log, s);
+		d->flight -= e ? dp_core_cost(e->payload_len) : 0;
+	}
+	if (cached > d->cached) {
+		d->cached = cached;
+		d->progress_us = c->now_us;
+	}
+	if (committed > d->cached)
+		committed = d->cached;
+	if (committed > d->committed)
+		d->committed = committed;
+}
+
+static void refused(struct dp_core *c, uint32_t i, const struct dp_msg *m, struct dp_actions *out)
+{
+	struct dp_down *d = &c->down[i];
+	switch (m->u.refuse.reason) {
+	case DP_REFUSE_SESSION:
+		dp_down_connect(c, i, out);
+		return;
+	case DP_REFUSE_STALE:
+		dp_alarm(out, "refused: a newer epoch has been promised to another controller", i);
+		break;
+	case DP_REFUSE_CONFIG:
+		dp_alarm(out, "refused: the other side knows different volumes for this stream", i);
+		break;
+	case DP_REFUSE_FAILED:
+		dp_alarm(out, "refused: the journal of the other side has failed", i);
+		break;
+	default:
+		dp_alarm(out, "refused: histories differ beyond what can be cut; resync needed", i);
+		d->state = DP_DOWN_INCONSISTENT;
+		return;
+	}
+	d->state = DP_DOWN_CONNECTING;
+}
+
+static void rewind_to(struct dp_core *c, struct dp_down *d, uint64_t seq)
+{
+	if (seq == 0 || seq > d->sent || seq <= d->cached)
+		return;
+	d->sent = seq - 1;
+	d->loading = 0;
+	d->naks++;
+	recount_flight(c, d);
+}
+
+void dp_down_message(struct dp_core *c, uint32_t i, struct dp_msg *m, struct dp_actions *out)
+{
+	struct dp_down *d = &c->down[i];
+	if (!d->session || m->session != d->session)
+		return; /* of a session that is over */
+	d->heard_us = c->now_us;
+	switch (m->type) {
+	case DP_MSG_WELCOME:
+		if (d->state != DP_DOWN_CONNECTING)
+			break;
+		d->state = DP_DOWN_WAITING;
+		d->welcome = m->u.welcome;
+		m->u.welcome = NULL;
+		if (c->state == DP_CORE_OPEN)
+			dp_down_start(c, i, out);
+		else
+			dp_recover_try(c, out);
+		break;
+	case DP_MSG_REFUSE:
+		refused(c, i, m, out);
+		break;
+	case DP_MSG_ACK:
+		if (d->state != DP_DOWN_ACTIVE)
+			break;
+		d->room = m->u.ack.room;
+		take_marks(c, d, m->u.ack.cached, m->u.ack.committed);
+		break;
+	case DP_MSG_NAK:
+		if (d->state == DP_DOWN_ACTIVE)
+			rewind_to(c, d, m->u.nak.seq);
+		break;
+	case DP_MSG_RECORD:
+		dp_recover_record(c, i, m->u.record, out);
+		break;
+	case DP_MSG_DATA:
+		dp_read_data(c, i, m, out);
+		break;
+	default:
+		c->refused++;
+	}
+}
+
+static void send_marks(struct dp_core *c, uint32_t i, struct dp_actions *out)
+{
+	struct dp_down *d = &c->down[i];
+	struct dp_msg m = {.u.marks = {.agreed = c->agreed, .sent = d->sent}};
+	d->marked = c->agreed;
+	dp_core_send_down(c, i, DP_MSG_MARKS, &m, out);
+}
+
+void dp_down_tick(struct dp_core *c, uint32_t i, struct dp_actions *out)
+{
+	struct dp_down *d = &c->down[i];
+	uint64_t quiet = c->now_us - d->sent_us;
+	bool waits = d->sent > d->cached && c->now_us - d->progress_us >= DP_CORE_PROBE_US;
+	switch (d->state) {
+	case DP_DOWN_CONNECTING:
+		if (!d->session || c->now_us - d->hello_us >= DP_CORE_HELLO_US)
+			dp_down_connect(c, i, out);
+		break;
+	case DP_DOWN_INCONSISTENT:
+		if (c->now_us - d->hello_us >= 10 * DP_CORE_HELLO_US)
+			dp_down_connect(c, i, out);
+		break;
+	case DP_DOWN_ACTIVE:
+		if (d->loading == DP_LOAD_LATER)
+			d->loading = 0;
+		if (c->now_us - d->heard_us >= DP_CORE_DEAD_US) {
+			dp_down_connect(c, i, out);
+		} else if (quiet >= DP_CORE_IDLE_US || (waits && quiet >= DP_CORE_PROBE_US) ||
+			   (c->agreed > d->marked && quiet >= DP_CORE_MARKS_US)) {
+			send_marks(c, i, out);
+		}
+		break;
+	case DP_DOWN_WAITING:
+		break;
+	}
+}

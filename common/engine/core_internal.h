@@ -1,0 +1,60 @@
+/* Shared by the files of the core; nothing outside common/engine includes it. */
+#ifndef DP_ENGINE_CORE_INTERNAL_H
+#define DP_ENGINE_CORE_INTERNAL_H
+
+#include "engine/core.h"
+
+/* core.c */
+struct dp_action *dp_act(struct dp_actions *out, enum dp_action_type type);
+void dp_alarm(struct dp_actions *out, const char *text, uint32_t peer);
+uint64_t dp_core_random(struct dp_core *c);
+bool dp_core_lazy(const struct dp_core *c);
+uint64_t dp_core_all(const struct dp_core *c, enum dp_core_stage stage); /* least of all links */
+int dp_core_take(struct dp_core *c, struct dp_record *r); /* into log, sets; errors of the log */
+void dp_core_append_upto(struct dp_core *c, uint64_t seq, struct dp_actions *out);
+uint64_t dp_core_barrier(struct dp_core *c, const struct dp_meta *meta, struct dp_actions *out);
+void dp_core_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out);
+void dp_core_open(struct dp_core *c, struct dp_actions *out);
+void dp_core_send_up(struct dp_core *c, uint32_t peer, uint8_t type, struct dp_msg *m,
+	struct dp_actions *out);
+void dp_core_send_down(struct dp_core *c, uint32_t link, uint8_t type, struct dp_msg *m,
+	struct dp_actions *out);
+
+/* core_up.c: towards the sender above */
+void dp_up_message(struct dp_core *c, uint32_t peer, struct dp_msg *m, struct dp_actions *out);
+void dp_up_bad(struct dp_core *c, uint32_t peer, struct dp_msg *m, struct dp_actions *out);
+void dp_up_barrier(struct dp_core *c, uint64_t token, struct dp_actions *out);
+void dp_up_hello(struct dp_core *c, struct dp_actions *out); /* goes on with a held HELLO */
+void dp_up_pump(struct dp_core *c, struct dp_actions *out);
+void dp_up_settle(struct dp_core *c, struct dp_actions *out);
+
+/* core_down.c: towards the receivers below */
+void dp_down_message(struct dp_core *c, uint32_t i, struct dp_msg *m, struct dp_actions *out);
+void dp_down_connect(struct dp_core *c, uint32_t i, struct dp_actions *out);
+void dp_down_cut(struct dp_core *c, uint32_t i, uint64_t seq, struct dp_actions *out);
+void dp_down_pump(struct dp_core *c, uint32_t i, struct dp_actions *out);
+void dp_down_loaded(struct dp_core *c, uint32_t i, uint64_t seq, struct dp_record *r,
+	struct dp_actions *out);
+void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out);
+void dp_down_tick(struct dp_core *c, uint32_t i, struct dp_actions *out);
+
+/* core_recover.c: taking part again after a start */
+void dp_recover_start(struct dp_core *c, struct dp_actions *out);
+void dp_recover_try(struct dp_core *c, struct dp_actions *out);
+void dp_recover_record(struct dp_core *c, uint32_t from, struct dp_record *r, struct dp_actions *out);
+void dp_recover_tick(struct dp_core *c, struct dp_actions *out);
+
+/* core_host.c */
+void dp_host_request(struct dp_core *c, const struct dp_host_request *r, struct dp_actions *out);
+void dp_host_settle(struct dp_core *c, struct dp_actions *out);
+
+/* core_read.c */
+void dp_read_host(struct dp_core *c, const struct dp_host_request *r, struct dp_actions *out);
+void dp_read_up(struct dp_core *c, const struct dp_msg *m, struct dp_actions *out);
+void dp_read_data(struct dp_core *c, uint32_t link, struct dp_msg *m, struct dp_actions *out);
+void dp_read_image(struct dp_core *c, uint64_t id, int status, struct dp_buf *data,
+	struct dp_actions *out);
+void dp_read_settle(struct dp_core *c, struct dp_actions *out);
+void dp_read_tick(struct dp_core *c, struct dp_actions *out);
+
+#endif

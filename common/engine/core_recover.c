@@ -1,0 +1,167 @@
+/* Taking part again after a start.
+ *
+ * A controller claims a new epoch, which seals the legs against the old one, and asks the legs
+ * what they have. What may have been acknowledged and is not in its own journal, it adopts from
+ * the leg with the longest history. With an ack policy of k of N legs, any N - k + 1 of them show
+ * every acknowledged write. A relay whose journal is new does the same with the node below it. */
+#include "engine/core_internal.h"
+
+#include <stdlib.h>
+
+#define ADOPT_STALL_US 2000000
+
+static uint32_t answers_needed(const struct dp_core *c)
+{
+	if (c->cfg.role == DP_CORE_RELAY)
+		return c->cfg.down_count;
+	if (!dp_core_lazy(c) && c->log.last.based)
+		return 0; /* its own journal has all that was ever acknowledged */
+	return c->cfg.down_count - c->cfg.ack_legs + (c->cfg.down_count ? 1 : 0);
+}
+
+void dp_recover_start(struct dp_core *c, struct dp_actions *out)
+{
+	c->committed = c->log.tail.at.seq;
+	c->replied = c->log.last.at.seq;
+	if (c->cfg.image) {
+		c->apply_told = c->agreed;
+		dp_act(out, DP_ACT_APPLY)->seq = c->agreed;
+	}
+	if (c->cfg.role == DP_CORE_CONTROLLER) {
+		struct dp_meta meta = c->log.last;
+		c->state = DP_CORE_PROMISING;
+		meta.promised = c->promise_epoch = meta.promised + 1;
+		c->promise_token = dp_core_barrier(c, &meta, out);
+		return;
+	}
+	c->state = c->cfg.role == DP_CORE_RELAY && !c->log.last.based ? DP_CORE_RECOVERING
+								       : DP_CORE_OPEN;
+	for (uint32_t i = 0; i < c->cfg.down_count; i++)
+		dp_down_connect(c, i, out);
+}
+
+void dp_core_open(struct dp_core *c, struct dp_actions *out)
+{
+	c->state = DP_CORE_OPEN;
+	c->replied = c->log.last.at.seq;
+	if (!c->log.last.based) {
+		c->log.last.based = c->log.tail.based = true;
+		dp_core_append_upto(c, c->log.last.at.seq, out);
+		c->base_token = dp_core_barrier(c, &c->log.last, out);
+	}
+	for (uint32_t i = 0; i < c->cfg.down_count; i++)
+		if (c->down[i].state == DP_DOWN_WAITING)
+			dp_down_start(c, i, out);
+	dp_up_hello(c, out);
+}
+
+static bool longer(struct dp_position a, struct dp_position b)
+{
+	return a.epoch != b.epoch ? a.epoch > b.epoch : a.seq > b.seq;
+}
+
+/* Own journal to the common point, or, where the leg no longer has what follows it, to the place
+ * the leg's log begins: everything before that is on all legs. */
+static bool meet(struct dp_core *c, const struct dp_welcome *w, struct dp_actions *out)
+{
+	uint64_t own = c->log.last.at.seq;
+	uint64_t common = own == 0 ? 0
+				   : dp_history_common(&c->log.last.history, own, &w->last.history,
+					     w->last.at.seq);
+	if (common < own && common >= c->log.tail.at.seq && common >= c->apply_told)
+		dp_core_cut(c, common, out);
+	if (c->log.last.at.seq >= w->tail.at.seq)
+		return common == c->log.last.at.seq;
+	if (c->cfg.image)
+		return false; /* an image cannot jump: that is a resync */
+	struct dp_meta meta = w->tail;
+	meta.promised = c->log.last.promised;
+	meta.based = c->log.last.based;
+	dp_log_reset(&c->log, &meta);
+	c->sets.count = c->sets.executing = 0;
+	c->appended = c->in_journal = c->durable = meta.at.seq;
+	c->owed = 0;
+	if (c->agreed < meta.at.seq)
+		c->agreed = meta.at.seq;
+	dp_core_barrier(c, &meta, out);
+	return true;
+}
+
+static void adopt(struct dp_core *c, uint32_t i, struct dp_actions *out)
+{
+	struct dp_down *d = &c->down[i];
+	struct dp_welcome *w = d->welcome;
+	if (!meet(c, w, out)) {
+		dp_alarm(out, "this node and its leg have nothing in common; it needs a resync", i);
+		d->state = DP_DOWN_INCONSISTENT;
+		return;
+	}
+	uint64_t own = c->log.last.at.seq;
+	c->adopt_from = i;
+	c->adopt_to = w->last.at.seq;
+	c->adopt_us = c->now_us;
+	if (own == c->adopt_to) {
+		dp_core_open(c, out);
+		return;
+	}
+	c->state = DP_CORE_ADOPTING;
+	d->state = DP_DOWN_ACTIVE;
+	d->instance = w->instance;
+	d->sent = c->adopt_to;
+	d->cached = w->cached < c->adopt_to ? w->cached : c->adopt_to;
+	d->committed = w->committed < d->cached ? w->committed : d->cached;
+	d->room = w->room;
+	d->flight = 0;
+	d->progress_us = c->now_us;
+	struct dp_msg start = {.u.start = {.at = w->last.at, .agreed = 0}};
+	struct dp_msg pull = {.u.pull.seq = own + 1};
+	free(w);
+	d->welcome = NULL;
+	dp_core_send_down(c, i, DP_MSG_START, &start, out);
+	dp_core_send_down(c, i, DP_MSG_PULL, &pull, out);
+}
+
+void dp_recover_try(struct dp_core *c, struct dp_actions *out)
+{
+	if (c->state != DP_CORE_RECOVERING || c->log.last.promised == 0)
+		return;
+	uint32_t answers = 0, best = 0;
+	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
+		struct dp_down *d = &c->down[i];
+		if (d->state != DP_DOWN_WAITING)
+			continue;
+		/* The longest history for a controller; the shortest for a relay, which must be
+		 * able to serve all of its links. */
+		bool better = answers && longer(d->welcome->last.at, c->down[best].welcome->last.at);
+		if (answers == 0 || better == (c->cfg.role == DP_CORE_CONTROLLER))
+			best = i;
+		answers++;
+	}
+	if (answers < answers_needed(c))
+		return;
+	if (answers == 0 || !longer(c->down[best].welcome->last.at, c->log.last.at))
+		dp_core_open(c, out);
+	else
+		adopt(c, best, out);
+}
+
+void dp_recover_record(struct dp_core *c, uint32_t from, struct dp_record *r, struct dp_actions *out)
+{
+	if (c->state != DP_CORE_ADOPTING || from != c->adopt_from ||
+		r->h.seq != c->log.last.at.seq + 1)
+		return;
+	if (dp_core_take(c, r))
+		return; /* not the successor it should be: the stall timer starts over */
+	c->adopt_us = c->now_us;
+	if (c->log.last.at.seq >= c->adopt_to)
+		dp_core_open(c, out);
+}
+
+void dp_recover_tick(struct dp_core *c, struct dp_actions *out)
+{
+	if (c->state != DP_CORE_ADOPTING || c->now_us - c->adopt_us < ADOPT_STALL_US)
+		return;
+	c->state = DP_CORE_RECOVERING;
+	for (uint32_t i = 0; i < c->cfg.down_count; i++)
+		dp_down_connect(c, i, out);
+}

@@ -1,0 +1,75 @@
+#include "engine/sets.h"
+
+#include <stddef.h>
+
+static struct dp_set *at(struct dp_sets *s, uint32_t index)
+{
+	return &s->ring[(s->head + index) % DP_SETS_MAX];
+}
+
+const struct dp_set *dp_sets_at(const struct dp_sets *s, uint32_t index)
+{
+	return &s->ring[(s->head + index) % DP_SETS_MAX];
+}
+
+static struct dp_set *open_set(struct dp_sets *s, uint64_t id, uint64_t seq, uint64_t now_us)
+{
+	if (s->count == DP_SETS_MAX && s->executing == 0) {
+		struct dp_set *newest = at(s, s->count - 1);
+		newest->last_id = id;
+		newest->closed = false;
+		return newest;
+	}
+	if (s->count == DP_SETS_MAX) {
+		s->head = (s->head + 1) % DP_SETS_MAX;
+		s->count--;
+		s->executing--;
+	}
+	struct dp_set *set = at(s, s->count++);
+	*set = (struct dp_set){.first_id = id, .last_id = id, .first_seq = seq, .opened_us = now_us};
+	return set;
+}
+
+void dp_sets_note(struct dp_sets *s, uint64_t id, uint64_t seq, bool closes, uint64_t now_us)
+{
+	struct dp_set *set = s->count ? at(s, s->count - 1) : NULL;
+	if (!set || set->last_id != id) {
+		if (set)
+			set->closed = true; /* the next set has begun */
+		set = open_set(s, id, seq, now_us);
+	}
+	set->last_seq = seq;
+	set->closed = closes;
+}
+
+void dp_sets_commit(struct dp_sets *s, uint64_t committed, uint64_t now_us)
+{
+	while (s->executing < s->count) {
+		struct dp_set *set = at(s, s->executing);
+		if (!set->closed || set->last_seq > committed)
+			return;
+		set->committed = true;
+		set->committed_us = now_us;
+		s->executing++;
+	}
+}
+
+void dp_sets_cut(struct dp_sets *s, uint64_t seq)
+{
+	while (s->count > s->executing && at(s, s->count - 1)->first_seq > seq)
+		s->count--;
+	if (s->count > s->executing && at(s, s->count - 1)->last_seq > seq) {
+		at(s, s->count - 1)->last_seq = seq;
+		at(s, s->count - 1)->closed = false;
+	}
+}
+
+bool dp_sets_committed(const struct dp_sets *s, uint64_t id)
+{
+	if (s->count == 0 || id > at((struct dp_sets *)s, s->count - 1)->last_id)
+		return false;
+	for (uint32_t i = s->executing; i < s->count; i++)
+		if (dp_sets_at(s, i)->first_id <= id && id <= dp_sets_at(s, i)->last_id)
+			return false;
+	return true;
+}

@@ -1,0 +1,39 @@
+/* Write sets (W4): which are executing, which are committed. A bounded ring of consecutive
+ * entries; when it is full of executing sets, the newest entry widens instead of a new one. */
+#ifndef DP_ENGINE_SETS_H
+#define DP_ENGINE_SETS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/limits.h"
+
+struct dp_set {
+	uint64_t first_id, last_id; /* the same, but for a widened entry */
+	uint64_t first_seq, last_seq;
+	bool closed, committed;
+	uint64_t opened_us, committed_us; /* 0: not known (before a restart) */
+};
+
+struct dp_sets {
+	struct dp_set ring[DP_SETS_MAX];
+	uint32_t head, count;
+	uint32_t executing; /* index, from head, of the first entry that is not committed */
+};
+
+/* Notes a record of set `id`. */
+void dp_sets_note(struct dp_sets *s, uint64_t id, uint64_t seq, bool closes, uint64_t now_us);
+
+/* Marks what is closed and lies at or below the committed position. */
+void dp_sets_commit(struct dp_sets *s, uint64_t committed, uint64_t now_us);
+
+/* Forgets records after seq. */
+void dp_sets_cut(struct dp_sets *s, uint64_t seq);
+
+const struct dp_set *dp_sets_at(const struct dp_sets *s, uint32_t index);
+
+/* Whether set `id` is committed; false if it is executing or not yet begun. Sets older than the
+ * ring are committed, or they would still be in it. */
+bool dp_sets_committed(const struct dp_sets *s, uint64_t id);
+
+#endif

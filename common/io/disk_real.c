@@ -1,0 +1,451 @@
+#include "io/disk_real.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <linux/falloc.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <linux/fs.h>
+
+#include "base/err.h"
+#include "base/limits.h"
+
+#define RING_ENTRIES 512u
+
+struct dp_file {
+	int fd;
+	bool durable;
+	bool block_device;
+	struct real *disk;
+};
+
+struct job {
+	struct dp_io *io;
+	int err;
+	struct job *next;
+};
+
+struct real {
+	struct dp_disk base;
+	int dir;
+	int event;
+	struct io_uring ring;
+	bool uring;
+	unsigned delay_us;
+	unsigned pending; /* in the ring, not yet submitted */
+	/* without io_uring, or with an injected delay: one helper thread */
+	pthread_t thread;
+	bool threaded, stop;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	struct job *todo, **todo_end, *ready;
+};
+
+static int last_error(void)
+{
+	return dp_err_from_errno(errno);
+}
+
+static int run_all(int fd, bool write, void *data, size_t size, uint64_t offset)
+{
+	uint8_t *p = data;
+	while (size) {
+		ssize_t n = write ? pwrite(fd, p, size, (off_t)offset)
+				  : pread(fd, p, size, (off_t)offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return last_error();
+		if (n == 0) {
+			if (write)
+				return DP_EIO;
+			memset(p, 0, size); /* beyond the end of a sparse image */
+			return 0;
+		}
+		p += n;
+		size -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+static int write_zeros(int fd, uint64_t offset, uint64_t size)
+{
+	size_t piece = DP_MIB;
+	void *zeros = NULL;
+	if (posix_memalign(&zeros, DP_DISK_ALIGN, piece))
+		return DP_ENOMEM;
+	memset(zeros, 0, piece);
+	int err = 0;
+	for (; size && !err; offset += piece, size -= piece) {
+		if (piece > size)
+			piece = (size_t)size;
+		err = run_all(fd, true, zeros, piece, offset);
+	}
+	free(zeros);
+	return err;
+}
+
+static int zero_range(struct dp_file *file, uint64_t offset, uint64_t size)
+{
+	int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	if (fallocate(file->fd, mode, (off_t)offset, (off_t)size) == 0)
+		return 0;
+	if (errno != EOPNOTSUPP && errno != EINVAL)
+		return last_error();
+	return write_zeros(file->fd, offset, size);
+}
+
+static int sync_dir(struct real *d)
+{
+	return fsync(d->dir) ? last_error() : 0;
+}
+
+/* A journal is written once in full, so that later commits change no metadata. */
+static int fill_new(struct real *d, int fd, unsigned flags, uint64_t size)
+{
+	int err = 0;
+	if (ftruncate(fd, (off_t)size))
+		return last_error();
+	if (flags & DP_OPEN_DURABLE)
+		err = write_zeros(fd, 0, size);
+	if (!err && fsync(fd))
+		err = last_error();
+	return err ? err : sync_dir(d);
+}
+
+/* Creates under a temporary name: a crash half way leaves no file that looks complete. */
+static int create_file(struct real *d, const char *name, unsigned flags, uint64_t size)
+{
+	char temporary[DP_NAME_MAX * 3];
+	snprintf(temporary, sizeof temporary, "%s.new", name);
+	int fd = openat(d->dir, temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return last_error();
+	int err = fill_new(d, fd, flags, size);
+	close(fd);
+	if (!err && renameat(d->dir, temporary, d->dir, name))
+		err = last_error();
+	if (err)
+		unlinkat(d->dir, temporary, 0);
+	return err ? err : sync_dir(d);
+}
+
+static int open_existing(struct real *d, const char *name, unsigned flags)
+{
+	int mode = O_RDWR | O_CLOEXEC;
+	if (!(flags & DP_OPEN_DURABLE))
+		return openat(d->dir, name, mode);
+	int fd = openat(d->dir, name, mode | O_DIRECT | O_DSYNC);
+	if (fd < 0 && errno == EINVAL) /* a file system without direct I/O */
+		fd = openat(d->dir, name, mode | O_DSYNC);
+	return fd;
+}
+
+static int real_open(struct dp_disk *disk, const char *name, unsigned flags, uint64_t size,
+	struct dp_file **out, bool *created)
+{
+	struct real *d = (struct real *)disk;
+	*created = false;
+	int fd = open_existing(d, name, flags);
+	if (fd < 0 && errno == ENOENT && (flags & DP_OPEN_CREATE)) {
+		int err = create_file(d, name, flags, size);
+		if (err)
+			return err;
+		*created = true;
+		fd = open_existing(d, name, flags);
+	}
+	if (fd < 0)
+		return last_error();
+	struct stat st;
+	struct dp_file *file = calloc(1, sizeof *file);
+	if (!file || fstat(fd, &st) || flock(fd, LOCK_EX | LOCK_NB)) {
+		int err = !file ? DP_ENOMEM : errno == EWOULDBLOCK ? DP_EBUSY : last_error();
+		free(file);
+		close(fd);
+		return err;
+	}
+	*file = (struct dp_file){.fd = fd, .durable = flags & DP_OPEN_DURABLE, .disk = d,
+		.block_device = S_ISBLK(st.st_mode)};
+	*out = file;
+	return 0;
+}
+
+static void real_close(struct dp_file *file)
+{
+	close(file->fd);
+	free(file);
+}
+
+static uint64_t real_size(struct dp_file *file)
+{
+	struct stat st;
+	uint64_t size = 0;
+	if (file->block_device)
+		return ioctl(file->fd, BLKGETSIZE64, &size) ? 0 : size;
+	return fstat(file->fd, &st) ? 0 : (uint64_t)st.st_size;
+}
+
+static int real_read(struct dp_file *file, void *data, size_t size, uint64_t offset)
+{
+	return run_all(file->fd, false, data, size, offset);
+}
+
+static int real_write(struct dp_file *file, const void *data, size_t size, uint64_t offset)
+{
+	int err = run_all(file->fd, true, (void *)(uintptr_t)data, size, offset);
+	if (!err && !file->durable && fdatasync(file->fd))
+		err = last_error();
+	return err;
+}
+
+static void real_next_data(struct dp_file *file, uint64_t offset, uint64_t *start, uint64_t *end)
+{
+	uint64_t size = real_size(file);
+	off_t data = lseek(file->fd, (off_t)offset, SEEK_DATA);
+	off_t hole = data < 0 ? -1 : lseek(file->fd, data, SEEK_HOLE);
+	bool unknown = data < 0 && errno != ENXIO;
+	*start = unknown ? offset : data < 0 ? size : (uint64_t)data;
+	*end = unknown || hole < 0 ? size : (uint64_t)hole;
+}
+
+/* ---- the helper thread ---- */
+
+static int run_blocking(struct real *d, struct dp_io *io)
+{
+	int err = 0;
+	switch (io->op) {
+	case DP_IO_READ:
+		return run_all(io->file->fd, false, io->data, io->size, io->offset);
+	case DP_IO_WRITE:
+		err = run_all(io->file->fd, true, io->data, io->size, io->offset);
+		break;
+	case DP_IO_SYNC:
+		err = fdatasync(io->file->fd) ? last_error() : 0;
+		break;
+	case DP_IO_ZERO:
+		err = zero_range(io->file, io->offset, io->size);
+		break;
+	}
+	if (d->delay_us && (io->op == DP_IO_SYNC || (io->op == DP_IO_WRITE && io->file->durable)))
+		nanosleep(&(struct timespec){d->delay_us / 1000000, d->delay_us % 1000000 * 1000}, NULL);
+	return err;
+}
+
+static void signal_event(struct real *d)
+{
+	uint64_t one = 1;
+	ssize_t n = write(d->event, &one, sizeof one);
+	(void)n; /* the counter cannot overflow: it is read before it is next waited for */
+}
+
+static void *helper(void *arg)
+{
+	struct real *d = arg;
+	pthread_mutex_lock(&d->lock);
+	while (!d->stop) {
+		struct job *job = d->todo;
+		if (!job) {
+			pthread_cond_wait(&d->wake, &d->lock);
+			continue;
+		}
+		d->todo = job->next;
+		if (!d->todo)
+			d->todo_end = &d->todo;
+		pthread_mutex_unlock(&d->lock);
+		job->err = run_blocking(d, job->io);
+		pthread_mutex_lock(&d->lock);
+		job->next = d->ready;
+		d->ready = job;
+		signal_event(d);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return NULL;
+}
+
+static void submit_job(struct real *d, struct dp_io *io)
+{
+	struct job *job = malloc(sizeof *job);
+	if (!job)
+		abort(); /* no way to report it that needs no memory */
+	*job = (struct job){.io = io};
+	pthread_mutex_lock(&d->lock);
+	*d->todo_end = job;
+	d->todo_end = &job->next;
+	pthread_cond_signal(&d->wake);
+	pthread_mutex_unlock(&d->lock);
+}
+
+static unsigned complete_jobs(struct real *d)
+{
+	pthread_mutex_lock(&d->lock);
+	struct job *job = d->ready, *ordered = NULL;
+	d->ready = NULL;
+	pthread_mutex_unlock(&d->lock);
+	while (job) { /* oldest first */
+		struct job *next = job->next;
+		job->next = ordered;
+		ordered = job;
+		job = next;
+	}
+	unsigned count = 0;
+	for (; ordered; count++) {
+		struct job *done = ordered;
+		ordered = done->next;
+		done->io->done(done->io, done->err);
+		free(done);
+	}
+	return count;
+}
+
+/* ---- io_uring ---- */
+
+static void prepare(struct io_uring_sqe *sqe, struct dp_io *io)
+{
+	int fd = io->file->fd;
+	switch (io->op) {
+	case DP_IO_READ:
+		io_uring_prep_read(sqe, fd, io->data, (unsigned)io->size, io->offset);
+		break;
+	case DP_IO_WRITE:
+		io_uring_prep_write(sqe, fd, io->data, (unsigned)io->size, io->offset);
+		break;
+	default:
+		io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
+	}
+	io_uring_sqe_set_data(sqe, io);
+}
+
+static void real_submit(struct dp_disk *disk, struct dp_io *io)
+{
+	struct real *d = (struct real *)disk;
+	struct io_uring_sqe *sqe = NULL;
+	/* Zeroing may have to fall back to writing, which the helper knows how to do. */
+	if (d->uring && !d->delay_us && io->op != DP_IO_ZERO) {
+		sqe = io_uring_get_sqe(&d->ring);
+		if (!sqe) {
+			dp_disk_real_flush(disk);
+			sqe = io_uring_get_sqe(&d->ring);
+		}
+	}
+	if (!sqe) {
+		submit_job(d, io);
+		return;
+	}
+	prepare(sqe, io);
+	d->pending++;
+}
+
+void dp_disk_real_flush(struct dp_disk *disk)
+{
+	struct real *d = (struct real *)disk;
+	if (d->pending && io_uring_submit(&d->ring) >= 0)
+		d->pending = 0;
+}
+
+/* What the ring says of one operation; short transfers are finished by hand. */
+static int finish(struct dp_io *io, int result)
+{
+	if (result < 0 && result != -EINTR && result != -EAGAIN)
+		return dp_err_from_errno(-result);
+	size_t did = result > 0 ? (size_t)result : 0;
+	if (io->op == DP_IO_SYNC)
+		return result < 0 ? DP_EIO : 0;
+	if (did == io->size)
+		return 0;
+	return run_all(io->file->fd, io->op == DP_IO_WRITE, (uint8_t *)io->data + did, io->size - did,
+		io->offset + did);
+}
+
+unsigned dp_disk_real_complete(struct dp_disk *disk)
+{
+	struct real *d = (struct real *)disk;
+	uint64_t signals;
+	ssize_t n = read(d->event, &signals, sizeof signals);
+	(void)n;
+	unsigned count = complete_jobs(d);
+	struct io_uring_cqe *cqe;
+	while (d->uring && io_uring_peek_cqe(&d->ring, &cqe) == 0) {
+		struct dp_io *io = io_uring_cqe_get_data(cqe);
+		int result = cqe->res;
+		io_uring_cqe_seen(&d->ring, cqe);
+		io->done(io, finish(io, result));
+		count++;
+	}
+	return count;
+}
+
+int dp_disk_real_fd(struct dp_disk *disk)
+{
+	return ((struct real *)disk)->event;
+}
+
+void dp_disk_real_delay(struct dp_disk *disk, unsigned delay_us)
+{
+	((struct real *)disk)->delay_us = delay_us;
+}
+
+static const struct dp_disk_ops real_ops = {real_open, real_close, real_size, real_read, real_write,
+	real_submit, real_next_data};
+
+int dp_disk_real_new(const char *dir, struct dp_disk **out)
+{
+	struct real *d = calloc(1, sizeof *d);
+	if (!d)
+		return DP_ENOMEM;
+	d->base.ops = &real_ops;
+	d->todo_end = &d->todo;
+	d->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	d->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	pthread_mutex_init(&d->lock, NULL);
+	pthread_cond_init(&d->wake, NULL);
+	int err = d->dir < 0 || d->event < 0 ? last_error() : 0;
+	if (!err && pthread_create(&d->thread, NULL, helper, d) == 0)
+		d->threaded = true;
+	else if (!err)
+		err = DP_ENOMEM;
+	struct dp_disk *disk = &d->base;
+	if (err) {
+		dp_disk_real_destroy(&disk);
+		return err;
+	}
+	const char *off = getenv("DIPOLE_NO_URING");
+	d->uring = !off && io_uring_queue_init(RING_ENTRIES, &d->ring, 0) == 0;
+	if (d->uring && io_uring_register_eventfd(&d->ring, d->event)) {
+		io_uring_queue_exit(&d->ring);
+		d->uring = false;
+	}
+	*out = disk;
+	return 0;
+}
+
+void dp_disk_real_destroy(struct dp_disk **disk)
+{
+	struct real *d = (struct real *)*disk;
+	*disk = NULL;
+	if (!d)
+		return;
+	if (d->threaded) {
+		pthread_mutex_lock(&d->lock);
+		d->stop = true;
+		pthread_cond_signal(&d->wake);
+		pthread_mutex_unlock(&d->lock);
+		pthread_join(d->thread, NULL);
+	}
+	if (d->uring)
+		io_uring_queue_exit(&d->ring);
+	if (d->dir >= 0)
+		close(d->dir);
+	if (d->event >= 0)
+		close(d->event);
+	free(d);
+}

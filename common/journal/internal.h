@@ -1,0 +1,98 @@
+#ifndef DP_JOURNAL_INTERNAL_H
+#define DP_JOURNAL_INTERNAL_H
+
+#include "journal/journal.h"
+
+#include "base/limits.h"
+
+#define DP_FRAME_MAGIC   0x3146504au /* "JPF1" */
+#define DP_SUPER_MAGIC   0x3153504au /* "JPS1" */
+#define DP_JOURNAL_FORMAT 1
+#define DP_FRAME_SIZE    64
+#define DP_FRAME_ALIGN   512u /* frames start at sectors; groups at DP_DISK_ALIGN */
+#define DP_SUPER_SIZE    4096u
+#define DP_DATA_START    (2 * DP_SUPER_SIZE)
+#define DP_STAGE_SIZE    (DP_GROUP_MAX + 2 * DP_MIB)
+/* A group never wraps: what does not fit before the end starts anew, after a pad. */
+#define DP_WRAP_SLACK    (2 * DP_MIB)
+
+enum dp_frame_kind { DP_FRAME_RECORD = 1, DP_FRAME_BARRIER = 2, DP_FRAME_PAD = 3 };
+#define DP_FRAME_LAST 0x01 /* of its group: the next frame starts at DP_DISK_ALIGN */
+
+struct dp_frame {
+	uint8_t kind, flags;
+	uint64_t instance, lsn;
+	uint64_t durable_lsn; /* everything before it was durable when this was written */
+	uint32_t generation, length; /* of the frame with its body, unpadded */
+	uint32_t body_crc;           /* barriers; a record has its own checksums */
+};
+
+struct dp_super {
+	uint64_t stream, instance, size, number; /* the higher number is the newer */
+	uint64_t tail_lsn, head_lsn;             /* head: durable when written */
+	uint32_t generation;                     /* of the frame at the tail, or of the next one */
+	struct dp_meta meta;                     /* state before the frame at the tail */
+};
+
+void dp_frame_encode(const struct dp_frame *f, uint8_t *out);
+int dp_frame_decode(const uint8_t *in, struct dp_frame *f); /* 0, DP_EBADMSG */
+void dp_super_encode(const struct dp_super *s, uint8_t *out);
+int dp_super_decode(const uint8_t *in, struct dp_super *s); /* 0, DP_EBADMSG, DP_EVERSION */
+
+struct dp_place {
+	uint64_t lsn;
+	uint32_t length, generation;
+};
+
+struct dp_item {
+	struct dp_record *record; /* or a barrier: */
+	struct dp_meta *meta;
+	uint64_t token;
+};
+
+struct dp_journal {
+	struct dp_disk *disk;
+	struct dp_file *file;
+	struct dp_journal_config cfg;
+	struct dp_journal_events events;
+	struct dp_super super;  /* as on disk */
+	uint64_t data_size;     /* bytes in the circle */
+	uint64_t head;          /* next group's lsn */
+	uint32_t generation;
+	struct dp_position last; /* of the newest frame written or queued to be */
+
+	struct dp_place *places; /* ring by seq: (places_from, places_to] */
+	uint64_t place_capacity, places_from, places_to;
+
+	struct dp_item *queue; /* ring */
+	uint32_t queue_head, queue_count, queue_capacity;
+	uint64_t queued_bytes;
+
+	uint8_t *stage;
+	struct dp_io io;
+	uint32_t flight_items;   /* from the queue's head; dropped when durable */
+	uint64_t flight_bytes;
+	uint64_t flight_head;    /* head after the group */
+	bool writing, failed, told;
+
+	uint8_t *super_block;
+	struct dp_io super_io;
+	struct dp_super super_next;
+	bool super_writing;
+
+	struct dp_record **cache; /* records read along by the last load */
+	uint64_t cache_first;
+	uint32_t cache_count;
+	uint32_t loads;
+	uint64_t commits, records, bytes, torn_bytes;
+};
+
+uint64_t dp_journal_offset(const struct dp_journal *j, uint64_t lsn); /* in the file */
+struct dp_place *dp_journal_place(const struct dp_journal *j, uint64_t seq);
+int dp_journal_add_place(struct dp_journal *j, uint64_t seq, struct dp_place place);
+void dp_journal_cut_places(struct dp_journal *j, uint64_t seq, bool jump);
+int dp_journal_recover(struct dp_journal *j, const struct dp_journal_scan *scan);
+void dp_journal_fill_barrier(struct dp_journal *j, const struct dp_meta *meta, uint64_t lsn,
+	bool last, uint8_t *at, uint32_t *length);
+
+#endif

@@ -1,0 +1,548 @@
+#include "journal/internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/crc32c.h"
+#include "base/err.h"
+
+static uint64_t align_up(uint64_t value, uint64_t to)
+{
+	return (value + to - 1) / to * to;
+}
+
+uint64_t dp_journal_offset(const struct dp_journal *j, uint64_t lsn)
+{
+	return DP_DATA_START + lsn % j->data_size;
+}
+
+struct dp_place *dp_journal_place(const struct dp_journal *j, uint64_t seq)
+{
+	if (seq <= j->places_from || seq > j->places_to)
+		return NULL;
+	return &j->places[seq & (j->place_capacity - 1)];
+}
+
+int dp_journal_add_place(struct dp_journal *j, uint64_t seq, struct dp_place place)
+{
+	assert(seq == j->places_to + 1);
+	if (j->places_to - j->places_from == j->place_capacity) {
+		uint64_t capacity = j->place_capacity * 2;
+		struct dp_place *places = calloc(capacity, sizeof *places);
+		if (!places)
+			return DP_ENOMEM;
+		for (uint64_t s = j->places_from + 1; s <= j->places_to; s++)
+			places[s & (capacity - 1)] = j->places[s & (j->place_capacity - 1)];
+		free(j->places);
+		j->places = places;
+		j->place_capacity = capacity;
+	}
+	j->places_to = seq;
+	j->places[seq & (j->place_capacity - 1)] = place;
+	return 0;
+}
+
+/* The log stands at seq now: before its end (cut) or somewhere else altogether (jump). */
+void dp_journal_cut_places(struct dp_journal *j, uint64_t seq, bool jump)
+{
+	if (jump)
+		j->places_from = seq;
+	j->places_to = seq;
+	for (uint32_t i = 0; i < j->cache_count; i++)
+		dp_record_unref(&j->cache[i]);
+	j->cache_count = 0;
+}
+
+/* ---- superblocks ---- */
+
+static void fail(struct dp_journal *j)
+{
+	j->failed = true;
+	if (!j->told) {
+		j->told = true;
+		j->events.failed(j->events.ctx);
+	}
+}
+
+static void super_done(struct dp_io *io, int err)
+{
+	struct dp_journal *j = io->arg;
+	j->super_writing = false;
+	if (err) {
+		fail(j);
+		return;
+	}
+	j->super = j->super_next;
+	dp_journal_kick(j);
+}
+
+static void write_super(struct dp_journal *j, const struct dp_meta *meta, uint64_t tail_lsn,
+	uint32_t generation)
+{
+	j->super_next = j->super;
+	j->super_next.number++;
+	j->super_next.tail_lsn = tail_lsn;
+	j->super_next.head_lsn = j->head;
+	j->super_next.generation = generation;
+	j->super_next.meta = *meta;
+	j->super_writing = true;
+	dp_super_encode(&j->super_next, j->super_block);
+	j->super_io = (struct dp_io){
+		.op = DP_IO_WRITE,
+		.file = j->file,
+		.data = j->super_block,
+		.size = DP_SUPER_SIZE,
+		.offset = (j->super_next.number % 2) * DP_SUPER_SIZE,
+		.done = super_done,
+		.arg = j,
+	};
+	j->disk->ops->submit(j->disk, &j->super_io);
+}
+
+void dp_journal_release(struct dp_journal *j, const struct dp_meta *meta)
+{
+	uint64_t seq = meta->at.seq;
+	if (j->failed || seq <= j->places_from || seq > j->places_to)
+		return; /* nothing of it was written */
+	struct dp_place *next = dp_journal_place(j, seq + 1);
+	/* With nothing behind it the log is empty and its tail is the head; but while a group is
+	 * under way the place of its first frame is not known here: a later release moves on. */
+	bool empty = !next && !j->writing && j->queue_count == 0;
+	uint64_t tail = next ? next->lsn : j->head;
+	if ((next || empty) && !j->super_writing && tail - j->super.tail_lsn >= j->data_size / 16)
+		write_super(j, meta, tail, next ? next->generation : j->generation);
+	j->places_from = seq;
+}
+
+uint64_t dp_journal_room(const struct dp_journal *j)
+{
+	uint64_t used = j->head - j->super.tail_lsn + j->queued_bytes + DP_WRAP_SLACK;
+	uint64_t most = j->data_size / DP_JOURNAL_BYTES_PER_RECORD;
+	uint64_t held = j->places_to - j->places_from + j->queue_count;
+	if (used >= j->data_size || held >= most || j->failed)
+		return 0;
+	return j->data_size - used;
+}
+
+/* ---- appending ---- */
+
+static uint64_t item_length(const struct dp_item *item)
+{
+	if (item->record)
+		return DP_FRAME_SIZE + DP_RECORD_HEADER_SIZE + item->record->h.payload_len;
+	return DP_FRAME_SIZE + DP_META_MAX;
+}
+
+static struct dp_item *queue_at(struct dp_journal *j, uint32_t i)
+{
+	return &j->queue[(j->queue_head + i) % j->queue_capacity];
+}
+
+static bool enqueue(struct dp_journal *j, struct dp_item item)
+{
+	if (j->queue_count == j->queue_capacity) {
+		uint32_t capacity = j->queue_capacity * 2;
+		struct dp_item *queue = malloc(capacity * sizeof *queue);
+		if (!queue) {
+			fail(j);
+			return false;
+		}
+		for (uint32_t i = 0; i < j->queue_count; i++)
+			queue[i] = *queue_at(j, i);
+		free(j->queue);
+		j->queue = queue;
+		j->queue_capacity = capacity;
+		j->queue_head = 0;
+	}
+	*queue_at(j, j->queue_count++) = item;
+	j->queued_bytes += align_up(item_length(&item), DP_FRAME_ALIGN);
+	return true;
+}
+
+void dp_journal_append(struct dp_journal *j, struct dp_record *r)
+{
+	if (j->failed)
+		return;
+	assert(r->h.seq == j->last.seq + 1);
+	j->last = (struct dp_position){r->h.epoch, r->h.seq, r->h.chain};
+	enqueue(j, (struct dp_item){.record = dp_record_ref(r)});
+}
+
+void dp_journal_barrier(struct dp_journal *j, const struct dp_meta *meta, uint64_t token)
+{
+	if (j->failed)
+		return;
+	struct dp_meta *copy = malloc(sizeof *copy);
+	if (!copy) {
+		fail(j);
+		return;
+	}
+	*copy = *meta;
+	j->last = meta->at;
+	enqueue(j, (struct dp_item){.meta = copy, .token = token});
+}
+
+static void drop_items(struct dp_journal *j, uint32_t count)
+{
+	for (; count; count--) {
+		struct dp_item *item = queue_at(j, 0);
+		j->queued_bytes -= align_up(item_length(item), DP_FRAME_ALIGN);
+		dp_record_unref(&item->record);
+		free(item->meta);
+		j->queue_head = (j->queue_head + 1) % j->queue_capacity;
+		j->queue_count--;
+	}
+}
+
+/* Reports a group: records up to the first barrier that is still queued behind may have been cut
+ * by it, so nothing beyond that barrier's position is said to be durable. */
+static void report(struct dp_journal *j, uint32_t items)
+{
+	uint64_t least = UINT64_MAX, seq = 0;
+	for (uint32_t i = j->queue_count; i-- > 0;) {
+		struct dp_item *item = queue_at(j, i);
+		if (i < items && item->record && item->record->h.seq <= least &&
+			item->record->h.seq > seq)
+			seq = item->record->h.seq;
+		if (item->meta && item->meta->at.seq < least)
+			least = item->meta->at.seq;
+	}
+	uint64_t tokens[16];
+	uint32_t count = 0;
+	for (uint32_t i = 0; i < items; i++)
+		if (queue_at(j, i)->meta && queue_at(j, i)->token && count < 16)
+			tokens[count++] = queue_at(j, i)->token;
+	drop_items(j, items);
+	if (seq)
+		j->events.durable(j->events.ctx, seq);
+	for (uint32_t i = 0; i < count; i++)
+		j->events.barrier(j->events.ctx, tokens[i]);
+}
+
+static void group_done(struct dp_io *io, int err)
+{
+	struct dp_journal *j = io->arg;
+	j->writing = false;
+	if (err) {
+		fail(j);
+		return;
+	}
+	j->commits++;
+	j->bytes += j->flight_bytes;
+	j->head = j->flight_head;
+	report(j, j->flight_items);
+	dp_journal_kick(j);
+}
+
+static void fill_frame(struct dp_journal *j, enum dp_frame_kind kind, uint64_t lsn, uint32_t length,
+	bool last, uint32_t body_crc, uint8_t *at)
+{
+	struct dp_frame f = {
+		.kind = (uint8_t)kind,
+		.flags = last ? DP_FRAME_LAST : 0,
+		.instance = j->super.instance,
+		.generation = j->generation,
+		.lsn = lsn,
+		.durable_lsn = j->head,
+		.length = length,
+		.body_crc = body_crc,
+	};
+	dp_frame_encode(&f, at);
+}
+
+void dp_journal_fill_barrier(struct dp_journal *j, const struct dp_meta *meta, uint64_t lsn,
+	bool last, uint8_t *at, uint32_t *length)
+{
+	uint32_t body = dp_meta_encode(meta, at + DP_FRAME_SIZE);
+	*length = DP_FRAME_SIZE + body;
+	fill_frame(j, DP_FRAME_BARRIER, lsn, *length, last, dp_crc32c(0, at + DP_FRAME_SIZE, body), at);
+}
+
+static int fill_item(struct dp_journal *j, const struct dp_item *item, uint64_t lsn, bool last,
+	uint8_t *at, uint32_t *length)
+{
+	if (item->meta) {
+		uint64_t seq = item->meta->at.seq;
+		if (seq != j->places_to)
+			dp_journal_cut_places(j, seq, seq > j->places_to || seq < j->places_from);
+		dp_journal_fill_barrier(j, item->meta, lsn, last, at, length);
+		return 0;
+	}
+	struct dp_record *r = item->record;
+	*length = (uint32_t)item_length(item);
+	fill_frame(j, DP_FRAME_RECORD, lsn, *length, last, 0, at);
+	memcpy(at + DP_FRAME_SIZE, r->raw, DP_RECORD_HEADER_SIZE);
+	if (r->payload)
+		memcpy(at + DP_FRAME_SIZE + DP_RECORD_HEADER_SIZE, r->payload->data, r->payload->size);
+	j->records++;
+	struct dp_place place = {.lsn = lsn, .length = *length, .generation = j->generation};
+	return dp_journal_add_place(j, r->h.seq, place);
+}
+
+/* How many waiting items make the next group, and their bytes. */
+static uint32_t choose_group(struct dp_journal *j, uint64_t left, uint64_t *bytes)
+{
+	uint32_t items = 0;
+	*bytes = 0;
+	while (items < j->queue_count) {
+		uint64_t next = align_up(item_length(queue_at(j, items)), DP_FRAME_ALIGN);
+		if (align_up(*bytes + next, DP_DISK_ALIGN) > left ||
+			(items && *bytes + next > DP_GROUP_MAX))
+			break;
+		*bytes += next;
+		items++;
+	}
+	return items;
+}
+
+static void write_group(struct dp_journal *j, uint64_t bytes)
+{
+	j->writing = true;
+	j->flight_bytes = bytes;
+	j->io = (struct dp_io){
+		.op = DP_IO_WRITE,
+		.file = j->file,
+		.data = j->stage,
+		.size = bytes,
+		.offset = dp_journal_offset(j, j->head),
+		.done = group_done,
+		.arg = j,
+	};
+	j->disk->ops->submit(j->disk, &j->io);
+}
+
+void dp_journal_kick(struct dp_journal *j)
+{
+	if (j->writing || j->failed || j->queue_count == 0)
+		return;
+	uint64_t left = j->data_size - j->head % j->data_size, bytes, used = 0;
+	uint32_t items = choose_group(j, left, &bytes);
+	/* Space that is still in use is never overwritten. The room told to senders keeps them
+	 * away from here; barriers may come this far, and then wait for the next superblock. */
+	uint64_t need = items ? align_up(bytes, DP_DISK_ALIGN) : left;
+	if (j->head + need - j->super.tail_lsn > j->data_size)
+		return;
+	if (items == 0) { /* does not fit before the end: start at the beginning */
+		memset(j->stage, 0, DP_DISK_ALIGN);
+		fill_frame(j, DP_FRAME_PAD, j->head, (uint32_t)left, true, 0, j->stage);
+		j->flight_items = 0;
+		j->flight_head = j->head + left;
+		write_group(j, DP_DISK_ALIGN);
+		return;
+	}
+	for (uint32_t i = 0; i < items; i++) {
+		uint32_t length;
+		if (fill_item(j, queue_at(j, i), j->head + used, i + 1 == items, j->stage + used,
+			    &length)) {
+			fail(j);
+			return;
+		}
+		uint64_t padded = align_up(length, DP_FRAME_ALIGN);
+		memset(j->stage + used + length, 0, padded - length);
+		used += padded;
+	}
+	uint64_t whole = align_up(used, DP_DISK_ALIGN);
+	memset(j->stage + used, 0, whole - used);
+	j->flight_items = items;
+	j->flight_head = j->head + whole;
+	write_group(j, whole);
+}
+
+/* ---- reading back ---- */
+
+struct load {
+	struct dp_io io;
+	struct dp_journal *j;
+	uint64_t seq, from, lsn;
+	uint64_t through; /* last seq of the range read */
+	dp_journal_loaded *done;
+	void *ctx;
+};
+
+#define LOAD_AHEAD DP_MIB
+#define CACHE_MAX  512u
+
+static struct dp_record *decode_at(struct dp_journal *j, const struct load *l, uint64_t seq)
+{
+	struct dp_place *p = dp_journal_place(j, seq);
+	if (!p || p->lsn < l->from || p->lsn + p->length > l->from + l->io.size)
+		return NULL;
+	const uint8_t *at = (const uint8_t *)l->io.data + (p->lsn - l->from);
+	uint32_t size = p->length - DP_FRAME_SIZE - DP_RECORD_HEADER_SIZE;
+	struct dp_buf *payload = NULL;
+	struct dp_record *r;
+	if (size) {
+		payload = dp_buf_new(size);
+		if (!payload)
+			return NULL;
+		memcpy(payload->data, at + DP_FRAME_SIZE + DP_RECORD_HEADER_SIZE, size);
+	}
+	if (dp_record_decode(at + DP_FRAME_SIZE, payload, &r))
+		return NULL;
+	if (r->h.seq != seq)
+		dp_record_unref(&r);
+	return r;
+}
+
+static void load_done(struct dp_io *io, int err)
+{
+	struct load *l = io->arg;
+	struct dp_journal *j = l->j;
+	j->loads--;
+	dp_journal_cut_places(j, j->places_to, false); /* empties the cache */
+	struct dp_record *first = NULL;
+	for (uint64_t s = l->seq; !err && s <= l->through && j->cache_count < CACHE_MAX; s++) {
+		struct dp_record *r = decode_at(j, l, s);
+		if (!r)
+			break;
+		if (s == l->seq) {
+			j->cache_first = s;
+			first = dp_record_ref(r);
+		}
+		j->cache[j->cache_count++] = r;
+	}
+	l->done(l->ctx, l->seq, first);
+	dp_record_unref(&first);
+	free(io->data);
+	free(l);
+}
+
+void dp_journal_load(struct dp_journal *j, uint64_t seq, dp_journal_loaded *done, void *ctx)
+{
+	if (seq >= j->cache_first && seq - j->cache_first < j->cache_count) {
+		struct dp_record *hit = dp_record_ref(j->cache[seq - j->cache_first]);
+		done(ctx, seq, hit);
+		dp_record_unref(&hit);
+		return;
+	}
+	struct dp_place *p = dp_journal_place(j, seq);
+	struct load *l = p ? calloc(1, sizeof *l) : NULL;
+	if (!l) {
+		done(ctx, seq, NULL);
+		return;
+	}
+	*l = (struct load){.j = j, .seq = seq, .through = seq, .done = done, .ctx = ctx};
+	l->from = p->lsn / DP_DISK_ALIGN * DP_DISK_ALIGN;
+	uint64_t to = p->lsn + p->length;
+	for (struct dp_place *n; (n = dp_journal_place(j, l->through + 1)) != NULL; l->through++) {
+		uint64_t end = n->lsn + n->length;
+		bool same_lap = n->lsn / j->data_size == l->from / j->data_size;
+		if (!same_lap || n->lsn < l->from || end - l->from > LOAD_AHEAD || n->lsn >= j->head)
+			break;
+		to = end;
+	}
+	size_t size = (size_t)align_up(to - l->from, DP_DISK_ALIGN);
+	void *data = NULL;
+	if (posix_memalign(&data, DP_DISK_ALIGN, size)) {
+		free(l);
+		done(ctx, seq, NULL);
+		return;
+	}
+	l->io = (struct dp_io){.op = DP_IO_READ, .file = j->file, .data = data, .size = size,
+		.offset = dp_journal_offset(j, l->from), .done = load_done, .arg = l};
+	j->loads++;
+	j->disk->ops->submit(j->disk, &l->io);
+}
+
+/* ---- life ---- */
+
+static int create(struct dp_journal *j)
+{
+	j->super = (struct dp_super){.stream = j->cfg.stream, .instance = j->cfg.instance,
+		.size = j->cfg.size, .generation = 1};
+	j->super.meta.at.chain = dp_chain_start(j->cfg.stream);
+	for (int i = 0; i < 2; i++) {
+		j->super.number++;
+		dp_super_encode(&j->super, j->super_block);
+		int err = j->disk->ops->write(j->file, j->super_block, DP_SUPER_SIZE,
+			(j->super.number % 2) * DP_SUPER_SIZE);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int alloc(struct dp_journal *j)
+{
+	void *stage = NULL, *super = NULL;
+	if (posix_memalign(&stage, DP_DISK_ALIGN, DP_STAGE_SIZE))
+		return DP_ENOMEM;
+	j->stage = stage;
+	if (posix_memalign(&super, DP_DISK_ALIGN, DP_SUPER_SIZE))
+		return DP_ENOMEM;
+	j->super_block = super;
+	j->queue_capacity = 256;
+	j->queue = calloc(j->queue_capacity, sizeof *j->queue);
+	j->place_capacity = 1024;
+	j->places = calloc(j->place_capacity, sizeof *j->places);
+	j->cache = calloc(CACHE_MAX, sizeof(struct dp_record *));
+	return j->queue && j->places && j->cache ? 0 : DP_ENOMEM;
+}
+
+int dp_journal_open(struct dp_disk *disk, const char *name, const struct dp_journal_config *cfg,
+	const struct dp_journal_events *events, const struct dp_journal_scan *scan,
+	struct dp_journal **out)
+{
+	struct dp_journal *j = calloc(1, sizeof *j);
+	if (!j)
+		return DP_ENOMEM;
+	j->disk = disk;
+	j->cfg = *cfg;
+	j->events = *events;
+	j->data_size = (cfg->size - DP_DATA_START) / DP_DISK_ALIGN * DP_DISK_ALIGN;
+	bool created = false;
+	int err = alloc(j);
+	if (!err)
+		err = disk->ops->open(disk, name, DP_OPEN_CREATE | DP_OPEN_DURABLE, cfg->size,
+			&j->file, &created);
+	if (!err && created)
+		err = create(j);
+	if (!err)
+		err = dp_journal_recover(j, scan);
+	if (err)
+		dp_journal_close(&j);
+	*out = j;
+	return err;
+}
+
+void dp_journal_close(struct dp_journal **pj)
+{
+	struct dp_journal *j = *pj;
+	*pj = NULL;
+	if (!j)
+		return;
+	if (j->queue)
+		drop_items(j, j->queue_count);
+	for (uint32_t i = 0; j->cache && i < j->cache_count; i++)
+		dp_record_unref(&j->cache[i]);
+	if (j->file)
+		j->disk->ops->close(j->file);
+	free(j->cache);
+	free(j->places);
+	free(j->queue);
+	free(j->super_block);
+	free(j->stage);
+	free(j);
+}
+
+bool dp_journal_busy(const struct dp_journal *j)
+{
+	return j->writing || j->super_writing || j->loads;
+}
+
+uint64_t dp_journal_instance(const struct dp_journal *j)
+{
+	return j->super.instance;
+}
+
+struct dp_journal_stats dp_journal_stats(const struct dp_journal *j)
+{
+	return (struct dp_journal_stats){.size = j->data_size,
+		.used = j->head - j->super.tail_lsn,
+		.commits = j->commits,
+		.records = j->records,
+		.bytes = j->bytes,
+		.torn_bytes = j->torn_bytes};
+}

@@ -1,0 +1,185 @@
+/* What the `dipole` command asks a daemon. */
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "node/internal.h"
+
+static json_t *fail(const char *text)
+{
+	return json_pack("{s:b,s:s}", "ok", 0, "error", text);
+}
+
+static json_t *hist(const struct dp_hist *h)
+{
+	return json_pack("{s:I,s:I,s:I,s:I}", "count", (json_int_t)h->count, "p50_us",
+		(json_int_t)dp_hist_percentile(h, 50), "p99_us",
+		(json_int_t)dp_hist_percentile(h, 99), "max_us", (json_int_t)h->max_us);
+}
+
+static json_t *links(const struct node *n, const struct node_stream *s)
+{
+	json_t *list = json_array();
+	const struct dp_core *c = dp_stream_core(s->stream);
+	for (unsigned i = 0; i < c->cfg.down_count; i++) {
+		const struct dp_down *d = &c->down[i];
+		json_array_append_new(list,
+			json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I}", "leg", s->cfg->legs[i],
+				"peer", n->cfg->links[s->cfg->links[i]].peer, "state",
+				dp_down_state_name(d->state), "sent", (json_int_t)d->sent, "cached",
+				(json_int_t)d->cached, "committed", (json_int_t)d->committed,
+				"flight_bytes", (json_int_t)d->flight, "room_bytes", (json_int_t)d->room,
+				"naks", (json_int_t)d->naks));
+	}
+	return list;
+}
+
+static json_t *volumes(const struct node_stream *s)
+{
+	json_t *list = json_array();
+	for (unsigned i = 0; i < s->cfg->volume_count; i++)
+		json_array_append_new(list,
+			json_pack("{s:s,s:I}", "name", s->cfg->volumes[i].name, "size_bytes",
+				(json_int_t)s->cfg->volumes[i].size));
+	return list;
+}
+
+static json_t *alarms(const struct node_stream *s)
+{
+	json_t *list = json_array();
+	unsigned kept = s->alarm_count < NODE_ALARMS_MAX ? s->alarm_count : NODE_ALARMS_MAX;
+	for (unsigned i = s->alarm_count - kept; i < s->alarm_count; i++) {
+		const struct alarm *a = &s->alarms[i % NODE_ALARMS_MAX];
+		json_array_append_new(list, json_pack("{s:I,s:s}", "time_us", (json_int_t)a->time_us,
+						    "text", a->text));
+	}
+	return list;
+}
+
+static json_t *stream_status(const struct node *n, const struct node_stream *s)
+{
+	const struct dp_core *c = dp_stream_core(s->stream);
+	struct dp_journal_stats j = dp_journal_stats(dp_stream_journal(s->stream));
+	json_t *o = json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "name", s->cfg->name,
+		"state", dp_core_state_name(c->state), "epoch", (json_int_t)c->log.last.promised, "last",
+		(json_int_t)c->log.last.at.seq, "durable", (json_int_t)c->durable, "agreed",
+		(json_int_t)c->agreed, "applied", (json_int_t)c->applied, "committed",
+		(json_int_t)c->committed, "acked_requests", (json_int_t)c->acked, "waiting_requests",
+		(json_int_t)(c->writes.count + c->flushes.count), "set", (json_int_t)c->log.last.set,
+		"memory_bytes", (json_int_t)c->log.memory);
+	json_object_set_new(o, "journal",
+		json_pack("{s:I,s:I,s:I,s:I,s:I}", "size_bytes", (json_int_t)j.size, "used_bytes",
+			(json_int_t)j.used, "commits", (json_int_t)j.commits, "records",
+			(json_int_t)j.records, "torn_bytes", (json_int_t)j.torn_bytes));
+	json_object_set_new(o, "links", links(n, s));
+	json_object_set_new(o, "volumes", volumes(s));
+	json_object_set_new(o, "alarms", alarms(s));
+	if (c->cfg.role == DP_CORE_CONTROLLER) {
+		json_object_set_new(o, "ack_latency", hist(dp_stream_hist(s->stream, false)));
+		json_object_set_new(o, "flush_latency", hist(dp_stream_hist(s->stream, true)));
+	} else {
+		json_object_set_new(o, "upstream", json_pack("{s:s,s:s}", "peer", s->cfg->upstream,
+						   "state", c->up.started ? "Connected" : "Connecting"));
+	}
+	return o;
+}
+
+static json_t *status(struct node *n)
+{
+	static const char *const roles[] = {"controller", "relay", "mirror"};
+	json_t *list = json_array();
+	for (unsigned i = 0; i < n->cfg->stream_count; i++)
+		json_array_append_new(list, stream_status(n, &n->streams[i]));
+	return json_pack("{s:b,s:s,s:s,s:s,s:i,s:I,s:I,s:I,s:o}", "ok", 1, "node", n->cfg->name, "role",
+		roles[n->cfg->role], "version", DIPOLE_VERSION, "pid", (int)getpid(), "uptime_us",
+		(json_int_t)(n->now_us - n->start_us), "bad_messages", (json_int_t)n->bad_messages,
+		"refused_keys", (json_int_t)n->refused_keys, "streams", list);
+}
+
+static struct node_stream *stream_named(struct node *n, const char *name)
+{
+	for (unsigned i = 0; name && i < n->cfg->stream_count; i++)
+		if (strcmp(n->streams[i].cfg->name, name) == 0)
+			return &n->streams[i];
+	return NULL;
+}
+
+static json_t *sets(struct node *n, const json_t *request)
+{
+	struct node_stream *s = stream_named(n, json_string_value(json_object_get(request, "stream")));
+	if (!s || n->cfg->role != DP_CORE_CONTROLLER)
+		return fail("no such stream at this controller");
+	const struct dp_core *c = dp_stream_core(s->stream);
+	json_t *list = json_array();
+	for (uint32_t i = 0; i < c->sets.count; i++) {
+		const struct dp_set *set = dp_sets_at(&c->sets, i);
+		const char *state = set->committed ? "committed" : set->closed ? "executing" : "open";
+		json_array_append_new(list,
+			json_pack("{s:I,s:I,s:s,s:I,s:I,s:I,s:I}", "first_id", (json_int_t)set->first_id,
+				"last_id", (json_int_t)set->last_id, "state", state, "first_seq",
+				(json_int_t)set->first_seq, "last_seq", (json_int_t)set->last_seq,
+				"opened_us", (json_int_t)set->opened_us, "committed_us",
+				(json_int_t)set->committed_us));
+	}
+	return json_pack("{s:b,s:I,s:o}", "ok", 1, "committed", (json_int_t)c->committed, "sets", list);
+}
+
+static json_t *mark(struct node *n, const json_t *request)
+{
+	const char *name = json_string_value(json_object_get(request, "volume"));
+	for (unsigned i = 0; name && n->cfg->role == DP_CORE_CONTROLLER && i < n->cfg->stream_count; i++) {
+		struct node_stream *s = &n->streams[i];
+		for (unsigned v = 0; v < s->cfg->volume_count; v++) {
+			if (strcmp(s->cfg->volumes[v].name, name))
+				continue;
+			uint64_t id;
+			char text[32];
+			randombytes_buf(&id, sizeof id);
+			id >>= 2; /* offsets in records are below 2^63 */
+			struct dp_host_request h = {.op = DP_OP_MARK, .volume = s->cfg->volumes[v].id,
+				.offset = id, .time_us = node_wall_us()};
+			if (!dp_stream_request(s->stream, &h))
+				return fail("too many requests wait already");
+			snprintf(text, sizeof text, "%llu", (unsigned long long)id);
+			return json_pack("{s:b,s:s,s:I}", "ok", 1, "mark", text, "seq",
+				(json_int_t)dp_stream_core(s->stream)->log.last.at.seq);
+		}
+	}
+	return fail("no such volume at this controller");
+}
+
+static json_t *digest(struct node *n, const json_t *request)
+{
+	const char *text = json_string_value(json_object_get(request, "mark"));
+	if (!text)
+		return fail("\"mark\" is missing");
+	uint64_t id = strtoull(text, NULL, 10);
+	for (unsigned i = 0; i < n->cfg->stream_count; i++) {
+		struct dp_store *store = dp_stream_store(n->streams[i].stream);
+		const struct dp_store_mark *m = store ? dp_store_find_mark(store, id) : NULL;
+		char hex[DP_DIGEST_TEXT];
+		if (m)
+			return json_pack("{s:b,s:b,s:s,s:I,s:I}", "ok", 1, "done", 1, "digest",
+				dp_digest_text(m->digest, hex), "epoch", (json_int_t)m->epoch, "seq",
+				(json_int_t)m->seq);
+	}
+	return json_pack("{s:b,s:b}", "ok", 1, "done", 0);
+}
+
+json_t *control_answer(struct node *n, const json_t *request)
+{
+	const char *cmd = json_string_value(json_object_get(request, "cmd"));
+	if (!cmd)
+		return fail("expected one JSON object with \"cmd\" on one line");
+	if (strcmp(cmd, "status") == 0)
+		return status(n);
+	if (strcmp(cmd, "sets") == 0)
+		return sets(n, request);
+	if (strcmp(cmd, "mark") == 0)
+		return mark(n, request);
+	if (strcmp(cmd, "digest") == 0)
+		return digest(n, request);
+	return fail("unknown command");
+}

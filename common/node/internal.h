@@ -1,0 +1,91 @@
+#ifndef DP_NODE_INTERNAL_H
+#define DP_NODE_INTERNAL_H
+
+#include <jansson.h>
+#include <poll.h>
+#include <stdbool.h>
+
+#include "io/disk.h"
+#include "node/node.h"
+#include "node/stream.h"
+#include "proto/local.h"
+
+#define NODE_PEERS_MAX   128
+#define NODE_CONNS_MAX   48
+#define NODE_ALARMS_MAX  32
+#define HOST_REQUESTS    128u
+#define NODE_SUN_MAX     108
+
+struct node;
+
+struct alarm {
+	uint64_t time_us;
+	char text[256];
+};
+
+struct node_stream {
+	const struct dp_node_stream *cfg;
+	struct dp_stream *stream;
+	struct node *node;
+	struct alarm alarms[NODE_ALARMS_MAX];
+	unsigned alarm_count;
+};
+
+/* A sender that has connected to our ROUTER socket. */
+struct peer {
+	uint8_t id[16];
+	uint8_t id_size;
+	uint64_t used_us;
+};
+
+struct link {
+	void *socket;
+	uint64_t heard_us, connected_us;
+};
+
+struct conn; /* a local connection: host or control */
+
+struct node {
+	const struct dp_node_config *cfg;
+	struct dp_disk *disk;
+	void *zmq, *router, *zap;
+	struct link links[DP_NODE_LINKS_MAX];
+	struct peer peers[NODE_PEERS_MAX];
+	struct node_stream streams[DP_NODE_STREAMS_MAX];
+	int host_fd, control_fd, signal_fd;
+	struct conn *conns[NODE_CONNS_MAX];
+	unsigned conn_count;
+	uint64_t now_us, start_us;
+	uint64_t bad_messages, refused_keys;
+	bool stopping;
+};
+
+uint64_t node_clock_us(void);
+uint64_t node_wall_us(void);
+struct node_stream *node_stream_by_id(struct node *n, uint64_t id);
+
+/* net.c */
+int net_open(struct node *n); /* 0 or a dp_err, logged */
+void net_close(struct node *n);
+void net_receive(struct node *n); /* everything that waits, within a bound */
+void net_zap(struct node *n);
+void net_tick(struct node *n);
+void net_send_up(struct node *n, uint32_t peer, struct dp_msg *m);
+void net_send_down(struct node *n, unsigned link, struct dp_msg *m);
+
+/* local.c: Unix sockets */
+int local_open(struct node *n);
+void local_close(struct node *n);
+void local_accept(struct node *n, int fd);
+unsigned local_poll(struct node *n, struct pollfd *fds); /* conns in order */
+short local_wants(const struct conn *c);
+int local_conn_fd(const struct conn *c);
+void local_ready(struct node *n, struct conn *c, short events);
+void local_flush(struct node *n);
+void local_reply(struct node *n, void *tag, int err, uint64_t set, struct dp_buf *data);
+void local_hang_up(struct node *n); /* all host connections */
+
+/* control.c: one JSON object in, one out (new reference) */
+json_t *control_answer(struct node *n, const json_t *request);
+
+#endif

@@ -1,0 +1,378 @@
+/* Links: ZeroMQ sockets, CURVE, and who may connect. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "node/internal.h"
+
+#define RECEIVE_BATCH  256
+#define RECONNECT_US   5000000
+#define MESSAGE_MAX    (2 * 1024 * 1024)
+
+static int set_int(void *socket, int option, int value)
+{
+	return zmq_setsockopt(socket, option, &value, sizeof value);
+}
+
+static int set_text(void *socket, int option, const char *text)
+{
+	return zmq_setsockopt(socket, option, text, strlen(text));
+}
+
+static int common_options(void *s)
+{
+	int64_t most = MESSAGE_MAX;
+	int bad = set_int(s, ZMQ_LINGER, 0) | set_int(s, ZMQ_SNDHWM, 0) | set_int(s, ZMQ_RCVHWM, 4096);
+	return bad | zmq_setsockopt(s, ZMQ_MAXMSGSIZE, &most, sizeof most);
+}
+
+static int open_router(struct node *n)
+{
+	void *s = n->router = zmq_socket(n->zmq, ZMQ_ROUTER);
+	if (!s || common_options(s) || set_int(s, ZMQ_ROUTER_MANDATORY, 1))
+		return DP_ENOMEM;
+	int bad = 0;
+	if (n->cfg->listen_curve)
+		bad = set_int(s, ZMQ_CURVE_SERVER, 1) |
+		      set_text(s, ZMQ_CURVE_SECRETKEY, n->cfg->secret_key) |
+		      set_text(s, ZMQ_ZAP_DOMAIN, "dipole");
+	if (bad || zmq_bind(s, n->cfg->listen)) {
+		dp_log(DP_LOG_ERROR, "listen-failed", "address=%s error=\"%s\"", n->cfg->listen,
+			zmq_strerror(errno));
+		return DP_ECONFIG;
+	}
+	return 0;
+}
+
+static int open_zap(struct node *n)
+{
+	n->zap = zmq_socket(n->zmq, ZMQ_REP);
+	if (!n->zap || set_int(n->zap, ZMQ_LINGER, 0) || zmq_bind(n->zap, "inproc://zeromq.zap.01"))
+		return DP_ENOMEM;
+	return 0;
+}
+
+static int open_link(struct node *n, unsigned i)
+{
+	const struct dp_node_link *l = &n->cfg->links[i];
+	void *s = n->links[i].socket = zmq_socket(n->zmq, ZMQ_DEALER);
+	if (!s || common_options(s))
+		return DP_ENOMEM;
+	/* Nothing is queued for a peer that is not there: the core's positions decide what is
+	 * sent once it is. */
+	int bad = set_int(s, ZMQ_IMMEDIATE, 1) | set_int(s, ZMQ_RECONNECT_IVL, 100) |
+		  set_int(s, ZMQ_RECONNECT_IVL_MAX, 1000) | set_int(s, ZMQ_CONNECT_TIMEOUT, 1000) |
+		  set_int(s, ZMQ_HANDSHAKE_IVL, 3000) | set_int(s, ZMQ_HEARTBEAT_IVL, 1000) |
+		  set_int(s, ZMQ_HEARTBEAT_TIMEOUT, 4000);
+	if (l->key[0])
+		bad |= set_text(s, ZMQ_CURVE_SERVERKEY, l->key) |
+		       set_text(s, ZMQ_CURVE_PUBLICKEY, n->cfg->public_key) |
+		       set_text(s, ZMQ_CURVE_SECRETKEY, n->cfg->secret_key);
+	if (bad || zmq_connect(s, l->address)) {
+		dp_log(DP_LOG_ERROR, "connect-failed", "peer=%s address=%s error=\"%s\"", l->peer,
+			l->address, zmq_strerror(errno));
+		return DP_ECONFIG;
+	}
+	n->links[i].connected_us = n->now_us;
+	return 0;
+}
+
+int net_open(struct node *n)
+{
+	n->zmq = zmq_ctx_new();
+	int err = n->zmq ? open_zap(n) : DP_ENOMEM;
+	if (!err && n->cfg->listen[0])
+		err = open_router(n);
+	for (unsigned i = 0; i < n->cfg->link_count && !err; i++)
+		err = open_link(n, i);
+	return err;
+}
+
+void net_close(struct node *n)
+{
+	for (unsigned i = 0; i < n->cfg->link_count; i++)
+		if (n->links[i].socket)
+			zmq_close(n->links[i].socket);
+	if (n->router)
+		zmq_close(n->router);
+	if (n->zap)
+		zmq_close(n->zap);
+	if (n->zmq)
+		zmq_ctx_term(n->zmq);
+}
+
+/* ---- who may connect (ZAP, RFC 27) ---- */
+
+static const char *node_of_key(const struct node *n, const uint8_t *key)
+{
+	char text[DP_KEY_SIZE];
+	if (!zmq_z85_encode(text, key, 32))
+		return NULL;
+	for (unsigned i = 0; i < n->cfg->key_count; i++)
+		if (strcmp(n->cfg->keys[i].key, text) == 0)
+			return n->cfg->keys[i].node;
+	return NULL;
+}
+
+#define ZAP_FRAMES 7
+
+void net_zap(struct node *n)
+{
+	char frame[ZAP_FRAMES][256];
+	int size[ZAP_FRAMES] = {0}, count = 0, more = 1;
+	size_t more_size = sizeof more;
+	for (; more; count++) {
+		char *to = frame[count < ZAP_FRAMES ? count : ZAP_FRAMES - 1];
+		int got = zmq_recv(n->zap, to, 256, ZMQ_DONTWAIT);
+		if (got < 0)
+			return;
+		if (count < ZAP_FRAMES)
+			size[count] = got;
+		zmq_getsockopt(n->zap, ZMQ_RCVMORE, &more, &more_size);
+	}
+	bool curve = count == 7 && size[5] == 5 && memcmp(frame[5], "CURVE", 5) == 0 && size[6] == 32;
+	const char *who = curve ? node_of_key(n, (const uint8_t *)frame[6]) : NULL;
+	int address_size = size[3] < 256 ? size[3] : 255;
+	if (!who) {
+		n->refused_keys++;
+		dp_log(DP_LOG_WARNING, "key-refused", "from=%.*s reason=\"key is not in the topology\"",
+			address_size, frame[3]);
+	}
+	zmq_send(n->zap, "1.0", 3, ZMQ_SNDMORE);
+	zmq_send(n->zap, frame[1], (size_t)(size[1] < 256 ? size[1] : 0), ZMQ_SNDMORE);
+	zmq_send(n->zap, who ? "200" : "400", 3, ZMQ_SNDMORE);
+	zmq_send(n->zap, who ? "OK" : "unknown key", who ? 2 : 11, ZMQ_SNDMORE);
+	zmq_send(n->zap, who ? who : "", who ? strlen(who) : 0, ZMQ_SNDMORE);
+	zmq_send(n->zap, "", 0, 0);
+}
+
+/* ---- sending ---- */
+
+static void free_payload(void *data, void *hint)
+{
+	struct dp_buf *buf = hint;
+	(void)data;
+	dp_buf_unref(&buf);
+}
+
+/* Loss is allowed here: the positions of the core find it. */
+static void send_frames(void *socket, const struct dp_msg *m)
+{
+	uint8_t head[DP_MSG_HEAD_MAX];
+	struct dp_buf *payload = dp_msg_payload(m);
+	uint32_t size = dp_msg_encode(m, head);
+	int flags = ZMQ_DONTWAIT | (payload ? ZMQ_SNDMORE : 0);
+	if (zmq_send(socket, head, size, flags) < 0 || !payload)
+		return;
+	zmq_msg_t frame;
+	dp_buf_ref(payload);
+	if (zmq_msg_init_data(&frame, payload->data, payload->size, free_payload, payload)) {
+		dp_buf_unref(&payload);
+		zmq_send(socket, "", 0, ZMQ_DONTWAIT);
+		return;
+	}
+	if (zmq_msg_send(&frame, socket, ZMQ_DONTWAIT) < 0)
+		zmq_msg_close(&frame);
+}
+
+void net_send_up(struct node *n, uint32_t peer, struct dp_msg *m)
+{
+	struct peer *p = &n->peers[peer];
+	if (n->router && p->id_size &&
+		zmq_send(n->router, p->id, p->id_size, ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0)
+		send_frames(n->router, m);
+	dp_msg_clear(m);
+}
+
+void net_send_down(struct node *n, unsigned link, struct dp_msg *m)
+{
+	send_frames(n->links[link].socket, m);
+	dp_msg_clear(m);
+}
+
+/* ---- receiving ---- */
+
+static void release_frame(struct dp_buf *buf)
+{
+	zmq_msg_t *frame = buf->owner;
+	zmq_msg_close(frame);
+	free(frame);
+}
+
+/* Receives one more frame of the message into a buffer of its own; NULL: out of memory. */
+static struct dp_buf *receive_payload(void *socket)
+{
+	zmq_msg_t *frame = malloc(sizeof *frame);
+	if (!frame)
+		return NULL;
+	zmq_msg_init(frame);
+	struct dp_buf *buf = NULL;
+	if (zmq_msg_recv(frame, socket, ZMQ_DONTWAIT) >= 0)
+		buf = dp_buf_wrap(zmq_msg_data(frame), zmq_msg_size(frame), release_frame, frame);
+	if (!buf) {
+		zmq_msg_close(frame);
+		free(frame);
+	}
+	return buf;
+}
+
+struct incoming {
+	zmq_msg_t head;
+	struct dp_buf *payload;
+	bool whole;
+};
+
+/* Takes head and payload; drops further frames, which no message of ours has. */
+static bool receive(void *socket, struct incoming *in)
+{
+	in->payload = NULL;
+	in->whole = true;
+	zmq_msg_init(&in->head);
+	if (zmq_msg_recv(&in->head, socket, ZMQ_DONTWAIT) < 0) {
+		zmq_msg_close(&in->head);
+		return false;
+	}
+	if (zmq_msg_more(&in->head)) {
+		in->payload = receive_payload(socket);
+		in->whole = in->payload != NULL;
+	}
+	int more = 0;
+	size_t size = sizeof more;
+	while (zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) == 0 && more) {
+		zmq_msg_t extra;
+		zmq_msg_init(&extra);
+		int got = zmq_msg_recv(&extra, socket, ZMQ_DONTWAIT);
+		zmq_msg_close(&extra);
+		in->whole = false;
+		if (got < 0)
+			break;
+	}
+	return true;
+}
+
+static void bad_message(struct node *n, const char *from, const char *why)
+{
+	/* Counted always, said for powers of two: a peer must not fill the log. */
+	n->bad_messages++;
+	if ((n->bad_messages & (n->bad_messages - 1)) == 0)
+		dp_log(DP_LOG_WARNING, "bad-message", "from=%s reason=\"%s\" total=%llu", from, why,
+			(unsigned long long)n->bad_messages);
+}
+
+static uint32_t peer_slot(struct node *n, const uint8_t *id, size_t size)
+{
+	uint32_t oldest = 0;
+	for (uint32_t i = 0; i < NODE_PEERS_MAX; i++) {
+		struct peer *p = &n->peers[i];
+		if (p->id_size == size && memcmp(p->id, id, size) == 0) {
+			p->used_us = n->now_us;
+			return i;
+		}
+		if (p->used_us < n->peers[oldest].used_us)
+			oldest = i;
+	}
+	struct peer *p = &n->peers[oldest];
+	memcpy(p->id, id, size);
+	p->id_size = (uint8_t)size;
+	p->used_us = n->now_us;
+	return oldest;
+}
+
+static void from_up(struct node *n, const uint8_t *id, size_t id_size, struct incoming *in)
+{
+	struct dp_msg m;
+	const char *who = zmq_msg_gets(&in->head, "User-Id");
+	const char *from = who && who[0] ? who : "unknown";
+	if (!in->whole || id_size > sizeof n->peers[0].id) {
+		dp_buf_unref(&in->payload);
+		bad_message(n, from, "unexpected frames");
+		return;
+	}
+	int err = dp_msg_decode(zmq_msg_data(&in->head), zmq_msg_size(&in->head), in->payload, &m);
+	bool bad_record = err == DP_ECHECKSUM && m.type == DP_MSG_RECORD;
+	struct node_stream *s = err && !bad_record ? NULL : node_stream_by_id(n, m.stream);
+	/* With CURVE, a key may only speak for the node it belongs to, and only the node that
+	 * the topology puts above us may send. */
+	bool allowed = s && s->stream && s->cfg->upstream[0] &&
+		       (!n->cfg->listen_curve || strcmp(from, s->cfg->upstream) == 0);
+	if (!allowed)
+		bad_message(n, from, err ? dp_strerror(err) : "not the sender of this stream");
+	else
+		dp_stream_from_up(s->stream, peer_slot(n, id, id_size), &m, bad_record);
+	if (err == 0)
+		dp_msg_clear(&m);
+}
+
+static bool receive_up(struct node *n)
+{
+	zmq_msg_t id;
+	struct incoming in;
+	zmq_msg_init(&id);
+	if (zmq_msg_recv(&id, n->router, ZMQ_DONTWAIT) < 0) {
+		zmq_msg_close(&id);
+		return false;
+	}
+	if (zmq_msg_more(&id) && receive(n->router, &in)) {
+		from_up(n, zmq_msg_data(&id), zmq_msg_size(&id), &in);
+		zmq_msg_close(&in.head);
+	}
+	zmq_msg_close(&id);
+	return true;
+}
+
+static void from_down(struct node *n, unsigned link, struct incoming *in)
+{
+	struct dp_msg m;
+	const char *from = n->cfg->links[link].peer;
+	if (!in->whole) {
+		dp_buf_unref(&in->payload);
+		bad_message(n, from, "unexpected frames");
+		return;
+	}
+	int err = dp_msg_decode(zmq_msg_data(&in->head), zmq_msg_size(&in->head), in->payload, &m);
+	struct node_stream *s = err ? NULL : node_stream_by_id(n, m.stream);
+	if (!s || !s->stream)
+		bad_message(n, from, err ? dp_strerror(err) : "unknown stream");
+	for (uint32_t i = 0; s && s->stream && i < s->cfg->core.down_count; i++)
+		if (s->cfg->links[i] == link)
+			dp_stream_from_down(s->stream, i, &m);
+	if (err == 0)
+		dp_msg_clear(&m);
+}
+
+static bool receive_down(struct node *n, unsigned link)
+{
+	struct incoming in;
+	if (!receive(n->links[link].socket, &in))
+		return false;
+	n->links[link].heard_us = n->now_us;
+	from_down(n, link, &in);
+	zmq_msg_close(&in.head);
+	return true;
+}
+
+void net_receive(struct node *n)
+{
+	for (int i = 0; n->router && i < RECEIVE_BATCH && receive_up(n); i++)
+		;
+	for (unsigned l = 0; l < n->cfg->link_count; l++)
+		for (int i = 0; i < RECEIVE_BATCH && receive_down(n, l); i++)
+			;
+}
+
+/* libzmq gives up for good on a connection whose key was once refused: connect anew. */
+void net_tick(struct node *n)
+{
+	for (unsigned i = 0; i < n->cfg->link_count; i++) {
+		struct link *l = &n->links[i];
+		uint64_t since = l->heard_us > l->connected_us ? l->heard_us : l->connected_us;
+		if (n->now_us - since < RECONNECT_US)
+			continue;
+		zmq_disconnect(l->socket, n->cfg->links[i].address);
+		zmq_connect(l->socket, n->cfg->links[i].address);
+		l->connected_us = n->now_us;
+	}
+}

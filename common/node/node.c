@@ -1,0 +1,356 @@
+#include "node/node.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sysexits.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "io/disk_real.h"
+#include "node/internal.h"
+
+#define TICK_US       10000
+#define STOP_LIMIT_US 10000000
+
+static uint64_t clock_us(clockid_t id)
+{
+	struct timespec t;
+	clock_gettime(id, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+uint64_t node_clock_us(void)
+{
+	return clock_us(CLOCK_MONOTONIC);
+}
+
+uint64_t node_wall_us(void)
+{
+	return clock_us(CLOCK_REALTIME);
+}
+
+struct node_stream *node_stream_by_id(struct node *n, uint64_t id)
+{
+	for (unsigned i = 0; i < n->cfg->stream_count; i++)
+		if (n->streams[i].cfg->core.stream == id)
+			return &n->streams[i];
+	return NULL;
+}
+
+/* ---- what streams ask for ---- */
+
+static void on_send_up(void *ctx, struct dp_stream *s, uint32_t peer, struct dp_msg *m)
+{
+	struct node_stream *ns = ctx;
+	(void)s;
+	net_send_up(ns->node, peer, m);
+}
+
+static void on_send_down(void *ctx, struct dp_stream *s, uint32_t link, struct dp_msg *m)
+{
+	struct node_stream *ns = ctx;
+	(void)s;
+	net_send_down(ns->node, ns->cfg->links[link], m);
+}
+
+static void on_reply(void *ctx, struct dp_stream *s, void *tag, int err, uint64_t set,
+	struct dp_buf *data)
+{
+	struct node_stream *ns = ctx;
+	(void)s;
+	local_reply(ns->node, tag, err, set, data);
+}
+
+static void on_alarm(void *ctx, struct dp_stream *s, const char *text, uint32_t peer)
+{
+	struct node_stream *ns = ctx;
+	const struct dp_node_config *cfg = ns->node->cfg;
+	(void)s;
+	const char *name = peer < ns->cfg->core.down_count ? cfg->links[ns->cfg->links[peer]].peer
+							    : ns->cfg->upstream;
+	struct alarm *a = &ns->alarms[ns->alarm_count++ % NODE_ALARMS_MAX];
+	a->time_us = node_wall_us();
+	snprintf(a->text, sizeof a->text, "%s (peer %s)", text, name);
+	dp_log(DP_LOG_WARNING, "alarm", "stream=%s peer=%s text=\"%s\"", ns->cfg->name, name, text);
+}
+
+static const struct dp_stream_ops stream_ops = {on_send_up, on_send_down, on_reply, on_alarm};
+
+/* ---- opening ---- */
+
+static void say_why(const struct dp_node_stream *s, int err)
+{
+	const char *what = err == DP_ECORRUPT ? "the journal is damaged below its durable mark; "
+						"nothing was changed; restore this node from a peer"
+			   : err == DP_EINVAL ? "the journal or an image has another size or belongs to "
+						"another stream than the topology says"
+			   : err == DP_EBUSY  ? "another process uses this state directory"
+			   : err == DP_EVERSION ? "the journal has a format this version does not know"
+						: dp_strerror(err);
+	dp_log(DP_LOG_ERROR, "stream-failed", "stream=%s error=\"%s\"", s->name, what);
+}
+
+static int open_stream(struct node *n, struct node_stream *ns)
+{
+	const struct dp_node_stream *cfg = ns->cfg;
+	char journal[DP_NAME_MAX + 16], files[DP_VOLUMES_MAX][DP_NAME_MAX + 16];
+	struct dp_store_volume volumes[DP_VOLUMES_MAX];
+	snprintf(journal, sizeof journal, "journal.%s", cfg->name);
+	for (unsigned i = 0; i < cfg->volume_count; i++) {
+		snprintf(files[i], sizeof files[i], "image.%s", cfg->volumes[i].name);
+		volumes[i] = (struct dp_store_volume){cfg->volumes[i].id, cfg->volumes[i].size, files[i]};
+	}
+	struct dp_stream_config sc = {.core = cfg->core, .journal_file = journal,
+		.journal_size = cfg->journal_bytes, .volumes = volumes, .volume_count = cfg->volume_count};
+	randombytes_buf(&sc.random, sizeof sc.random);
+	sc.random |= 1;
+	int err = dp_stream_open(n->disk, &sc, &stream_ops, ns, &ns->stream);
+	if (err) {
+		say_why(cfg, err);
+		return err;
+	}
+	struct dp_journal_stats j = dp_journal_stats(dp_stream_journal(ns->stream));
+	const struct dp_core *c = dp_stream_core(ns->stream);
+	dp_log(DP_LOG_NOTICE, "recovered", "stream=%s last=%llu released=%llu torn_bytes=%llu", cfg->name,
+		(unsigned long long)c->log.last.at.seq, (unsigned long long)c->log.tail.at.seq,
+		(unsigned long long)j.torn_bytes);
+	return 0;
+}
+
+static int open_signals(struct node *n)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	n->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	return n->signal_fd < 0 ? DP_EIO : 0;
+}
+
+static int open_all(struct node *n)
+{
+	int err = open_signals(n);
+	if (!err) {
+		err = dp_disk_real_new(n->cfg->state, &n->disk);
+		if (err)
+			dp_log(DP_LOG_ERROR, "state-failed", "state=%s error=\"%s\"", n->cfg->state,
+				dp_strerror(err));
+	}
+	const char *delay = getenv("DIPOLE_COMMIT_DELAY_US"); /* benchmarks: a slower disk */
+	if (!err && delay)
+		dp_disk_real_delay(n->disk, (unsigned)strtoul(delay, NULL, 10));
+	for (unsigned i = 0; i < n->cfg->stream_count && !err; i++) {
+		n->streams[i].cfg = &n->cfg->streams[i];
+		n->streams[i].node = n;
+		err = open_stream(n, &n->streams[i]);
+	}
+	if (!err)
+		err = net_open(n);
+	if (!err)
+		err = local_open(n);
+	return err;
+}
+
+/* ---- the loop ---- */
+
+#define FIXED_ITEMS 6
+
+static int wait_items(struct node *n, zmq_pollitem_t *items)
+{
+	int count = 0;
+	items[count++] = (zmq_pollitem_t){.fd = n->signal_fd, .events = ZMQ_POLLIN};
+	items[count++] = (zmq_pollitem_t){.fd = dp_disk_real_fd(n->disk), .events = ZMQ_POLLIN};
+	items[count++] = (zmq_pollitem_t){.socket = n->zap, .events = ZMQ_POLLIN};
+	items[count++] = (zmq_pollitem_t){.fd = n->control_fd, .events = ZMQ_POLLIN};
+	if (n->router)
+		items[count++] = (zmq_pollitem_t){.socket = n->router, .events = ZMQ_POLLIN};
+	if (n->host_fd >= 0 && !n->stopping)
+		items[count++] = (zmq_pollitem_t){.fd = n->host_fd, .events = ZMQ_POLLIN};
+	for (unsigned i = 0; i < n->cfg->link_count; i++)
+		items[count++] = (zmq_pollitem_t){.socket = n->links[i].socket, .events = ZMQ_POLLIN};
+	for (unsigned i = 0; i < n->conn_count; i++) {
+		short wants = local_wants(n->conns[i]);
+		short events = (short)((wants & POLLIN ? ZMQ_POLLIN : 0) |
+				       (wants & POLLOUT ? ZMQ_POLLOUT : 0));
+		items[count++] = (zmq_pollitem_t){.fd = local_conn_fd(n->conns[i]), .events = events};
+	}
+	return count;
+}
+
+static void handle_conns(struct node *n, const zmq_pollitem_t *items, int count)
+{
+	/* Connections are at the end, in order; none closes before local_flush(). */
+	unsigned conns = n->conn_count;
+	for (unsigned i = 0; i < conns; i++) {
+		const zmq_pollitem_t *item = &items[count - (int)conns + (int)i];
+		short events = (short)((item->revents & ZMQ_POLLIN ? POLLIN : 0) |
+				       (item->revents & ZMQ_POLLOUT ? POLLOUT : 0) |
+				       (item->revents & ZMQ_POLLERR ? POLLERR : 0));
+		if (events)
+			local_ready(n, n->conns[i], events);
+	}
+}
+
+static void now(struct node *n)
+{
+	n->now_us = node_clock_us();
+	for (unsigned i = 0; i < n->cfg->stream_count; i++)
+		dp_stream_now(n->streams[i].stream, n->now_us);
+}
+
+static void flush_all(struct node *n)
+{
+	for (unsigned i = 0; i < n->cfg->stream_count; i++)
+		dp_stream_flush(n->streams[i].stream);
+	dp_disk_real_flush(n->disk);
+	local_flush(n);
+}
+
+static void turn(struct node *n, int timeout_ms)
+{
+	zmq_pollitem_t items[FIXED_ITEMS + DP_NODE_LINKS_MAX + NODE_CONNS_MAX];
+	int count = wait_items(n, items);
+	if (zmq_poll(items, count, timeout_ms) < 0)
+		return;
+	now(n);
+	struct signalfd_siginfo info;
+	if (items[0].revents && read(n->signal_fd, &info, sizeof info) == sizeof info)
+		n->stopping = true;
+	if (items[1].revents)
+		dp_disk_real_complete(n->disk);
+	if (items[2].revents)
+		net_zap(n);
+	handle_conns(n, items, count);
+	net_receive(n);
+	flush_all(n);
+	if (items[3].revents)
+		local_accept(n, n->control_fd);
+	if (n->host_fd >= 0 && !n->stopping && items[n->router ? 5 : 4].revents)
+		local_accept(n, n->host_fd);
+}
+
+static bool broken(const struct node *n)
+{
+	for (unsigned i = 0; i < n->cfg->stream_count; i++)
+		if (dp_stream_broken(n->streams[i].stream))
+			return true;
+	return false;
+}
+
+static void tick(struct node *n)
+{
+	now(n);
+	for (unsigned i = 0; i < n->cfg->stream_count; i++)
+		dp_stream_tick(n->streams[i].stream, n->now_us);
+	net_tick(n);
+	flush_all(n);
+}
+
+static void run_until_stopped(struct node *n)
+{
+	uint64_t next = 0;
+	while (!n->stopping && !broken(n)) {
+		uint64_t before = node_clock_us();
+		if (before >= next) {
+			tick(n);
+			next = before + TICK_US;
+		}
+		turn(n, (int)((next - before) / 1000) + 1);
+	}
+}
+
+static bool busy(const struct node *n)
+{
+	for (unsigned i = 0; i < n->cfg->stream_count; i++)
+		if (n->streams[i].stream && dp_stream_busy(n->streams[i].stream))
+			return true;
+	return false;
+}
+
+/* Hosts see their connection end, which they ride out; what is agreed reaches the images; what
+ * is on its way to a disk gets there. */
+static void stop(struct node *n)
+{
+	sd_notify(0, "STOPPING=1");
+	local_hang_up(n);
+	for (unsigned i = 0; i < n->cfg->stream_count; i++)
+		if (dp_stream_store(n->streams[i].stream))
+			dp_store_drain(dp_stream_store(n->streams[i].stream));
+	flush_all(n);
+	uint64_t limit = node_clock_us() + STOP_LIMIT_US;
+	while (busy(n) && node_clock_us() < limit)
+		turn(n, 10);
+}
+
+static int exit_code(int err)
+{
+	switch (err) {
+	case DP_ECORRUPT:
+	case DP_EVERSION:
+		return EX_DATAERR;
+	case DP_ECONFIG:
+	case DP_EINVAL:
+		return EX_CONFIG;
+	case DP_ENOENT:
+	case DP_EPERM:
+	case DP_EBUSY:
+	case DP_ENOSPC:
+		return EX_CANTCREAT;
+	case DP_EIO:
+		return EX_IOERR;
+	default:
+		return EX_SOFTWARE;
+	}
+}
+
+static int close_all(struct node *n, int code)
+{
+	local_close(n);
+	net_close(n);
+	if (busy(n)) {
+		dp_log(DP_LOG_ERROR, "stopped", "disk=busy");
+		_exit(EX_IOERR); /* the disk still holds our memory */
+	}
+	for (unsigned i = 0; i < n->cfg->stream_count; i++)
+		dp_stream_close(&n->streams[i].stream);
+	if (n->disk)
+		dp_disk_real_destroy(&n->disk);
+	if (n->signal_fd >= 0)
+		close(n->signal_fd);
+	free(n);
+	return code;
+}
+
+int dp_node_run(const struct dp_node_config *cfg)
+{
+	struct node *n = sodium_init() < 0 ? NULL : calloc(1, sizeof *n);
+	if (!n)
+		return EX_SOFTWARE;
+	n->cfg = cfg;
+	n->host_fd = n->control_fd = n->signal_fd = -1;
+	n->start_us = n->now_us = node_clock_us();
+	int err = open_all(n);
+	if (err)
+		return close_all(n, exit_code(err));
+	for (unsigned i = 0; i < cfg->stream_count; i++)
+		dp_stream_start(n->streams[i].stream, node_clock_us());
+	dp_log(DP_LOG_NOTICE, "ready", "version=%s streams=%u", DIPOLE_VERSION, cfg->stream_count);
+	sd_notify(0, "READY=1");
+	run_until_stopped(n);
+	bool died = broken(n);
+	if (died)
+		dp_log(DP_LOG_ERROR, "out-of-memory", "streams are stopped to keep what is durable");
+	stop(n);
+	dp_log(DP_LOG_NOTICE, "stopped", "clean=%d", !died);
+	return close_all(n, died ? EX_SOFTWARE : 0);
+}

@@ -1,0 +1,60 @@
+/* The daemon shell: one event loop that turns sockets, disks and clocks into events of the
+ * streams and carries out what they want. Controller, relay and mirror are configurations. */
+#ifndef DP_NODE_NODE_H
+#define DP_NODE_NODE_H
+
+#include "engine/core.h"
+
+#define DP_NODE_STREAMS_MAX 64
+#define DP_NODE_LINKS_MAX   64
+#define DP_NODE_KEYS_MAX    64
+#define DP_KEY_SIZE         41 /* Z85 with its 0 */
+
+struct dp_node_volume {
+	char name[DP_NAME_MAX + 1];
+	uint32_t id;
+	uint64_t size;
+};
+
+struct dp_node_stream {
+	char name[DP_NAME_MAX + 1];
+	struct dp_core_config core;
+	uint64_t journal_bytes;
+	struct dp_node_volume volumes[DP_VOLUMES_MAX];
+	unsigned volume_count;
+	unsigned links[DP_DOWN_MAX];            /* core's link i goes over node link links[i] */
+	char legs[DP_DOWN_MAX][DP_NAME_MAX + 1]; /* the leg it belongs to */
+	char upstream[DP_NAME_MAX + 1];         /* the only node that may send; "" at a controller */
+};
+
+/* A link to a node below: this side connects. */
+struct dp_node_link {
+	char peer[DP_NAME_MAX + 1];
+	char address[128];
+	char key[DP_KEY_SIZE]; /* the peer's public key; "" on a trusted link */
+};
+
+struct dp_node_key {
+	char node[DP_NAME_MAX + 1];
+	char key[DP_KEY_SIZE];
+};
+
+struct dp_node_config {
+	char name[DP_NAME_MAX + 1];
+	enum dp_core_role role;
+	const char *state;       /* directory, exists */
+	char listen[128];        /* "" if nothing connects here */
+	bool listen_curve;
+	char public_key[DP_KEY_SIZE], secret_key[DP_KEY_SIZE];
+	struct dp_node_key keys[DP_NODE_KEYS_MAX]; /* who may connect */
+	unsigned key_count;
+	struct dp_node_link links[DP_NODE_LINKS_MAX];
+	unsigned link_count;
+	struct dp_node_stream streams[DP_NODE_STREAMS_MAX];
+	unsigned stream_count;
+};
+
+/* Runs until SIGTERM or SIGINT. Returns an exit code of sysexits.h. */
+int dp_node_run(const struct dp_node_config *cfg);
+
+#endif

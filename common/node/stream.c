@@ -1,0 +1,426 @@
+#include "node/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+
+struct waiting {
+	struct dp_host_request request;
+	uint64_t start_us;
+};
+
+/* A host request inside the core: its tag is this, so that latency can be measured and the
+ * reply can be dropped when the host is gone. */
+struct ticket {
+	void *tag;
+	uint64_t start_us;
+	bool flush, dropped;
+	struct ticket *next, *prev;
+};
+
+struct dp_stream {
+	struct dp_core core;
+	struct dp_journal *journal;
+	struct dp_store *store;
+	struct dp_stream_ops ops;
+	void *ctx;
+	struct dp_actions actions;
+	uint64_t now_us, random;
+	bool stepping, broken, journal_failed;
+	/* events that arise while actions are carried out, in order */
+	struct dp_event *queue;
+	uint32_t queue_count, queue_capacity;
+	struct waiting *waiting; /* ring of DP_HOST_REQUESTS_MAX */
+	uint32_t waiting_head, waiting_count;
+	struct ticket *tickets;
+	struct dp_hist hist[2];
+};
+
+static void pump(struct dp_stream *s);
+
+/* ---- events ---- */
+
+static void release_event(struct dp_event *ev)
+{
+	if (ev->type == DP_EV_LOADED)
+		dp_record_unref(&ev->u.loaded.record);
+	else if (ev->type == DP_EV_IMAGE)
+		dp_buf_unref(&ev->u.image.data);
+}
+
+/* Journal and store may call back from within an action: such events wait their turn. */
+static void post(struct dp_stream *s, struct dp_event ev)
+{
+	if (s->queue_count == s->queue_capacity) {
+		uint32_t capacity = s->queue_capacity ? s->queue_capacity * 2 : 64;
+		struct dp_event *queue = realloc(s->queue, capacity * sizeof *queue);
+		if (!queue) {
+			s->broken = true;
+			release_event(&ev);
+			return;
+		}
+		s->queue = queue;
+		s->queue_capacity = capacity;
+	}
+	s->queue[s->queue_count++] = ev;
+	pump(s);
+}
+
+static void on_durable(void *ctx, uint64_t seq)
+{
+	post(ctx, (struct dp_event){.type = DP_EV_DURABLE, .u.seq = seq});
+}
+
+static void on_barrier(void *ctx, uint64_t token)
+{
+	post(ctx, (struct dp_event){.type = DP_EV_BARRIER, .u.seq = token});
+}
+
+static void on_failed(void *ctx)
+{
+	post(ctx, (struct dp_event){.type = DP_EV_FAILED});
+}
+
+static void on_applied(void *ctx, uint64_t seq)
+{
+	post(ctx, (struct dp_event){.type = DP_EV_APPLIED, .u.seq = seq});
+}
+
+static void on_image(void *ctx, uint64_t id, int status, struct dp_buf *data)
+{
+	post(ctx, (struct dp_event){.type = DP_EV_IMAGE,
+			  .u.image = {.id = id, .status = status, .data = dp_buf_ref(data)}});
+}
+
+static void on_loaded(void *ctx, uint64_t seq, struct dp_record *r)
+{
+	post(ctx, (struct dp_event){.type = DP_EV_LOADED,
+			  .u.loaded = {.seq = seq, .record = r ? dp_record_ref(r) : NULL}});
+}
+
+/* ---- actions ---- */
+
+static void end_ticket(struct dp_stream *s, struct ticket *t, int err, uint64_t set,
+	struct dp_buf *data, bool timed)
+{
+	if (timed)
+		dp_hist_add(&s->hist[t->flush], s->now_us - t->start_us);
+	if (t->next)
+		t->next->prev = t->prev;
+	if (t->prev)
+		t->prev->next = t->next;
+	else
+		s->tickets = t->next;
+	if (!t->dropped)
+		s->ops.reply(s->ctx, s, t->tag, err, set, data);
+	free(t);
+}
+
+static void act(struct dp_stream *s, struct dp_action *a)
+{
+	switch (a->type) {
+	case DP_ACT_SEND_UP:
+		s->ops.send_up(s->ctx, s, a->peer, &a->msg);
+		break;
+	case DP_ACT_SEND_DOWN:
+		s->ops.send_down(s->ctx, s, a->peer, &a->msg);
+		break;
+	case DP_ACT_APPEND:
+		dp_journal_append(s->journal, a->record);
+		if (s->store)
+			dp_store_note(s->store, a->seq);
+		break;
+	case DP_ACT_BARRIER:
+		dp_journal_barrier(s->journal, a->meta, a->seq);
+		break;
+	case DP_ACT_RELEASE:
+		dp_journal_release(s->journal, &s->core.log.tail);
+		break;
+	case DP_ACT_CUT:
+		if (s->store)
+			dp_store_cut(s->store, a->seq);
+		break;
+	case DP_ACT_APPLY:
+		if (s->store)
+			dp_store_apply(s->store, a->seq);
+		break;
+	case DP_ACT_LOAD:
+		dp_journal_load(s->journal, a->seq, on_loaded, s);
+		break;
+	case DP_ACT_REPLY:
+		end_ticket(s, a->tag, a->err, a->set, NULL, a->err == 0);
+		break;
+	case DP_ACT_DATA:
+		end_ticket(s, a->tag, a->err, 0, a->data, false);
+		break;
+	case DP_ACT_READ:
+		dp_store_read(s->store, a->read.id, a->read.volume, a->read.offset, a->read.length);
+		break;
+	case DP_ACT_ALARM:
+		s->ops.alarm(s->ctx, s, a->text, a->peer);
+		break;
+	}
+}
+
+static void step(struct dp_stream *s, struct dp_event *ev)
+{
+	ev->now_us = s->now_us;
+	s->core.room = dp_journal_room(s->journal);
+	dp_core_step(&s->core, ev, &s->actions);
+	for (uint32_t i = 0; i < s->actions.count; i++)
+		act(s, &s->actions.list[i]);
+	dp_actions_clear(&s->actions);
+	if (s->actions.overflow)
+		s->broken = true;
+}
+
+static void step_all(struct dp_stream *s, struct dp_event *ev)
+{
+	s->stepping = true;
+	if (ev)
+		step(s, ev);
+	for (uint32_t i = 0; i < s->queue_count; i++) { /* may grow while it runs */
+		struct dp_event next = s->queue[i];
+		step(s, &next);
+		release_event(&next);
+	}
+	s->queue_count = 0;
+	s->stepping = false;
+}
+
+static void pump(struct dp_stream *s)
+{
+	if (!s->stepping)
+		step_all(s, NULL);
+}
+
+/* ---- host requests ---- */
+
+static bool is_read(const struct dp_host_request *r)
+{
+	return r->op == 0;
+}
+
+static bool feed_one(struct dp_stream *s)
+{
+	struct waiting *w = &s->waiting[s->waiting_head];
+	struct dp_host_request *r = &w->request;
+	uint32_t length = r->payload ? (uint32_t)r->payload->size : 0;
+	bool room = is_read(r) ? s->core.state == DP_CORE_OPEN && s->core.read_count < DP_READS_MAX
+			       : dp_core_accepts(&s->core, length);
+	struct ticket *t = room ? calloc(1, sizeof *t) : NULL;
+	if (!t)
+		return false;
+	t->tag = r->tag;
+	t->start_us = w->start_us;
+	t->flush = r->op == DP_OP_FLUSH || (r->flags & DP_RECORD_FUA);
+	t->next = s->tickets;
+	if (t->next)
+		t->next->prev = t;
+	s->tickets = t;
+	struct dp_host_request fed = *r;
+	fed.tag = t;
+	s->waiting_head = (s->waiting_head + 1) % DP_HOST_REQUESTS_MAX;
+	s->waiting_count--;
+	struct dp_event ev = {.type = is_read(&fed) ? DP_EV_READ : DP_EV_HOST, .u.host = &fed};
+	step_all(s, &ev);
+	dp_buf_unref(&fed.payload);
+	return true;
+}
+
+static void feed(struct dp_stream *s)
+{
+	s->core.room = dp_journal_room(s->journal);
+	while (s->waiting_count && !s->stepping && feed_one(s))
+		s->core.room = dp_journal_room(s->journal);
+}
+
+bool dp_stream_full(const struct dp_stream *s)
+{
+	return s->waiting_count == DP_HOST_REQUESTS_MAX;
+}
+
+bool dp_stream_request(struct dp_stream *s, const struct dp_host_request *r)
+{
+	if (dp_stream_full(s))
+		return false;
+	uint32_t at = (s->waiting_head + s->waiting_count++) % DP_HOST_REQUESTS_MAX;
+	s->waiting[at] = (struct waiting){.request = *r, .start_us = s->now_us};
+	dp_buf_ref(r->payload);
+	feed(s);
+	return true;
+}
+
+void dp_stream_forget(struct dp_stream *s, bool (*match)(void *tag, void *arg), void *arg)
+{
+	for (struct ticket *t = s->tickets; t; t = t->next)
+		if (!t->dropped && match(t->tag, arg))
+			t->dropped = true;
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < s->waiting_count; i++) {
+		struct waiting w = s->waiting[(s->waiting_head + i) % DP_HOST_REQUESTS_MAX];
+		if (match(w.request.tag, arg))
+			dp_buf_unref(&w.request.payload);
+		else
+			s->waiting[(s->waiting_head + kept++) % DP_HOST_REQUESTS_MAX] = w;
+	}
+	s->waiting_count = kept;
+}
+
+/* ---- inputs ---- */
+
+void dp_stream_now(struct dp_stream *s, uint64_t now_us)
+{
+	s->now_us = now_us;
+}
+
+void dp_stream_from_up(struct dp_stream *s, uint32_t peer, struct dp_msg *m, bool bad)
+{
+	struct dp_event ev = {.type = bad ? DP_EV_BAD_UP : DP_EV_FROM_UP, .peer = peer, .u.msg = m};
+	step_all(s, &ev);
+}
+
+void dp_stream_from_down(struct dp_stream *s, uint32_t link, struct dp_msg *m)
+{
+	struct dp_event ev = {.type = DP_EV_FROM_DOWN, .peer = link, .u.msg = m};
+	step_all(s, &ev);
+}
+
+void dp_stream_tick(struct dp_stream *s, uint64_t now_us)
+{
+	s->now_us = now_us;
+	struct dp_event ev = {.type = DP_EV_TICK};
+	step_all(s, &ev);
+	if (s->store)
+		dp_store_tick(s->store, now_us);
+	dp_stream_flush(s);
+}
+
+void dp_stream_flush(struct dp_stream *s)
+{
+	feed(s);
+	dp_journal_kick(s->journal);
+}
+
+void dp_stream_start(struct dp_stream *s, uint64_t now_us)
+{
+	s->now_us = now_us;
+	struct dp_event ev = {.type = DP_EV_START, .u.random = s->random};
+	step_all(s, &ev);
+	dp_stream_flush(s);
+}
+
+/* ---- life ---- */
+
+struct opening {
+	struct dp_stream *s;
+	const struct dp_core_config *cfg;
+};
+
+static int scan_tail(void *ctx, const struct dp_meta *meta)
+{
+	struct opening *o = ctx;
+	return dp_core_init(&o->s->core, o->cfg, meta);
+}
+
+static int scan_record(void *ctx, const struct dp_header *h)
+{
+	return dp_core_restore(&((struct opening *)ctx)->s->core, h);
+}
+
+static int scan_barrier(void *ctx, const struct dp_meta *meta)
+{
+	return dp_core_restore_barrier(&((struct opening *)ctx)->s->core, meta);
+}
+
+static int open_parts(struct dp_stream *s, struct dp_disk *disk, const struct dp_stream_config *cfg)
+{
+	struct opening o = {.s = s, .cfg = &cfg->core};
+	struct dp_journal_config jc = {.stream = cfg->core.stream, .size = cfg->journal_size,
+		.instance = cfg->random};
+	struct dp_journal_events je = {on_durable, on_barrier, on_failed, s};
+	struct dp_journal_scan scan = {scan_tail, scan_record, scan_barrier, &o};
+	int err = dp_journal_open(disk, cfg->journal_file, &jc, &je, &scan, &s->journal);
+	if (err)
+		return err;
+	s->core.cfg.instance = dp_journal_instance(s->journal);
+	if (!cfg->core.image)
+		return 0;
+	struct dp_store_events se = {on_applied, on_image, on_failed, s};
+	err = dp_store_open(disk, cfg->volumes, cfg->volume_count, &s->core.log, s->journal, &se,
+		&s->store);
+	if (!err)
+		dp_store_reset(s->store, s->core.log.tail.at.seq);
+	return err;
+}
+
+int dp_stream_open(struct dp_disk *disk, const struct dp_stream_config *cfg,
+	const struct dp_stream_ops *ops, void *ctx, struct dp_stream **out)
+{
+	*out = NULL;
+	struct dp_stream *s = calloc(1, sizeof *s);
+	if (!s)
+		return DP_ENOMEM;
+	s->ops = *ops;
+	s->ctx = ctx;
+	s->random = cfg->random;
+	s->waiting = calloc(DP_HOST_REQUESTS_MAX, sizeof *s->waiting);
+	int err = s->waiting ? open_parts(s, disk, cfg) : DP_ENOMEM;
+	if (err)
+		dp_stream_close(&s);
+	*out = s;
+	return err;
+}
+
+void dp_stream_close(struct dp_stream **ps)
+{
+	struct dp_stream *s = *ps;
+	*ps = NULL;
+	if (!s)
+		return;
+	while (s->tickets) {
+		struct ticket *t = s->tickets;
+		s->tickets = t->next;
+		free(t);
+	}
+	for (uint32_t i = 0; s->waiting && i < s->waiting_count; i++)
+		dp_buf_unref(&s->waiting[(s->waiting_head + i) % DP_HOST_REQUESTS_MAX].request.payload);
+	dp_store_close(&s->store);
+	dp_journal_close(&s->journal);
+	dp_core_clear(&s->core);
+	dp_actions_free(&s->actions);
+	free(s->queue);
+	free(s->waiting);
+	free(s);
+}
+
+bool dp_stream_busy(const struct dp_stream *s)
+{
+	return dp_journal_busy(s->journal) || (s->store && dp_store_busy(s->store));
+}
+
+const struct dp_core *dp_stream_core(const struct dp_stream *s)
+{
+	return &s->core;
+}
+
+const struct dp_journal *dp_stream_journal(const struct dp_stream *s)
+{
+	return s->journal;
+}
+
+struct dp_store *dp_stream_store(struct dp_stream *s)
+{
+	return s->store;
+}
+
+bool dp_stream_broken(const struct dp_stream *s)
+{
+	return s->broken;
+}
+
+const struct dp_hist *dp_stream_hist(const struct dp_stream *s, bool flush)
+{
+	return &s->hist[flush];
+}

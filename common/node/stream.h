@@ -1,0 +1,65 @@
+/* One stream at one node: the core with its journal and images, and the actions carried out.
+ *
+ * This is the shell that the daemons and the simulator share; what differs between them is the
+ * disk table below it and the few functions of dp_stream_ops above it. */
+#ifndef DP_NODE_STREAM_H
+#define DP_NODE_STREAM_H
+
+#include "base/hist.h"
+#include "engine/core.h"
+#include "journal/journal.h"
+#include "store/store.h"
+
+struct dp_stream;
+
+struct dp_stream_ops {
+	/* Sends and takes over the message. Loss is allowed: the core finds out by itself. */
+	void (*send_up)(void *ctx, struct dp_stream *s, uint32_t peer, struct dp_msg *m);
+	void (*send_down)(void *ctx, struct dp_stream *s, uint32_t link, struct dp_msg *m);
+	/* The answer to a host's request; data (borrowed) for reads. */
+	void (*reply)(void *ctx, struct dp_stream *s, void *tag, int err, uint64_t set,
+		struct dp_buf *data);
+	void (*alarm)(void *ctx, struct dp_stream *s, const char *text, uint32_t peer);
+};
+
+struct dp_stream_config {
+	struct dp_core_config core; /* instance is set here */
+	const char *journal_file;
+	uint64_t journal_size;
+	uint64_t random; /* names the journal if it is made now, and seeds session names */
+	const struct dp_store_volume *volumes; /* images, if core.image */
+	unsigned volume_count;
+};
+
+/* Opens journal and images and recovers; DP_EV_START follows with dp_stream_start().
+ * Errors: those of dp_journal_open and dp_store_open. */
+int dp_stream_open(struct dp_disk *disk, const struct dp_stream_config *cfg,
+	const struct dp_stream_ops *ops, void *ctx, struct dp_stream **out);
+void dp_stream_start(struct dp_stream *s, uint64_t now_us);
+
+/* Not while dp_stream_busy(): completions would find nothing. */
+void dp_stream_close(struct dp_stream **s);
+bool dp_stream_busy(const struct dp_stream *s);
+
+/* Inputs. The message is borrowed. `bad`: a record whose checksum was wrong. */
+void dp_stream_from_up(struct dp_stream *s, uint32_t peer, struct dp_msg *m, bool bad);
+void dp_stream_from_down(struct dp_stream *s, uint32_t link, struct dp_msg *m);
+void dp_stream_tick(struct dp_stream *s, uint64_t now_us);
+void dp_stream_now(struct dp_stream *s, uint64_t now_us); /* before a batch of inputs */
+void dp_stream_flush(struct dp_stream *s);                /* after it: starts the group commit */
+
+/* A host's request, answered through ops.reply, perhaps much later. Requests that cannot go in
+ * yet wait here, in order; false (nothing done): DP_HOST_REQUESTS_MAX wait already. */
+bool dp_stream_request(struct dp_stream *s, const struct dp_host_request *r);
+bool dp_stream_full(const struct dp_stream *s);
+
+/* Forgets replies for a host that is gone: `match(tag)` picks its requests, which still run. */
+void dp_stream_forget(struct dp_stream *s, bool (*match)(void *tag, void *arg), void *arg);
+
+const struct dp_core *dp_stream_core(const struct dp_stream *s);
+const struct dp_journal *dp_stream_journal(const struct dp_stream *s);
+struct dp_store *dp_stream_store(struct dp_stream *s); /* NULL: no images here */
+bool dp_stream_broken(const struct dp_stream *s);      /* out of memory: the node must stop */
+const struct dp_hist *dp_stream_hist(const struct dp_stream *s, bool flush);
+
+#endif

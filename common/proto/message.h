@@ -1,0 +1,99 @@
+/* Messages between the two ends of a link (docs/wire-format.md). Records go down, positions come
+ * up; every message names the stream and the session it belongs to. */
+#ifndef DP_PROTO_MESSAGE_H
+#define DP_PROTO_MESSAGE_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "proto/history.h"
+#include "proto/record.h"
+
+#define DP_MSG_MAGIC    0x314d5044u /* "DPM1" */
+#define DP_MSG_VERSION  1
+#define DP_MSG_PREFIX   32
+#define DP_MSG_HEAD_MAX (DP_MSG_PREFIX + 128 + 2 * DP_META_MAX)
+
+enum dp_msg_type {
+	DP_MSG_HELLO = 1,   /* down: opens a session, asks for a promise of `epoch` */
+	DP_MSG_WELCOME = 2, /* up: the promise is durable; what the receiver has */
+	DP_MSG_REFUSE = 3,  /* up: no session, and why */
+	DP_MSG_START = 4,   /* down: records follow from `at`; what lies beyond it is cut */
+	DP_MSG_RECORD = 5,  /* down; up while a record is pulled */
+	DP_MSG_ACK = 6,     /* up: cumulative */
+	DP_MSG_NAK = 7,     /* up: resend from `seq` */
+	DP_MSG_MARKS = 8,   /* down: agreed, and what was sent; always answered by an ACK */
+	DP_MSG_PULL = 9,    /* down: send your records from `seq` on up to me (adoption) */
+	DP_MSG_READ = 10,   /* down, relayed to the mirror */
+	DP_MSG_DATA = 11,   /* up */
+	DP_MSG_TYPE_LAST = DP_MSG_DATA,
+};
+
+enum dp_refusal {
+	DP_REFUSE_STALE = 1,   /* a higher epoch was promised: `number` */
+	DP_REFUSE_SESSION = 2, /* unknown session: say HELLO */
+	DP_REFUSE_CONFIG = 3,  /* the two sides know different volumes for the stream */
+	DP_REFUSE_FAILED = 4,  /* the receiver's journal has failed */
+	DP_REFUSE_DIVERGED = 5, /* the receiver has applied what the sender's history lacks */
+};
+
+struct dp_welcome {
+	uint64_t instance;         /* changes when the receiver's journal is made anew */
+	uint64_t cached, committed, room;
+	struct dp_meta tail, last; /* records after tail.at can be pulled; last.clients is not sent */
+};
+
+struct dp_msg {
+	uint8_t type;
+	uint64_t stream, session;
+	struct dp_buf *payload; /* DATA; the caller of decode owns it */
+	union {
+		struct {
+			uint64_t epoch;
+			uint64_t config; /* hash of the stream's volumes and sizes */
+		} hello;
+		struct dp_welcome *welcome; /* owned by the message */
+		struct {
+			uint32_t reason;
+			uint64_t number;
+		} refuse;
+		struct {
+			struct dp_position at;
+			uint64_t agreed;
+		} start;
+		struct dp_record *record; /* RECORD: one reference, owned by the message */
+		struct {
+			uint64_t cached, committed, room;
+		} ack;
+		struct {
+			uint64_t seq;
+		} nak, pull;
+		struct {
+			uint64_t agreed, sent;
+		} marks;
+		struct {
+			uint64_t id, offset, min_seq;
+			uint32_t volume, length;
+		} read;
+		struct {
+			uint64_t id;
+			int32_t status; /* 0 or a dp_err code */
+		} data;
+	} u;
+};
+
+/* Encodes the head (first frame) into out[DP_MSG_HEAD_MAX] and returns its size. The second
+ * frame, where there is one, is dp_msg_payload(). */
+uint32_t dp_msg_encode(const struct dp_msg *m, uint8_t *out);
+struct dp_buf *dp_msg_payload(const struct dp_msg *m); /* borrowed; NULL: none */
+
+/* Decodes head and payload. The payload reference is taken over in every case. On success the
+ * message owns what it carries: dp_msg_clear() releases it.
+ * Errors: DP_EBADMSG, DP_EVERSION, DP_ECHECKSUM, DP_ENOMEM. With DP_ECHECKSUM of a RECORD whose
+ * head was whole, type, stream and session are set, so that a NAK can be sent. */
+int dp_msg_decode(const uint8_t *head, size_t size, struct dp_buf *payload, struct dp_msg *m);
+void dp_msg_clear(struct dp_msg *m);
+
+const char *dp_msg_name(uint8_t type);
+
+#endif

@@ -1,0 +1,351 @@
+#include "store/internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+
+struct volume *dp_store_volume(struct dp_store *s, uint32_t id)
+{
+	for (unsigned i = 0; i < s->volume_count; i++)
+		if (s->volumes[i].id == id)
+			return &s->volumes[i];
+	return NULL;
+}
+
+void dp_store_fail(struct dp_store *s)
+{
+	if (s->failed)
+		return;
+	s->failed = true;
+	s->events.failed(s->events.ctx);
+}
+
+/* ---- syncing ---- */
+
+static void sync_done(struct dp_io *io, int err)
+{
+	struct dp_store *s = io->arg;
+	if (err)
+		dp_store_fail(s);
+	if (--s->syncs)
+		return;
+	s->syncing = false;
+	if (s->failed)
+		return;
+	s->synced = s->sync_seq;
+	s->events.applied(s->events.ctx, s->synced);
+	dp_store_work(s);
+}
+
+static void start_sync(struct dp_store *s)
+{
+	s->syncing = true;
+	s->sync_seq = s->applied;
+	s->since_sync = 0;
+	s->syncs = 1; /* held until all are submitted */
+	for (unsigned i = 0; i < s->volume_count; i++) {
+		struct volume *v = &s->volumes[i];
+		if (!v->dirty)
+			continue;
+		v->dirty = false;
+		s->syncs++;
+		s->sync_io[i] = (struct dp_io){.op = DP_IO_SYNC, .file = v->file, .done = sync_done,
+			.arg = s};
+		s->disk->ops->submit(s->disk, &s->sync_io[i]);
+	}
+	struct dp_io none = {.arg = s};
+	sync_done(&none, 0);
+}
+
+/* ---- applying a batch ---- */
+
+void dp_store_applied(struct dp_store *s, uint64_t seq)
+{
+	for (uint64_t n = s->applied + 1; n <= seq; n++) {
+		struct dp_log_entry *e = dp_log_entry(s->log, n);
+		struct volume *v = dp_op_has_extent(e->op) ? dp_store_volume(s, e->volume) : NULL;
+		if (v && dp_extents_drop(&v->overlay, e->offset, e->offset + e->length, n))
+			dp_store_fail(s);
+		s->waiting_bytes -= e->payload_len;
+	}
+	s->applied = seq;
+}
+
+static void end_batch(struct dp_store *s)
+{
+	uint64_t count = s->batch_last - s->applied;
+	for (uint64_t i = 0; i < count; i++)
+		dp_record_unref(&s->batch[i]);
+	s->applying = false;
+	if (s->batch_bad)
+		dp_store_fail(s);
+	if (s->failed)
+		return;
+	dp_store_applied(s, s->batch_last);
+	dp_store_work(s);
+}
+
+static void release_io(struct dp_store *s)
+{
+	if (--s->batch_ios == 0)
+		end_batch(s);
+}
+
+static void piece_done(struct dp_io *io, int err)
+{
+	struct piece_io *p = io->arg;
+	struct dp_store *s = p->store;
+	if (err)
+		s->batch_bad = true;
+	free(p);
+	release_io(s);
+}
+
+static void write_piece(struct dp_store *s, struct volume *v, const struct dp_extent *x)
+{
+	struct dp_record *r = s->batch[x->seq - s->applied - 1];
+	struct piece_io *p = calloc(1, sizeof *p);
+	if (!p) {
+		s->batch_bad = true;
+		return;
+	}
+	p->store = s;
+	p->io = (struct dp_io){
+		.op = r->payload ? DP_IO_WRITE : DP_IO_ZERO,
+		.file = v->file,
+		.data = r->payload ? r->payload->data + (x->start - r->h.offset) : NULL,
+		.size = x->end - x->start,
+		.offset = x->start,
+		.done = piece_done,
+		.arg = p,
+	};
+	s->batch_ios++;
+	s->since_sync += p->io.size;
+	s->bytes_applied += p->io.size;
+	v->dirty = true;
+	s->disk->ops->submit(s->disk, &p->io);
+}
+
+/* The writes of a batch, each byte once and from its newest record, so that they can go out in
+ * any order. Records beyond the batch do not count: they may still be cut. */
+static void write_volume(struct dp_store *s, struct volume *v, uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++) {
+		const struct dp_header *h = &s->batch[i]->h;
+		if (dp_op_has_extent(h->op) && h->volume == v->id &&
+			dp_extents_put(&s->plan, h->offset, h->offset + h->length, h->seq))
+			s->batch_bad = true;
+	}
+	struct dp_extent *x = dp_extents_find(&s->plan, 0);
+	for (; x && !s->batch_bad; x = dp_extents_next(x))
+		write_piece(s, v, x);
+	dp_extents_clear(&s->plan);
+}
+
+static void write_batch(struct dp_store *s)
+{
+	uint64_t count = s->batch_last - s->applied;
+	s->batch_ios = 1; /* held until all are submitted */
+	for (uint64_t i = 0; i < count && !s->batch_bad; i++) {
+		struct dp_header *h = &s->batch[i]->h;
+		struct volume *v = dp_store_volume(s, h->volume);
+		/* Checked once more before it reaches the image (W8). */
+		if (dp_record_verify(s->batch[i]) ||
+			(dp_op_has_extent(h->op) && (!v || h->offset + h->length > v->size)))
+			s->batch_bad = true;
+	}
+	for (unsigned i = 0; i < s->volume_count && !s->batch_bad; i++)
+		write_volume(s, &s->volumes[i], count);
+	release_io(s);
+}
+
+static void batch_loaded(void *ctx, uint64_t seq, struct dp_record *r)
+{
+	struct dp_store *s = ctx;
+	if (r)
+		s->batch[seq - s->applied - 1] = dp_record_ref(r);
+	else
+		s->batch_bad = true;
+	if (--s->batch_want)
+		return;
+	if (s->batch_bad) {
+		s->batch_ios = 1;
+		release_io(s);
+		return;
+	}
+	write_batch(s);
+}
+
+static void start_batch(struct dp_store *s)
+{
+	uint64_t bytes = 0, last = s->applied;
+	s->applying = true;
+	s->batch_bad = false;
+	s->batch_want = 1; /* held until the batch is chosen */
+	while (last < s->target && last - s->applied < BATCH_RECORDS && bytes < BATCH_BYTES) {
+		struct dp_log_entry *e = dp_log_entry(s->log, last + 1);
+		if (e->op == DP_OP_MARK)
+			break;
+		last++;
+		bytes += e->payload_len;
+		s->batch[last - s->applied - 1] = e->record ? dp_record_ref(e->record) : NULL;
+	}
+	s->batch_last = last;
+	for (uint64_t n = s->applied + 1; n <= last; n++) {
+		if (s->batch[n - s->applied - 1])
+			continue;
+		s->batch_want++;
+		dp_journal_load(s->journal, n, batch_loaded, s);
+	}
+	if (--s->batch_want == 0) {
+		if (s->batch_bad) {
+			s->batch_ios = 1;
+			release_io(s);
+		} else {
+			write_batch(s);
+		}
+	}
+}
+
+/* Whether to destage now: quiet, told to, or half of what may gather has gathered. */
+static bool due(const struct dp_store *s)
+{
+	struct dp_journal_stats j = dp_journal_stats(s->journal);
+	return s->eager || s->now_us - s->noted_us >= QUIET_US || j.used > j.size / 4 ||
+	       dp_log_count(s->log) > j.size / DP_JOURNAL_BYTES_PER_RECORD / 2;
+}
+
+void dp_store_work(struct dp_store *s)
+{
+	if (s->applying || s->syncing || s->job || s->failed)
+		return;
+	if (s->applied < s->target && s->since_sync < SYNC_BYTES && due(s)) {
+		struct dp_log_entry *next = dp_log_entry(s->log, s->applied + 1);
+		if (next->op == DP_OP_MARK)
+			dp_store_take_mark(s, s->applied + 1);
+		else
+			start_batch(s);
+	} else if (s->synced < s->applied) {
+		start_sync(s);
+	} else if (s->applied == s->target) {
+		s->eager = false;
+	}
+}
+
+/* ---- what the core says ---- */
+
+void dp_store_note(struct dp_store *s, uint64_t seq)
+{
+	struct dp_log_entry *e = dp_log_entry(s->log, seq);
+	if (!e || seq <= s->applied)
+		return;
+	struct volume *v = dp_op_has_extent(e->op) ? dp_store_volume(s, e->volume) : NULL;
+	if (v && dp_extents_put(&v->overlay, e->offset, e->offset + e->length, seq))
+		dp_store_fail(s);
+	if (e->op == DP_OP_MARK)
+		s->eager = true; /* somebody waits for the digest */
+	s->waiting_bytes += e->payload_len;
+	s->noted_us = s->now_us;
+}
+
+void dp_store_apply(struct dp_store *s, uint64_t seq)
+{
+	if (seq > s->target)
+		s->target = seq;
+	dp_store_work(s);
+}
+
+void dp_store_cut(struct dp_store *s, uint64_t seq)
+{
+	assert(seq >= s->target || seq >= s->applied);
+	for (unsigned i = 0; i < s->volume_count; i++)
+		dp_extents_clear(&s->volumes[i].overlay);
+	s->waiting_bytes = 0;
+	for (uint64_t n = s->applied + 1; n <= seq; n++)
+		dp_store_note(s, n);
+}
+
+void dp_store_reset(struct dp_store *s, uint64_t seq)
+{
+	s->applied = s->synced = s->target = seq;
+	dp_store_cut(s, s->log->last.at.seq);
+}
+
+void dp_store_tick(struct dp_store *s, uint64_t now_us)
+{
+	s->now_us = now_us;
+	dp_store_work(s);
+}
+
+void dp_store_drain(struct dp_store *s)
+{
+	s->eager = true;
+	dp_store_work(s);
+}
+
+bool dp_store_busy(const struct dp_store *s)
+{
+	return s->applying || s->syncing || s->job || s->reads;
+}
+
+/* ---- life ---- */
+
+static int open_volume(struct dp_store *s, const struct dp_store_volume *from)
+{
+	struct volume *v = &s->volumes[s->volume_count];
+	bool created;
+	dp_extents_init(&v->overlay);
+	v->id = from->id;
+	v->size = from->size;
+	int err = s->disk->ops->open(s->disk, from->file, DP_OPEN_CREATE, from->size, &v->file,
+		&created);
+	if (err)
+		return err;
+	s->volume_count++;
+	return s->disk->ops->size(v->file) < v->size ? DP_EINVAL : 0;
+}
+
+int dp_store_open(struct dp_disk *disk, const struct dp_store_volume *volumes, unsigned count,
+	const struct dp_log *log, struct dp_journal *journal, const struct dp_store_events *events,
+	struct dp_store **out)
+{
+	struct dp_store *s = calloc(1, sizeof *s);
+	if (!s)
+		return DP_ENOMEM;
+	s->disk = disk;
+	s->log = log;
+	s->journal = journal;
+	s->events = *events;
+	dp_extents_init(&s->plan);
+	int err = count > DP_VOLUMES_MAX ? DP_ERANGE : 0;
+	for (unsigned i = 0; i < count && !err; i++)
+		err = open_volume(s, &volumes[i]);
+	if (err)
+		dp_store_close(&s);
+	*out = s;
+	return err;
+}
+
+void dp_store_close(struct dp_store **ps)
+{
+	struct dp_store *s = *ps;
+	*ps = NULL;
+	if (!s)
+		return;
+	for (unsigned i = 0; i < s->volume_count; i++) {
+		dp_extents_clear(&s->volumes[i].overlay);
+		s->disk->ops->close(s->volumes[i].file);
+	}
+	free(s);
+}
+
+struct dp_store_stats dp_store_stats(const struct dp_store *s)
+{
+	struct dp_store_stats st = {.applied = s->applied, .synced = s->synced, .target = s->target,
+		.bytes_applied = s->bytes_applied};
+	for (unsigned i = 0; i < s->volume_count; i++)
+		st.extents += s->volumes[i].overlay.count;
+	return st;
+}

@@ -1,0 +1,66 @@
+/* The volume images of one stream at one node, and the view of them that readers get.
+ *
+ * Records reach an image in the order of the stream, in batches, and never beyond what the core
+ * has agreed; a batch need not be atomic, because the records stay in the journal until the image
+ * is synced and are then simply applied again. Readers see the image overlaid by every record
+ * that is not applied yet. Destaging waits for a quiet moment or until enough has gathered. */
+#ifndef DP_STORE_H
+#define DP_STORE_H
+
+#include "engine/log.h"
+#include "io/disk.h"
+#include "journal/journal.h"
+#include "store/digest.h"
+
+struct dp_store;
+
+struct dp_store_volume {
+	uint32_t id;
+	uint64_t size;
+	const char *file; /* name in the state directory, or the path of a block device */
+};
+
+struct dp_store_events {
+	void (*applied)(void *ctx, uint64_t seq); /* synced up to seq */
+	void (*image)(void *ctx, uint64_t id, int status, struct dp_buf *data); /* a read; borrowed */
+	void (*failed)(void *ctx); /* an image could not be written; nothing more is applied */
+	void *ctx;
+};
+
+struct dp_store_mark {
+	uint64_t id, seq, epoch;
+	uint32_t volume;
+	uint8_t digest[DP_DIGEST_SIZE];
+	bool done;
+};
+
+/* Opens or creates (sparse) the images. `log` is the core's; applied is where the images stand.
+ * Errors: those of the disk, DP_EINVAL (an image has another size), DP_ENOMEM. */
+int dp_store_open(struct dp_disk *disk, const struct dp_store_volume *volumes, unsigned count,
+	const struct dp_log *log, struct dp_journal *journal, const struct dp_store_events *events,
+	struct dp_store **out);
+void dp_store_close(struct dp_store **store); /* not while dp_store_busy() */
+bool dp_store_busy(const struct dp_store *store);
+
+void dp_store_note(struct dp_store *store, uint64_t seq);  /* a new record of the log */
+void dp_store_apply(struct dp_store *store, uint64_t seq); /* may be applied up to here */
+void dp_store_cut(struct dp_store *store, uint64_t seq);   /* the log was cut after seq */
+void dp_store_reset(struct dp_store *store, uint64_t seq); /* recovery: images stand at seq */
+void dp_store_tick(struct dp_store *store, uint64_t now_us);
+
+/* Applies all that is agreed without waiting for a quiet moment (before a clean stop). */
+void dp_store_drain(struct dp_store *store);
+
+/* Answers through events.image, possibly from within. DP_ENOENT, DP_ERANGE as status. */
+void dp_store_read(struct dp_store *store, uint64_t id, uint32_t volume, uint64_t offset,
+	uint32_t length);
+
+/* The newest digest that was taken at mark `id`; NULL: none (yet). */
+const struct dp_store_mark *dp_store_find_mark(const struct dp_store *store, uint64_t id);
+
+struct dp_store_stats {
+	uint64_t applied, synced, target, extents, bytes_applied;
+};
+struct dp_store_stats dp_store_stats(const struct dp_store *store);
+
+#endif

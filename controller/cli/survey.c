@@ -1,0 +1,108 @@
+/* Asks the nodes of a deployment for their status. A node that does not answer is down; the
+ * command fails only when none answers, or not the one that was named. */
+#include "cli.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WATCH_EVERY_US 1000000
+
+bool cli_survey_has(const struct cli_survey *survey, unsigned node)
+{
+	return survey->only < 0 || (unsigned)survey->only == node;
+}
+
+json_t *cli_survey_stream(const struct cli_survey *survey, unsigned node, const char *name)
+{
+	size_t i;
+	json_t *stream;
+	json_array_foreach(json_object_get(survey->answers[node], "streams"), i, stream)
+	{
+		if (strcmp(cli_text(stream, "name"), name) == 0)
+			return stream;
+	}
+	return NULL;
+}
+
+static void survey_ask(struct cli_survey *survey)
+{
+	survey->answered = 0;
+	for (unsigned i = 0; i < survey->place.topology->node_count; i++) {
+		if (!cli_survey_has(survey, i))
+			continue;
+		cli_ask(&survey->place, i, json_pack("{s:s}", "cmd", "status"), CLI_ASK_TIMEOUT_US,
+			&survey->answers[i], survey->errors[i]);
+		survey->answered += survey->answers[i] != NULL;
+	}
+}
+
+static void survey_clear(struct cli_survey *survey)
+{
+	for (unsigned i = 0; i < DP_NODES_MAX; i++) {
+		json_decref(survey->answers[i]);
+		survey->answers[i] = NULL;
+	}
+}
+
+static void show(const struct cli_survey *survey, const struct cli_view_options *options,
+	void (*print)(const struct cli_survey *), json_t *(*to_json)(const struct cli_survey *))
+{
+	if (options->json) {
+		cli_print_json(to_json(survey));
+		return;
+	}
+	if (options->watch && isatty(STDOUT_FILENO))
+		fputs("\033[H\033[2J", stdout);
+	print(survey);
+	fflush(stdout);
+}
+
+static int survey_result(const struct cli_survey *survey)
+{
+	if (survey->answered)
+		return EX_OK;
+	const struct dp_topology *t = survey->place.topology;
+	if (survey->only >= 0)
+		return cli_fail(EX_UNAVAILABLE, "node %s does not answer: %s",
+			t->nodes[survey->only].name, survey->errors[survey->only]);
+	return cli_fail(EX_UNAVAILABLE, "no node of %s answers on this machine", t->name);
+}
+
+static int run_view(struct cli_survey *survey, const struct cli_view_options *options,
+	void (*print)(const struct cli_survey *), json_t *(*to_json)(const struct cli_survey *))
+{
+	survey->only = options->node ? dp_topology_node(survey->place.topology, options->node) : -1;
+	if (options->node && survey->only < 0)
+		return cli_fail(EX_USAGE, "no node '%s' in %s/topology.yaml", options->node,
+			survey->place.dir);
+	for (;;) {
+		survey_ask(survey);
+		show(survey, options, print, to_json);
+		survey_clear(survey);
+		if (!options->watch || ferror(stdout))
+			return survey_result(survey);
+		cli_sleep_us(WATCH_EVERY_US);
+	}
+}
+
+int cli_view(const struct cli_command *command, int argc, char **argv,
+	void (*print)(const struct cli_survey *), json_t *(*to_json)(const struct cli_survey *))
+{
+	struct cli_view_options o = {.state = NULL};
+	const struct cli_option options[] = {
+		{"state", CLI_TEXT, &o.state, "DIR", "the state directory of the deployment"},
+		{"node", CLI_TEXT, &o.node, "NAME", "only this node"},
+		{"json", CLI_FLAG, &o.json, NULL, "print JSON, one line"},
+		{"watch", CLI_FLAG, &o.watch, NULL, "repeat every second until interrupted"},
+		{.name = NULL},
+	};
+	static struct cli_survey survey;
+	cli_parse(command, argc, argv, options, NULL, 0, 0);
+	int status = cli_place_open(o.state, &survey.place);
+	if (!status)
+		status = run_view(&survey, &o, print, to_json);
+	cli_place_close(&survey.place);
+	return status;
+}

@@ -1,0 +1,6 @@
+#include "topology/daemon.h"
+
+int main(int argc, char **argv)
+{
+	return dp_daemon_main(argc, argv, "dipole-controller", DP_ROLE_CONTROLLER);
+}

@@ -1,0 +1,6 @@
+#include "topology/daemon.h"
+
+int main(int argc, char **argv)
+{
+	return dp_daemon_main(argc, argv, "dipole-relay", DP_ROLE_RELAY);
+}

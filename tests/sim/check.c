@@ -1,0 +1,120 @@
+/* What really happened: every record that any controller ever made, by seq and chain. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim.h"
+
+struct variant {
+	struct dp_record *record;
+	uint64_t previous;
+	struct variant *next; /* another record of the same seq, from another epoch */
+};
+
+struct check {
+	uint64_t start_chain, volume_size;
+	struct variant **by_seq;
+	uint64_t capacity;
+};
+
+struct check *check_new(uint64_t stream, uint64_t volume_size)
+{
+	struct check *c = calloc(1, sizeof *c);
+	c->start_chain = dp_chain_start(stream);
+	c->volume_size = volume_size;
+	return c;
+}
+
+static struct variant *find(struct check *c, uint64_t seq, uint64_t chain)
+{
+	struct variant *v = seq < c->capacity ? c->by_seq[seq] : NULL;
+	while (v && v->record->h.chain != chain)
+		v = v->next;
+	return v;
+}
+
+void check_record(struct check *c, const struct dp_record *r, uint64_t previous)
+{
+	while (r->h.seq >= c->capacity) {
+		uint64_t capacity = c->capacity ? c->capacity * 2 : 1024;
+		c->by_seq = realloc(c->by_seq, capacity * sizeof *c->by_seq);
+		memset(c->by_seq + c->capacity, 0, (capacity - c->capacity) * sizeof *c->by_seq);
+		c->capacity = capacity;
+	}
+	if (find(c, r->h.seq, r->h.chain))
+		return;
+	for (struct variant *v = c->by_seq[r->h.seq]; v; v = v->next)
+		if (v->record->h.epoch == r->h.epoch)
+			sim_fail("invariant 6: two records for epoch %llu seq %llu",
+				(unsigned long long)r->h.epoch, (unsigned long long)r->h.seq);
+	struct variant *v = calloc(1, sizeof *v);
+	v->record = dp_record_ref((struct dp_record *)(uintptr_t)r);
+	v->previous = previous;
+	v->next = c->by_seq[r->h.seq];
+	c->by_seq[r->h.seq] = v;
+}
+
+bool check_known(struct check *c, struct dp_position p)
+{
+	return p.seq == 0 ? p.chain == c->start_chain : find(c, p.seq, p.chain) != NULL;
+}
+
+/* The records (from, to.seq] of one history, oldest first; NULL ends it. */
+static struct dp_record **path(struct check *c, uint64_t from, struct dp_position to)
+{
+	uint64_t count = to.seq - from, chain = to.chain;
+	struct dp_record **list = calloc(count + 1, sizeof *list);
+	for (uint64_t seq = to.seq; seq > from; seq--) {
+		struct variant *v = find(c, seq, chain);
+		if (!v)
+			sim_fail("invariant 6: no controller made seq %llu of this history",
+				(unsigned long long)seq);
+		list[seq - from - 1] = v->record;
+		chain = v->previous;
+	}
+	return list;
+}
+
+void check_apply(struct check *c, uint64_t from, struct dp_position to, uint8_t *volume)
+{
+	struct dp_record **list = path(c, from, to);
+	for (struct dp_record **r = list; *r; r++) {
+		const struct dp_header *h = &(*r)->h;
+		/* The two volumes of the stream lie one behind the other. */
+		uint8_t *to_bytes = volume + (h->volume - 1) * (c->volume_size / 2) + h->offset;
+		if (h->op == DP_OP_WRITE)
+			memcpy(to_bytes, (*r)->payload->data, h->length);
+		else if (dp_op_has_extent(h->op))
+			memset(to_bytes, 0, h->length);
+	}
+	free(list);
+}
+
+void check_replay(struct check *c, struct dp_position p, uint8_t *volume)
+{
+	memset(volume, 0, c->volume_size);
+	check_apply(c, 0, p, volume);
+}
+
+unsigned check_count(struct check *c, struct dp_position p, uint64_t client, uint64_t request)
+{
+	struct dp_record **list = path(c, 0, p);
+	unsigned count = 0;
+	for (struct dp_record **r = list; *r; r++)
+		count += (*r)->h.client == client && (*r)->h.request == request;
+	free(list);
+	return count;
+}
+
+void check_free(struct check *c)
+{
+	for (uint64_t i = 0; i < c->capacity; i++) {
+		while (c->by_seq[i]) {
+			struct variant *v = c->by_seq[i];
+			c->by_seq[i] = v->next;
+			dp_record_unref(&v->record);
+			free(v);
+		}
+	}
+	free(c->by_seq);
+	free(c);
+}

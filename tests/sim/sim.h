@@ -1,0 +1,58 @@
+/* The deterministic simulator: controller, relays, mirrors and a host in one process, on
+ * simulated time, network and disks, running the very core, journal and store that ship. */
+#ifndef DP_TESTS_SIM_H
+#define DP_TESTS_SIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/disk.h"
+#include "node/stream.h"
+
+#define SIM_NODES  16
+#define SIM_BLOCK  512u
+#define SIM_JOURNAL (12 * DP_MIB)
+
+struct sim;
+
+/* One generator per fault domain, so that a draw added in one does not shift the others. */
+struct rng {
+	uint64_t state;
+};
+uint64_t rng_next(struct rng *r);
+uint64_t rng_below(struct rng *r, uint64_t n);          /* 0..n-1; n > 0 */
+bool rng_chance(struct rng *r, double probability);
+uint64_t rng_between(struct rng *r, uint64_t low, uint64_t high); /* both included */
+
+/* Events: fn runs at its time; a dead incarnation's are dropped by the owner's check. */
+typedef void sim_fn(struct sim *sim, void *arg, uint64_t number);
+void sim_at(struct sim *sim, uint64_t delay_us, sim_fn *fn, void *arg, uint64_t number);
+uint64_t sim_now(const struct sim *sim);
+
+/* A violated invariant: prints what and how to reproduce, and ends the process with 1. */
+void sim_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+
+/* Simulated disk of one node (sim_disk.c). */
+struct sim_disk;
+struct sim_disk *sim_disk_new(struct sim *sim, struct rng *rng, uint64_t sync_us);
+void sim_disk_free(struct sim_disk *d);
+struct dp_disk *sim_disk_table(struct sim_disk *d);
+void sim_disk_crash(struct sim_disk *d); /* un-synced data is lost, kept or torn, at random */
+void sim_disk_wipe(struct sim_disk *d);
+void sim_disk_slow(struct sim_disk *d, uint64_t sync_us);
+const uint8_t *sim_disk_bytes(struct sim_disk *d, const char *name, uint64_t *size);
+
+/* The omniscient checker (check.c). */
+struct check;
+struct check *check_new(uint64_t stream, uint64_t volume_size);
+void check_free(struct check *c);
+void check_record(struct check *c, const struct dp_record *r, uint64_t previous_chain);
+bool check_known(struct check *c, struct dp_position p); /* a position of some history */
+/* Content of the volume after position p of the history that ends there. */
+void check_replay(struct check *c, struct dp_position p, uint8_t *volume);
+/* Applies records (from, to] of the history ending at `to` onto volume. */
+void check_apply(struct check *c, uint64_t from, struct dp_position to, uint8_t *volume);
+/* How often the request stands in the history that ends at p. */
+unsigned check_count(struct check *c, struct dp_position p, uint64_t client, uint64_t request);
+
+#endif

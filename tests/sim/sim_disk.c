@@ -1,0 +1,262 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "sim.h"
+
+#define FILES 8
+
+struct dp_file {
+	char name[64];
+	uint64_t size;
+	bool durable, exists;
+	uint8_t *now, *safe; /* what reads see, what a crash leaves */
+	struct pending *pending, **pending_end;
+	struct sim_disk *disk;
+};
+
+/* A write that a crash may lose: under way, or done and not yet synced. */
+struct pending {
+	uint64_t offset, size;
+	uint8_t *data; /* NULL: zeros */
+	bool done;
+	struct pending *next;
+};
+
+struct op {
+	struct sim_disk *disk;
+	struct dp_io *io;
+	struct pending *write;
+	uint64_t life;
+};
+
+struct sim_disk {
+	struct dp_disk base;
+	struct sim *sim;
+	struct rng *rng;
+	uint64_t sync_us, life;
+	struct dp_file files[FILES];
+};
+
+static void put(uint8_t *to, const struct pending *p)
+{
+	if (p->data)
+		memcpy(to + p->offset, p->data, p->size);
+	else
+		memset(to + p->offset, 0, p->size);
+}
+
+static void drop_pending(struct dp_file *f)
+{
+	while (f->pending) {
+		struct pending *p = f->pending;
+		f->pending = p->next;
+		free(p->data);
+		free(p);
+	}
+	f->pending_end = &f->pending;
+}
+
+static struct dp_file *find(struct sim_disk *d, const char *name)
+{
+	for (int i = 0; i < FILES; i++)
+		if (d->files[i].exists && strcmp(d->files[i].name, name) == 0)
+			return &d->files[i];
+	return NULL;
+}
+
+static int sim_open(struct dp_disk *disk, const char *name, unsigned flags, uint64_t size,
+	struct dp_file **out, bool *created)
+{
+	struct sim_disk *d = (struct sim_disk *)disk;
+	struct dp_file *f = find(d, name);
+	*created = !f;
+	for (int i = 0; !f && i < FILES; i++) {
+		if (d->files[i].exists)
+			continue;
+		f = &d->files[i];
+		*f = (struct dp_file){.size = size, .exists = true, .disk = d,
+			.durable = flags & DP_OPEN_DURABLE, .now = calloc(1, size),
+			.safe = calloc(1, size)};
+		snprintf(f->name, sizeof f->name, "%s", name);
+		f->pending_end = &f->pending;
+	}
+	*out = f;
+	return 0;
+}
+
+static void sim_close(struct dp_file *f)
+{
+	(void)f;
+}
+
+static uint64_t sim_size(struct dp_file *f)
+{
+	return f->size;
+}
+
+static int sim_read(struct dp_file *f, void *data, size_t size, uint64_t offset)
+{
+	memcpy(data, f->now + offset, size);
+	return 0;
+}
+
+static int sim_write(struct dp_file *f, const void *data, size_t size, uint64_t offset)
+{
+	memcpy(f->now + offset, data, size);
+	memcpy(f->safe + offset, data, size);
+	return 0;
+}
+
+static void settle_write(struct dp_file *f, struct pending *w)
+{
+	w->done = true;
+	put(f->now, w);
+}
+
+/* Everything written so far is safe: the pending writes that are done leave the list. */
+static void settle_sync(struct dp_file *f, bool all_done)
+{
+	struct pending **at = &f->pending;
+	while (*at) {
+		struct pending *p = *at;
+		if (!p->done && !all_done) {
+			at = &p->next;
+			continue;
+		}
+		put(f->safe, p);
+		*at = p->next;
+		free(p->data);
+		free(p);
+	}
+	f->pending_end = at;
+}
+
+static void complete(struct sim *sim, void *arg, uint64_t number)
+{
+	struct op *op = arg;
+	struct dp_io *io = op->io;
+	(void)sim;
+	(void)number;
+	if (op->life != op->disk->life) { /* of a crashed incarnation: nobody hears of it */
+		free(op);
+		return;
+	}
+	struct dp_file *f = io->file;
+	if (op->write)
+		settle_write(f, op->write);
+	if (io->op == DP_IO_SYNC || (io->op == DP_IO_WRITE && f->durable))
+		settle_sync(f, false);
+	if (io->op == DP_IO_READ)
+		memcpy(io->data, f->now + io->offset, io->size);
+	free(op);
+	io->done(io, 0);
+}
+
+static void sim_submit(struct dp_disk *disk, struct dp_io *io)
+{
+	struct sim_disk *d = (struct sim_disk *)disk;
+	struct dp_file *f = io->file;
+	struct op *op = calloc(1, sizeof *op);
+	*op = (struct op){.disk = d, .io = io, .life = d->life};
+	if (io->op == DP_IO_WRITE || io->op == DP_IO_ZERO) {
+		struct pending *p = calloc(1, sizeof *p);
+		*p = (struct pending){.offset = io->offset, .size = io->size};
+		if (io->op == DP_IO_WRITE) {
+			p->data = malloc(io->size);
+			memcpy(p->data, io->data, io->size);
+		}
+		if (io->offset + io->size > f->size)
+			sim_fail("write beyond the end of %s", f->name);
+		*f->pending_end = p;
+		f->pending_end = &p->next;
+		op->write = p;
+	}
+	bool slow = io->op == DP_IO_SYNC || f->durable;
+	uint64_t most = slow ? d->sync_us : 50;
+	sim_at(d->sim, 5 + rng_below(d->rng, most + 1), complete, op, 0);
+}
+
+static void sim_next_data(struct dp_file *f, uint64_t offset, uint64_t *start, uint64_t *end)
+{
+	*start = offset < f->size ? offset : f->size;
+	*end = f->size;
+}
+
+static const struct dp_disk_ops sim_ops = {sim_open, sim_close, sim_size, sim_read, sim_write,
+	sim_submit, sim_next_data};
+
+struct sim_disk *sim_disk_new(struct sim *sim, struct rng *rng, uint64_t sync_us)
+{
+	struct sim_disk *d = calloc(1, sizeof *d);
+	d->base.ops = &sim_ops;
+	d->sim = sim;
+	d->rng = rng;
+	d->sync_us = sync_us;
+	return d;
+}
+
+struct dp_disk *sim_disk_table(struct sim_disk *d)
+{
+	return &d->base;
+}
+
+/* A lost write is lost by the sector: each of its sectors may or may not have reached the disk. */
+static void tear(struct sim_disk *d, struct dp_file *f, const struct pending *p)
+{
+	unsigned fate = (unsigned)rng_below(d->rng, 3);
+	if (fate == 0)
+		return;
+	for (uint64_t at = 0; at < p->size; at += SIM_BLOCK) {
+		uint64_t n = p->size - at < SIM_BLOCK ? p->size - at : SIM_BLOCK;
+		struct pending part = {p->offset + at, n, p->data ? p->data + at : NULL, true, NULL};
+		if (fate == 1 || rng_chance(d->rng, 0.5))
+			put(f->safe, &part);
+	}
+}
+
+void sim_disk_crash(struct sim_disk *d)
+{
+	d->life++;
+	for (int i = 0; i < FILES; i++) {
+		struct dp_file *f = &d->files[i];
+		if (!f->exists)
+			continue;
+		for (struct pending *p = f->pending; p; p = p->next)
+			tear(d, f, p);
+		drop_pending(f);
+		memcpy(f->now, f->safe, f->size);
+	}
+}
+
+void sim_disk_wipe(struct sim_disk *d)
+{
+	d->life++;
+	for (int i = 0; i < FILES; i++) {
+		struct dp_file *f = &d->files[i];
+		if (!f->exists)
+			continue;
+		drop_pending(f);
+		free(f->now);
+		free(f->safe);
+		f->exists = false;
+	}
+}
+
+void sim_disk_slow(struct sim_disk *d, uint64_t sync_us)
+{
+	d->sync_us = sync_us;
+}
+
+const uint8_t *sim_disk_bytes(struct sim_disk *d, const char *name, uint64_t *size)
+{
+	struct dp_file *f = find(d, name);
+	*size = f ? f->size : 0;
+	return f ? f->now : NULL;
+}
+
+void sim_disk_free(struct sim_disk *d)
+{
+	sim_disk_wipe(d);
+	free(d);
+}

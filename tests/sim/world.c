@@ -1,0 +1,534 @@
+#include "world.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "host.h"
+#include "journal/journal.h"
+
+#define TICK_US 10000
+
+/* ---- messages ---- */
+
+struct packet {
+	struct node *to;
+	unsigned link;   /* the upper node's link index */
+	bool down;
+	uint64_t connection;
+	struct wire *wire;
+	uint32_t size;
+	struct dp_buf *payload;
+	uint8_t head[];
+};
+
+static void deliver(struct sim *sim, void *arg, uint64_t number)
+{
+	struct packet *p = arg;
+	struct node *n = p->to;
+	struct dp_msg m;
+	(void)number;
+	bool stale = p->connection != p->wire->connection;
+	if (!n->stream || p->wire->cut || (stale && rng_chance(&sim->network_rng, 0.7))) {
+		dp_buf_unref(&p->payload);
+		free(p);
+		return;
+	}
+	int err = dp_msg_decode(p->head, p->size, p->payload, &m);
+	sim_trace(sim, n->index * 16u + m.type);
+	if (p->down && (err == 0 || (err == DP_ECHECKSUM && m.type == DP_MSG_RECORD)))
+		dp_stream_from_up(n->stream, n->index, &m, err != 0);
+	else if (!p->down && err == 0)
+		dp_stream_from_down(n->stream, p->link, &m);
+	if (err == 0)
+		dp_msg_clear(&m);
+	free(p);
+}
+
+static struct dp_buf *maybe_corrupt(struct sim *sim, struct packet *p, struct dp_buf *payload)
+{
+	if (sim->healed || !rng_chance(&sim->network_rng, sim->opt.corruption))
+		return dp_buf_ref(payload);
+	if (payload && rng_chance(&sim->network_rng, 0.8)) {
+		struct dp_buf *copy = dp_buf_new(payload->size);
+		memcpy(copy->data, payload->data, payload->size);
+		copy->data[rng_below(&sim->network_rng, copy->size)] ^= 0x10;
+		return copy;
+	}
+	p->head[rng_below(&sim->network_rng, p->size)] ^= 0x04;
+	return dp_buf_ref(payload);
+}
+
+static void post(struct sim *sim, struct wire *w, struct node *to, unsigned link, bool down,
+	const struct dp_msg *m)
+{
+	uint8_t head[DP_MSG_HEAD_MAX];
+	uint32_t size = dp_msg_encode(m, head);
+	if (!sim->healed && rng_chance(&sim->network_rng, sim->opt.loss)) {
+		w->connection++; /* TCP loses nothing within a connection: a loss breaks it */
+		w->last_us = 0;
+	}
+	struct packet *p = malloc(sizeof *p + size);
+	*p = (struct packet){.to = to, .link = link, .down = down, .connection = w->connection,
+		.wire = w, .size = size};
+	memcpy(p->head, head, size);
+	p->payload = maybe_corrupt(sim, p, dp_msg_payload(m));
+	uint64_t at = sim->now + w->latency_us + rng_below(&sim->network_rng, w->jitter_us + 1);
+	if (at <= w->last_us)
+		at = w->last_us;
+	w->last_us = at;
+	sim_at(sim, at - sim->now, deliver, p, 0);
+}
+
+/* ---- what a stream asks of its node ---- */
+
+static struct node *node_of(struct sim *sim, struct dp_stream *s)
+{
+	for (unsigned i = 0; i < sim->node_count; i++)
+		if (sim->nodes[i].stream == s)
+			return &sim->nodes[i];
+	return NULL; /* while it is being opened */
+}
+
+static void on_send_up(void *ctx, struct dp_stream *s, uint32_t peer, struct dp_msg *m)
+{
+	struct sim *sim = ctx;
+	struct node *n = node_of(sim, s);
+	(void)peer;
+	if (m->type == DP_MSG_ACK || m->type == DP_MSG_WELCOME) {
+		uint64_t cached = m->type == DP_MSG_ACK ? m->u.ack.cached : m->u.welcome->cached;
+		const struct dp_core *core = dp_stream_core(s);
+		if (cached > core->log.last.at.seq)
+			sim_fail("invariant 8: %s says cached %" PRIu64 " beyond its log", n->name, cached);
+		if (cached > n->told_cached)
+			n->told_cached = cached;
+	}
+	post(sim, &n->to_up, &sim->nodes[n->up], n->up_link, false, m);
+	dp_msg_clear(m);
+}
+
+static void on_send_down(void *ctx, struct dp_stream *s, uint32_t link, struct dp_msg *m)
+{
+	struct sim *sim = ctx;
+	struct node *n = node_of(sim, s);
+	post(sim, &n->to_down[link], &sim->nodes[n->down[link]], link, true, m);
+	if (m->type == DP_MSG_RECORD && !sim->healed &&
+		rng_chance(&sim->network_rng, sim->opt.duplication))
+		post(sim, &n->to_down[link], &sim->nodes[n->down[link]], link, true, m);
+	dp_msg_clear(m);
+}
+
+/* When the host hears that a request is done, enough first hops must really have it (1). */
+static void check_copies(struct sim *sim, struct node *n)
+{
+	const struct dp_core *c = dp_stream_core(n->stream);
+	for (unsigned i = 0; i < c->cfg.down_count; i++) {
+		const struct dp_down *d = &c->down[i];
+		if (d->cached > d->sent || d->committed > d->cached)
+			sim_fail("invariant 8: marks of link %u are not ordered", i);
+	}
+	(void)sim;
+}
+
+static void on_reply(void *ctx, struct dp_stream *s, void *tag, int err, uint64_t set,
+	struct dp_buf *data)
+{
+	struct sim *sim = ctx;
+	(void)set;
+	check_copies(sim, node_of(sim, s));
+	host_reply(sim, tag, err, data);
+}
+
+static void on_alarm(void *ctx, struct dp_stream *s, const char *text, uint32_t peer)
+{
+	struct sim *sim = ctx;
+	struct node *n = node_of(sim, s);
+	if (sim->verbose)
+		printf("%10.6f %s alarm %u: %s\n", (double)sim->now / 1e6, n ? n->name : "?", peer, text);
+	sim_trace(sim, 0xa1a);
+}
+
+static const struct dp_stream_ops stream_ops = {on_send_up, on_send_down, on_reply, on_alarm};
+
+/* ---- invariants after each step ---- */
+
+/* The checker learns what the controller makes, and that no position is ever rewritten. */
+static void learn(struct sim *sim, struct node *n, const struct dp_core *c)
+{
+	struct dp_position last = c->log.last.at, here;
+	if (n->seen_seq == last.seq && n->seen_chain == last.chain)
+		return;
+	uint64_t from = c->log.tail.at.seq;
+	if (n->seen_seq > from && n->seen_seq < last.seq &&
+		dp_log_position(&c->log, n->seen_seq, &here) && here.chain == n->seen_chain)
+		from = n->seen_seq;
+	for (uint64_t seq = from + 1; seq <= last.seq; seq++) {
+		struct dp_log_entry *e = dp_log_entry(&c->log, seq);
+		dp_log_position(&c->log, seq - 1, &here);
+		if (e->record)
+			check_record(sim->check, e->record, here.chain);
+		else if (!check_known(sim->check, (struct dp_position){e->epoch, seq, e->chain}))
+			sim_fail("%s holds a record at %" PRIu64 " that nobody made", n->name, seq);
+	}
+	n->seen_seq = last.seq;
+	n->seen_chain = last.chain;
+}
+
+static void watch(struct sim *sim, struct node *n)
+{
+	if (!n->stream)
+		return;
+	const struct dp_core *c = dp_stream_core(n->stream);
+	if (n->role == DP_CORE_CONTROLLER)
+		learn(sim, n, c);
+	if (dp_stream_broken(n->stream) || c->state == DP_CORE_FAILED)
+		sim_fail("%s is broken", n->name);
+	/* invariant 19: one record and one group beyond the window at most */
+	if (c->log.memory > c->cfg.window_bytes + 2 * DP_MIB)
+		sim_fail("invariant 19: %s holds %" PRIu64 " bytes in memory", n->name, c->log.memory);
+	if (c->durable > c->log.last.at.seq || c->agreed > c->log.last.at.seq ||
+		c->log.tail.at.seq > c->agreed)
+		sim_fail("invariant 8: positions of %s are out of order (tail %" PRIu64 " agreed %" PRIu64
+			 " durable %" PRIu64 " last %" PRIu64 ")", n->name, c->log.tail.at.seq,
+			c->agreed, c->durable, c->log.last.at.seq);
+	if (c->log.last.at.seq < n->told_cached)
+		n->told_cached = c->log.last.at.seq; /* a cut: what it had said was not agreed */
+}
+
+void world_before(struct sim *sim)
+{
+	for (unsigned i = 0; i < sim->node_count; i++)
+		if (sim->nodes[i].stream)
+			dp_stream_now(sim->nodes[i].stream, sim->now);
+}
+
+void world_after(struct sim *sim)
+{
+	for (unsigned i = 0; i < sim->node_count; i++) {
+		if (!sim->nodes[i].stream)
+			continue;
+		dp_stream_flush(sim->nodes[i].stream);
+		watch(sim, &sim->nodes[i]);
+	}
+}
+
+static void tick(struct sim *sim, void *arg, uint64_t life)
+{
+	struct node *n = arg;
+	if (!n->stream || n->life != life)
+		return;
+	dp_stream_tick(n->stream, sim->now);
+	sim_at(sim, TICK_US, tick, n, life);
+}
+
+/* ---- starting and crashing ---- */
+
+/* What recovery found: a prefix of the one history (3), all that was said to be cached (8, 10),
+ * and for a mirror an image that becomes that prefix when its journal is applied to it. */
+static void check_recovered(struct sim *sim, struct node *n)
+{
+	const struct dp_core *c = dp_stream_core(n->stream);
+	struct dp_position last = c->log.last.at;
+	if (!check_known(sim->check, last))
+		sim_fail("invariant 3: %s recovered to a position that never was (%" PRIu64 ")", n->name,
+			last.seq);
+	if (last.seq < n->told_cached)
+		sim_fail("invariant 8/10: %s had said cached %" PRIu64 " and recovered %" PRIu64, n->name,
+			n->told_cached, last.seq);
+	if (!c->cfg.image)
+		return;
+	uint64_t half = sim->opt.volume_size / 2, size;
+	uint8_t *image = malloc(2 * half), *expected = malloc(2 * half);
+	memcpy(image, sim_disk_bytes(n->disk, "v1", &size), half);
+	memcpy(image + half, sim_disk_bytes(n->disk, "v2", &size), half);
+	check_apply(sim->check, c->log.tail.at.seq, last, image);
+	check_replay(sim->check, last, expected);
+	for (uint64_t i = 0; i < 2 * half; i++)
+		if (image[i] != expected[i])
+			sim_fail("invariant 3: image of %s differs at byte %" PRIu64 " after replay to %" PRIu64
+				 " (tail %" PRIu64 ")", n->name, i, last.seq, c->log.tail.at.seq);
+	free(image);
+	free(expected);
+}
+
+static void start_node(struct sim *sim, void *arg, uint64_t number)
+{
+	struct node *n = arg;
+	(void)number;
+	if (n->stream)
+		return;
+	n->cfg.random = rng_next(&sim->process_rng) | 1;
+	int err = dp_stream_open(sim_disk_table(n->disk), &n->cfg, &stream_ops, sim, &n->stream);
+	if (err)
+		sim_fail("%s does not start: %s", n->name, dp_strerror(err));
+	check_recovered(sim, n);
+	dp_stream_start(n->stream, sim->now);
+	if (n->role == DP_CORE_CONTROLLER)
+		host_resubmit(sim);
+	sim_at(sim, TICK_US, tick, n, n->life);
+}
+
+static void crash_node(struct sim *sim, struct node *n)
+{
+	if (!n->stream)
+		return;
+	if (sim->verbose)
+		printf("%10.6f %s crashes\n", (double)sim->now / 1e6, n->name);
+	sim_disk_crash(n->disk);
+	dp_stream_close(&n->stream);
+	n->life++;
+	sim->crashes++;
+	n->to_up.connection++;
+	for (unsigned i = 0; i < n->down_count; i++)
+		n->to_down[i].connection++;
+}
+
+static void fault_crash(struct sim *sim, void *arg, uint64_t number)
+{
+	struct node *n = &sim->nodes[rng_below(&sim->process_rng, sim->node_count)];
+	(void)arg;
+	(void)number;
+	if (sim->healed)
+		return;
+	crash_node(sim, n);
+	/* One relay's disk may be lost altogether under retain: committed (W3). Together with a
+	 * crash of the controller that would need a resync, so it stays up from then on. */
+	if (sim->opt.wipes && n->role == DP_CORE_RELAY && !sim->wiped &&
+		rng_chance(&sim->process_rng, 0.5) && sim->nodes[0].stream) {
+		if (sim->verbose)
+			printf("%10.6f %s loses its disk\n", (double)sim->now / 1e6, n->name);
+		sim_disk_wipe(n->disk);
+		n->told_cached = 0;
+		sim->wiped = true;
+	}
+	uint64_t away = rng_between(&sim->process_rng, 1000, 1500000);
+	sim_at(sim, away, start_node, n, 0);
+	sim_at(sim, rng_between(&sim->process_rng, 1, 2 * sim->opt.crash_mean_us), fault_crash, NULL, 0);
+}
+
+static struct wire *any_wire(struct sim *sim)
+{
+	struct node *n = &sim->nodes[rng_below(&sim->network_rng, sim->node_count)];
+	if (n->down_count && rng_chance(&sim->network_rng, 0.5))
+		return &n->to_down[rng_below(&sim->network_rng, n->down_count)];
+	return &n->to_up;
+}
+
+static void mend(struct sim *sim, void *arg, uint64_t number)
+{
+	struct wire *w = arg;
+	(void)sim;
+	(void)number;
+	w->cut = false;
+	w->connection++;
+}
+
+/* A cut takes one direction; two of them make a full partition. */
+static void fault_cut(struct sim *sim, void *arg, uint64_t number)
+{
+	(void)arg;
+	(void)number;
+	if (sim->healed)
+		return;
+	struct wire *w = any_wire(sim);
+	w->cut = true;
+	sim_at(sim, rng_between(&sim->network_rng, 1000, 6000000), mend, w, 0);
+	sim_at(sim, rng_between(&sim->network_rng, 1, 2 * sim->opt.cut_mean_us), fault_cut, NULL, 0);
+}
+
+void world_start_faults(struct sim *sim)
+{
+	if (sim->opt.crash_mean_us)
+		sim_at(sim, sim->opt.crash_mean_us, fault_crash, NULL, 0);
+	if (sim->opt.cut_mean_us)
+		sim_at(sim, sim->opt.cut_mean_us, fault_cut, NULL, 0);
+}
+
+void world_heal(struct sim *sim)
+{
+	sim->healed = true;
+	for (unsigned i = 0; i < sim->node_count; i++) {
+		struct node *n = &sim->nodes[i];
+		n->to_up.cut = false;
+		for (unsigned l = 0; l < n->down_count; l++)
+			n->to_down[l].cut = false;
+		sim_disk_slow(n->disk, 100);
+		start_node(sim, n, 0);
+	}
+}
+
+/* ---- making a world ---- */
+
+static void draw_options(struct sim *sim)
+{
+	struct rng *g = &sim->options_rng;
+	struct sim_options *o = &sim->opt;
+	o->legs = (unsigned)rng_between(g, 1, 3);
+	for (unsigned i = 0; i < o->legs; i++)
+		o->hops[i] = (unsigned)rng_below(g, 3);
+	o->ack = rng_chance(g, 0.6) ? DP_CORE_CACHED
+		 : rng_chance(g, 0.7) ? DP_CORE_COMMITTED : DP_CORE_LOCAL;
+	o->flush = rng_chance(g, 0.5) ? DP_CORE_CACHED : DP_CORE_COMMITTED;
+	o->ack_legs = rng_chance(g, 0.6) ? o->legs : (unsigned)rng_between(g, 1, o->legs);
+	o->next_hop = rng_chance(g, 0.2);
+	o->local_image = rng_chance(g, 0.3);
+	o->volume_size = 2 * SIM_BLOCK * rng_between(g, 128, 512);
+	o->window_bytes = DP_KIB * rng_between(g, 128, 1024);
+	o->fault_us = 1000000 * rng_between(g, 2, 8);
+	o->sync_us = rng_chance(g, 0.5) ? 100 : rng_between(g, 100, 20000);
+	o->latency_us = rng_chance(g, 0.5) ? 50 : rng_between(g, 50, 40000);
+	o->loss = rng_chance(g, 0.5) ? 0 : (double)rng_below(g, 30) / 1000;
+	o->corruption = rng_chance(g, 0.7) ? 0 : (double)rng_below(g, 20) / 1000;
+	o->duplication = rng_chance(g, 0.6) ? 0 : 0.05;
+	o->crash_mean_us = rng_chance(g, 0.15) ? 0 : rng_between(g, 50000, 1500000);
+	o->cut_mean_us = rng_chance(g, 0.4) ? 0 : rng_between(g, 200000, 3000000);
+	o->wipes = !o->next_hop && rng_chance(g, 0.3);
+	if (sim->verbose)
+		printf("legs %u (hops %u %u %u) ack %d/%u flush %d next_hop %d local %d window %" PRIu64
+		       " fault %" PRIu64 " sync %" PRIu64 " latency %" PRIu64
+		       " loss %.3f corrupt %.3f dup %.2f crash %" PRIu64 " cut %" PRIu64 " wipes %d\n",
+			o->legs, o->hops[0], o->hops[1], o->hops[2], o->ack, o->ack_legs, o->flush,
+			o->next_hop, o->local_image, o->window_bytes, o->fault_us, o->sync_us,
+			o->latency_us, o->loss, o->corruption, o->duplication, o->crash_mean_us,
+			o->cut_mean_us, o->wipes);
+}
+
+static struct dp_store_volume volumes[2] = {{1, 0, "v1"}, {2, 0, "v2"}};
+
+static struct node *add_node(struct sim *sim, enum dp_core_role role, const char *name)
+{
+	struct node *n = &sim->nodes[sim->node_count];
+	*n = (struct node){.index = sim->node_count++, .role = role, .up = -1};
+	snprintf(n->name, sizeof n->name, "%s", name);
+	n->disk = sim_disk_new(sim, &sim->disk_rng, sim->opt.sync_us);
+	n->cfg = (struct dp_stream_config){
+		.core = {.stream = SIM_STREAM, .config = 7, .role = role,
+			.image = role == DP_CORE_MIRROR ||
+				 (role == DP_CORE_CONTROLLER && sim->opt.local_image),
+			.ack = sim->opt.ack, .flush = sim->opt.flush, .ack_legs = sim->opt.ack_legs,
+			.retain_next_hop = sim->opt.next_hop, .window_bytes = sim->opt.window_bytes},
+		.journal_file = "journal",
+		.journal_size = SIM_JOURNAL,
+		.volumes = volumes,
+		.volume_count = 2,
+	};
+	return n;
+}
+
+static void join(struct sim *sim, struct node *above, struct node *below)
+{
+	unsigned link = above->down_count++;
+	struct wire w = {.latency_us = sim->opt.latency_us,
+		.jitter_us = sim->opt.latency_us / 4 + 20};
+	above->down[link] = below->index;
+	above->to_down[link] = w;
+	above->cfg.core.down_count = above->down_count;
+	below->up = (int)above->index;
+	below->up_link = link;
+	below->to_up = w;
+}
+
+void world_make(struct sim *sim)
+{
+	draw_options(sim);
+	volumes[0].size = volumes[1].size = sim->opt.volume_size / 2;
+	sim->check = check_new(SIM_STREAM, sim->opt.volume_size);
+	struct node *controller = add_node(sim, DP_CORE_CONTROLLER, "controller");
+	for (unsigned leg = 0; leg < sim->opt.legs; leg++) {
+		struct node *above = controller;
+		char name[32];
+		for (unsigned hop = 0; hop < sim->opt.hops[leg]; hop++) {
+			snprintf(name, sizeof name, "relay-%u.%u", leg, hop);
+			struct node *relay = add_node(sim, DP_CORE_RELAY, name);
+			join(sim, above, relay);
+			above = relay;
+		}
+		snprintf(name, sizeof name, "mirror-%u", leg);
+		join(sim, above, add_node(sim, DP_CORE_MIRROR, name));
+	}
+	for (unsigned i = sim->node_count; i-- > 0;)
+		sim_at(sim, i, start_node, &sim->nodes[i], 0);
+}
+
+/* ---- the end ---- */
+
+bool world_converged(struct sim *sim)
+{
+	if (!host_idle(sim))
+		return false;
+	const struct dp_core *c = dp_stream_core(sim->nodes[0].stream);
+	if (c->committed != c->log.last.at.seq)
+		return false;
+	for (unsigned i = 0; i < sim->node_count; i++) {
+		const struct dp_core *n = dp_stream_core(sim->nodes[i].stream);
+		if (n->log.last.at.seq != c->log.last.at.seq ||
+			(n->cfg.image && n->applied != c->log.last.at.seq))
+			return false;
+	}
+	return true;
+}
+
+static void explain(struct sim *sim)
+{
+	for (unsigned i = 0; i < sim->node_count; i++) {
+		const struct dp_core *c = dp_stream_core(sim->nodes[i].stream);
+		printf("  %s %s: tail %" PRIu64 " applied %" PRIu64 " agreed %" PRIu64 " durable %" PRIu64
+		       " last %" PRIu64 " committed %" PRIu64 " room %" PRIu64 " up %d memory %" PRIu64 "\n",
+			sim->nodes[i].name, dp_core_state_name(c->state), c->log.tail.at.seq, c->applied,
+			c->agreed, c->durable, c->log.last.at.seq, c->committed, c->room, c->up.started,
+			c->log.memory);
+		for (unsigned l = 0; l < c->cfg.down_count; l++)
+			printf("    link %u %s: sent %" PRIu64 " cached %" PRIu64 " committed %" PRIu64
+			       " flight %" PRIu64 " room %" PRIu64 " loading %" PRIu64 "\n", l,
+				dp_down_state_name(c->down[l].state), c->down[l].sent, c->down[l].cached,
+				c->down[l].committed, c->down[l].flight, c->down[l].room,
+				c->down[l].loading);
+	}
+}
+
+void world_check_end(struct sim *sim)
+{
+	if (!world_converged(sim)) {
+		explain(sim);
+		sim_fail("invariant 20: not converged; host %s", host_idle(sim) ? "idle" : "waits");
+	}
+	struct dp_position end = dp_stream_core(sim->nodes[0].stream)->log.last.at;
+	host_check(sim, end);
+	uint64_t half = sim->opt.volume_size / 2, size;
+	uint8_t *expected = malloc(2 * half);
+	check_replay(sim->check, end, expected);
+	for (unsigned i = 0; i < sim->node_count; i++) {
+		struct node *n = &sim->nodes[i];
+		if (!dp_stream_core(n->stream)->cfg.image)
+			continue;
+		if (memcmp(sim_disk_bytes(n->disk, "v1", &size), expected, half) ||
+			memcmp(sim_disk_bytes(n->disk, "v2", &size), expected + half, half))
+			sim_fail("image of %s is not the history's result", n->name);
+	}
+	const struct dp_sets *sets = &dp_stream_core(sim->nodes[0].stream)->sets;
+	if (sets->executing != sets->count)
+		sim_fail("write sets are still executing after everything is committed");
+	free(expected);
+}
+
+void world_free(struct sim *sim)
+{
+	for (unsigned i = 0; i < sim->node_count; i++) {
+		sim_disk_crash(sim->nodes[i].disk);
+		dp_stream_close(&sim->nodes[i].stream);
+	}
+	while (sim->event_count) {
+		struct event *ev = &sim->events[--sim->event_count];
+		if (ev->fn == deliver) {
+			struct packet *p = ev->arg;
+			dp_buf_unref(&p->payload);
+			free(p);
+		}
+	}
+	for (unsigned i = 0; i < sim->node_count; i++)
+		sim_disk_free(sim->nodes[i].disk);
+	host_free(sim);
+	check_free(sim->check);
+}

@@ -1,0 +1,74 @@
+/* The simulated deployment: nodes, links, faults. */
+#ifndef DP_TESTS_SIM_WORLD_H
+#define DP_TESTS_SIM_WORLD_H
+
+#include "sim.h"
+
+#define SIM_STREAM 0x5157u
+
+struct event {
+	uint64_t at, order;
+	sim_fn *fn;
+	void *arg;
+	uint64_t number;
+};
+
+/* One direction of a link. Messages of one connection keep their order. */
+struct wire {
+	uint64_t latency_us, jitter_us, last_us, connection;
+	bool cut;
+};
+
+struct node {
+	unsigned index;
+	char name[32];
+	enum dp_core_role role;
+	struct sim_disk *disk;
+	struct dp_stream *stream; /* NULL: down */
+	uint64_t life;
+	int up;                   /* node above, or -1 */
+	unsigned up_link;         /* its link index for us */
+	unsigned down[DP_DOWN_MAX];
+	unsigned down_count;
+	struct wire to_down[DP_DOWN_MAX], to_up;
+	struct dp_stream_config cfg;
+	uint64_t told_cached;     /* highest `cached` it said since its journal was made or cut */
+	uint64_t seen_seq;        /* of the controller's log, by the checker */
+	uint64_t seen_chain;
+};
+
+struct sim_options {
+	unsigned legs, hops[DP_DOWN_MAX];
+	enum dp_core_stage ack, flush;
+	unsigned ack_legs;
+	bool next_hop, local_image, wipes;
+	uint64_t volume_size, window_bytes, fault_us, sync_us, latency_us;
+	double loss, corruption, duplication;
+	uint64_t crash_mean_us, cut_mean_us; /* 0: never */
+};
+
+struct sim {
+	uint64_t now, order, steps, trace;
+	struct event *events;
+	size_t event_count, event_capacity;
+	struct rng options_rng, network_rng, disk_rng, process_rng, host_rng;
+	struct sim_options opt;
+	struct node nodes[SIM_NODES];
+	unsigned node_count, crashes;
+	bool healed, verbose, wiped;
+	struct check *check;
+	struct host *host;
+};
+
+void sim_trace(struct sim *sim, uint64_t what);
+/* Around each event, as a daemon's loop does: the clock is read, group commits are started. */
+void world_before(struct sim *sim);
+void world_after(struct sim *sim);
+void world_make(struct sim *sim);
+void world_start_faults(struct sim *sim);
+void world_heal(struct sim *sim);
+bool world_converged(struct sim *sim);
+void world_check_end(struct sim *sim);
+void world_free(struct sim *sim);
+
+#endif

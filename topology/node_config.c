@@ -1,0 +1,181 @@
+/* One node's part of a topology. */
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "topology/daemon.h"
+
+struct builder {
+	const struct dp_topology *t;
+	unsigned me;
+	struct dp_node_config *cfg;
+	char *why;
+	size_t why_size;
+};
+
+static int refuse(struct builder *b, const char *text, const char *name)
+{
+	snprintf(b->why, b->why_size, "%s \"%s\"", text, name);
+	return DP_ECONFIG;
+}
+
+static bool is_trusted(const struct dp_topology *t, unsigned a, unsigned b)
+{
+	const struct dp_topo_link *l = dp_topology_link(t, a, b);
+	return l && l->trusted;
+}
+
+/* Both ends of a link must have the same volumes of a stream; this is what they compare. */
+static uint64_t hash_volumes(const struct dp_topology *t, unsigned stream)
+{
+	crypto_generichash_state state;
+	uint8_t out[16], entry[12];
+	crypto_generichash_init(&state, NULL, 0, sizeof out);
+	for (unsigned i = 0; i < t->volume_count; i++) {
+		if (t->volumes[i].stream != stream)
+			continue;
+		dp_put32(entry, t->volumes[i].id);
+		dp_put64(entry + 4, t->volumes[i].size);
+		crypto_generichash_update(&state, entry, sizeof entry);
+	}
+	crypto_generichash_final(&state, out, sizeof out);
+	return dp_get64(out);
+}
+
+/* The index of this node's link to `below`, made if it is new. */
+static int link_to(struct builder *b, unsigned below, unsigned *index)
+{
+	const struct dp_topo_node *peer = &b->t->nodes[below];
+	struct dp_node_config *cfg = b->cfg;
+	for (*index = 0; *index < cfg->link_count; (*index)++)
+		if (strcmp(cfg->links[*index].peer, peer->name) == 0)
+			return 0;
+	struct dp_node_link *l = &cfg->links[cfg->link_count++];
+	snprintf(l->peer, sizeof l->peer, "%s", peer->name);
+	snprintf(l->address, sizeof l->address, "%s", peer->listen);
+	if (is_trusted(b->t, b->me, below))
+		return 0;
+	if (!peer->key[0])
+		return refuse(b, "the link is not trusted and there is no key for node", peer->name);
+	snprintf(l->key, sizeof l->key, "%s", peer->key);
+	return 0;
+}
+
+static int add_down(struct builder *b, struct dp_node_stream *s, const char *leg, unsigned below)
+{
+	unsigned index;
+	int err = link_to(b, below, &index);
+	if (err)
+		return err;
+	for (unsigned i = 0; i < s->core.down_count; i++)
+		if (s->links[i] == index)
+			return 0;
+	snprintf(s->legs[s->core.down_count], sizeof s->legs[0], "%s", leg);
+	s->links[s->core.down_count++] = index;
+	return 0;
+}
+
+static int set_up(struct builder *b, struct dp_node_stream *s, unsigned above)
+{
+	const struct dp_topo_node *peer = &b->t->nodes[above];
+	if (s->upstream[0] && strcmp(s->upstream, peer->name))
+		return refuse(b, "two different nodes send this stream to node",
+			b->t->nodes[b->me].name);
+	snprintf(s->upstream, sizeof s->upstream, "%s", peer->name);
+	b->cfg->listen_curve = !is_trusted(b->t, b->me, above);
+	if (b->cfg->listen_curve && !peer->key[0])
+		return refuse(b, "the link is not trusted and there is no key for node", peer->name);
+	return 0;
+}
+
+/* What this node does for a leg: nothing, or a place between two others. */
+static int add_leg(struct builder *b, const struct dp_topo_stream *ts,
+	const struct dp_topo_leg *leg, struct dp_node_stream *s)
+{
+	int err = 0;
+	if (ts->controller == b->me)
+		return add_down(b, s, leg->name, leg->hops[0]);
+	for (unsigned i = 0; i < leg->hop_count && !err; i++) {
+		if (leg->hops[i] != b->me)
+			continue;
+		err = set_up(b, s, i ? leg->hops[i - 1] : ts->controller);
+		if (!err && i + 1 < leg->hop_count)
+			err = add_down(b, s, leg->name, leg->hops[i + 1]);
+	}
+	return err;
+}
+
+static void add_volumes(struct builder *b, unsigned stream, struct dp_node_stream *s)
+{
+	for (unsigned i = 0; i < b->t->volume_count; i++) {
+		const struct dp_topo_volume *v = &b->t->volumes[i];
+		if (v->stream != stream)
+			continue;
+		struct dp_node_volume *to = &s->volumes[s->volume_count++];
+		snprintf(to->name, sizeof to->name, "%s", v->name);
+		to->id = v->id;
+		to->size = v->size;
+	}
+}
+
+static int add_stream(struct builder *b, unsigned index)
+{
+	static const enum dp_core_stage stages[] = {DP_CORE_LOCAL, DP_CORE_CACHED, DP_CORE_COMMITTED};
+	static const enum dp_core_role roles[] = {DP_CORE_CONTROLLER, DP_CORE_RELAY, DP_CORE_MIRROR};
+	const struct dp_topo_stream *ts = &b->t->streams[index];
+	const struct dp_topo_node *me = &b->t->nodes[b->me];
+	struct dp_node_stream *s = &b->cfg->streams[b->cfg->stream_count];
+	int err = 0;
+	for (unsigned i = 0; i < ts->leg_count && !err; i++)
+		err = add_leg(b, ts, &ts->legs[i], s);
+	bool mine = ts->controller == b->me || s->upstream[0];
+	if (err || !mine)
+		return err;
+	b->cfg->stream_count++;
+	snprintf(s->name, sizeof s->name, "%s", ts->name);
+	add_volumes(b, index, s);
+	bool controller = me->role == DP_ROLE_CONTROLLER;
+	s->journal_bytes = controller ? ts->journal_bytes : me->journal_bytes;
+	s->core.stream = ts->id;
+	s->core.config = hash_volumes(b->t, index);
+	s->core.role = roles[me->role];
+	s->core.image = me->role == DP_ROLE_MIRROR || (controller && ts->local == DP_LOCAL_MIRROR);
+	s->core.ack = stages[ts->ack_stage];
+	s->core.flush = stages[ts->flush];
+	s->core.ack_legs = ts->ack_legs;
+	s->core.retain_next_hop = !controller && me->retain == DP_RETAIN_NEXT_HOP;
+	s->core.window_bytes = DP_WINDOW_BYTES;
+	return 0;
+}
+
+int dp_node_config_fill(const struct dp_topology *t, unsigned index, struct dp_node_config *cfg,
+	char *why, size_t why_size)
+{
+	static const enum dp_core_role roles[] = {DP_CORE_CONTROLLER, DP_CORE_RELAY, DP_CORE_MIRROR};
+	struct builder b = {t, index, cfg, why, why_size};
+	const struct dp_topo_node *me = &t->nodes[index];
+	memset(cfg, 0, sizeof *cfg);
+	snprintf(cfg->name, sizeof cfg->name, "%s", me->name);
+	snprintf(cfg->public_key, sizeof cfg->public_key, "%s", me->key);
+	cfg->role = roles[me->role];
+	for (unsigned i = 0; i < t->node_count; i++) {
+		if (!t->nodes[i].key[0])
+			continue;
+		struct dp_node_key *k = &cfg->keys[cfg->key_count++];
+		snprintf(k->node, sizeof k->node, "%s", t->nodes[i].name);
+		snprintf(k->key, sizeof k->key, "%s", t->nodes[i].key);
+	}
+	for (unsigned i = 0; i < t->stream_count; i++) {
+		int err = add_stream(&b, i);
+		if (err)
+			return err;
+	}
+	for (unsigned i = 0; i < cfg->stream_count; i++)
+		if (cfg->streams[i].upstream[0])
+			snprintf(cfg->listen, sizeof cfg->listen, "%s", me->listen);
+	if (cfg->stream_count == 0)
+		return refuse(&b, "no stream uses node", me->name);
+	return 0;
+}
