@@ -204,18 +204,26 @@ void dp_up_pump(struct dp_core *c, struct dp_actions *out)
 	}
 }
 
+static void unknown(struct dp_core *c, uint32_t peer, const struct dp_msg *m, struct dp_actions *out)
+{
+	bool held = c->hello_held && c->held_hello.session == m->session;
+	if (held || c->now_us - c->up.nak_us < DP_CORE_PROBE_US / 2)
+		return;
+	c->up.nak_us = c->now_us;
+	refuse(c, peer, m->session, DP_REFUSE_SESSION, 0, out);
+}
+
 void dp_up_message(struct dp_core *c, uint32_t peer, struct dp_msg *m, struct dp_actions *out)
 {
 	if (m->type == DP_MSG_HELLO) {
 		hello(c, peer, m, out);
 		return;
 	}
-	if (!c->up.active || m->session != c->up.session) {
-		if (c->now_us - c->up.nak_us >= DP_CORE_PROBE_US / 2 &&
-			!(c->hello_held && c->held_hello.session == m->session)) {
-			c->up.nak_us = c->now_us;
-			refuse(c, peer, m->session, DP_REFUSE_SESSION, 0, out);
-		}
+	/* Without its START a session has no position: a lost one is asked for again like a
+	 * session that is unknown. */
+	bool ours = c->up.active && m->session == c->up.session;
+	if (!ours || (!c->up.started && m->type != DP_MSG_START)) {
+		unknown(c, peer, m, out);
 		return;
 	}
 	c->up.peer = peer; /* the same session may come over a new connection */
@@ -224,12 +232,9 @@ void dp_up_message(struct dp_core *c, uint32_t peer, struct dp_msg *m, struct dp
 		start(c, m, out);
 		break;
 	case DP_MSG_RECORD:
-		if (c->up.started)
-			record(c, m->u.record, out);
+		record(c, m->u.record, out);
 		break;
 	case DP_MSG_MARKS:
-		if (!c->up.started)
-			break;
 		agree(c, m->u.marks.agreed);
 		if (m->u.marks.sent > c->log.last.at.seq)
 			nak(c, out);

@@ -110,6 +110,25 @@ static int take_barrier(struct scan_state *s, const struct dp_frame *f)
 	return 0;
 }
 
+/* Where an earlier recovery found a torn group, its barrier stands at the next aligned place and
+ * says that the log stood exactly here. */
+static bool at_recovery_barrier(struct scan_state *s)
+{
+	uint64_t lsn = (s->lsn + DP_DISK_ALIGN - 1) / DP_DISK_ALIGN * DP_DISK_ALIGN;
+	struct dp_frame f;
+	struct dp_meta meta;
+	int err = 0;
+	if (lsn == s->lsn || frame_at(s, lsn, &f) || f.kind != DP_FRAME_BARRIER ||
+		f.generation <= s->generation)
+		return false;
+	const uint8_t *at = look(&s->reader, lsn, f.length, &err);
+	if (!at || dp_meta_decode(at + DP_FRAME_SIZE, f.length - DP_FRAME_SIZE, &meta) ||
+		!dp_position_equal(meta.at, s->last))
+		return false;
+	s->lsn = lsn;
+	return true;
+}
+
 /* Takes the frame at s->lsn and moves on. DP_EBADMSG: it is not the valid successor. */
 static int take_frame(struct scan_state *s)
 {
@@ -200,8 +219,11 @@ static int scan_all(struct dp_journal *j, const struct dp_journal_scan *scan, ui
 		.lsn = j->super.tail_lsn, .generation = j->super.generation, .last = j->super.meta.at};
 	int err = scan->tail(scan->ctx, &j->super.meta);
 	j->places_from = j->places_to = s.last.seq;
-	while (!err)
+	while (!err) {
 		err = s.lsn - j->super.tail_lsn < j->data_size ? take_frame(&s) : DP_EBADMSG;
+		if (err == DP_EBADMSG && at_recovery_barrier(&s))
+			err = 0;
+	}
 	if (err != DP_EBADMSG)
 		return err;
 	err = check_torn(&s, s.lsn);
