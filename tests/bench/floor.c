@@ -1,0 +1,121 @@
+/* The floor under any durable two-site write: a bare TCP round trip (4 KiB out, 32 B back) on
+ * loopback plus a bare durable write of one journal sector group, p50 of each in microseconds. */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ROUNDS 3000
+#define FILE_SIZE (64 << 20)
+#define BLOCK 8192 /* what a 4 KiB record takes of a journal */
+
+static double now_us(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return x < y ? -1 : x > y;
+}
+
+static double median(double *samples)
+{
+	qsort(samples, ROUNDS, sizeof *samples, compare);
+	return samples[ROUNDS / 2];
+}
+
+static void transfer(int fd, char *data, size_t size, ssize_t (*call)(int, void *, size_t))
+{
+	while (size) {
+		ssize_t n = call(fd, data, size);
+		if (n <= 0)
+			exit(1);
+		data += n;
+		size -= (size_t)n;
+	}
+}
+
+static ssize_t put(int fd, void *data, size_t size)
+{
+	return write(fd, data, size);
+}
+
+static void echo(int fd)
+{
+	char data[4096];
+	for (int i = 0; i < ROUNDS; i++) {
+		transfer(fd, data, 4096, read);
+		transfer(fd, data, 32, put);
+	}
+	exit(0);
+}
+
+static double tcp_round_trip(void)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof a;
+	int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+	if (bind(listener, (struct sockaddr *)&a, sizeof a) || listen(listener, 1) ||
+		getsockname(listener, (struct sockaddr *)&a, &size))
+		exit(1);
+	if (connect(fd, (struct sockaddr *)&a, sizeof a))
+		exit(1);
+	int other = accept(listener, NULL, NULL);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	setsockopt(other, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	if (fork() == 0)
+		echo(other);
+	static double samples[ROUNDS];
+	char data[4096] = {0};
+	for (int i = 0; i < ROUNDS; i++) {
+		double start = now_us();
+		transfer(fd, data, 4096, put);
+		transfer(fd, data, 32, read);
+		samples[i] = now_us() - start;
+	}
+	wait(NULL);
+	return median(samples);
+}
+
+static double durable_write(const char *dir)
+{
+	static double samples[ROUNDS];
+	char path[4096];
+	void *data;
+	snprintf(path, sizeof path, "%s/floor.journal", dir);
+	int fd = open(path, O_RDWR | O_CREAT | O_DIRECT | O_DSYNC, 0600);
+	if (fd < 0 || posix_memalign(&data, 4096, 1 << 20))
+		exit(1);
+	memset(data, 1, 1 << 20);
+	for (off_t at = 0; at < FILE_SIZE; at += 1 << 20)
+		if (pwrite(fd, data, 1 << 20, at) != 1 << 20)
+			exit(1);
+	for (int i = 0; i < ROUNDS; i++) {
+		double start = now_us();
+		if (pwrite(fd, data, BLOCK, (off_t)i * BLOCK) != BLOCK)
+			exit(1);
+		samples[i] = now_us() - start;
+	}
+	close(fd);
+	unlink(path);
+	return median(samples);
+}
+
+int main(int argc, char **argv)
+{
+	double tcp = tcp_round_trip(), disk = durable_write(argc > 1 ? argv[1] : ".");
+	printf("{\"tcp_round_trip_us\": %.1f, \"durable_write_us\": %.1f, \"floor_us\": %.1f}\n", tcp,
+		disk, tcp + disk);
+	return 0;
+}
