@@ -30,6 +30,7 @@ struct dp_io {
 	uint64_t offset;
 	void (*done)(struct dp_io *io, int err);
 	void *arg;
+	void *private; /* the disk's own, while the operation is under way */
 };
 
 enum {

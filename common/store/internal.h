@@ -5,8 +5,8 @@
 #include "store/extents.h"
 #include "store/store.h"
 
-#define BATCH_RECORDS 256u
-#define BATCH_BYTES   (8 * DP_MIB)
+#define BATCH_RECORDS 64u /* few at a time: journal commits share the disk with them */
+#define BATCH_BYTES   (4 * DP_MIB)
 #define SYNC_BYTES    (64 * DP_MIB)
 #define QUIET_US      30000
 #define MARKS_KEPT    16u
@@ -50,9 +50,9 @@ struct dp_store {
 
 	/* the batch under way: records (applied, batch_last] */
 	struct dp_record *batch[BATCH_RECORDS];
-	uint64_t batch_last;
-	unsigned batch_want, batch_ios;
-	bool batch_bad;
+	uint64_t batch_last, batch_next; /* next: to be loaded */
+	unsigned batch_ios;
+	bool batch_bad, loading;
 	struct dp_extents plan;
 	struct dp_io sync_io[DP_VOLUMES_MAX];
 	unsigned syncs;

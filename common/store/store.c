@@ -161,6 +161,8 @@ static void write_batch(struct dp_store *s)
 	release_io(s);
 }
 
+static void load_batch(struct dp_store *s);
+
 static void batch_loaded(void *ctx, uint64_t seq, struct dp_record *r)
 {
 	struct dp_store *s = ctx;
@@ -168,13 +170,29 @@ static void batch_loaded(void *ctx, uint64_t seq, struct dp_record *r)
 		s->batch[seq - s->applied - 1] = dp_record_ref(r);
 	else
 		s->batch_bad = true;
-	if (--s->batch_want)
-		return;
-	if (s->batch_bad) {
-		s->batch_ios = 1;
-		release_io(s);
-		return;
+	s->batch_next++;
+	if (!s->loading)
+		load_batch(s);
+}
+
+/* Fills the batch from the journal, one read at a time: a read brings its neighbours along, so
+ * that most of the others are answered at once. */
+static void load_batch(struct dp_store *s)
+{
+	s->loading = true;
+	while (s->batch_next <= s->batch_last && !s->batch_bad) {
+		uint64_t seq = s->batch_next;
+		if (s->batch[seq - s->applied - 1]) {
+			s->batch_next++;
+			continue;
+		}
+		dp_journal_load(s->journal, seq, batch_loaded, s);
+		if (s->batch_next == seq && !s->batch_bad) {
+			s->loading = false; /* goes on when the read is done */
+			return;
+		}
 	}
+	s->loading = false;
 	write_batch(s);
 }
 
@@ -183,7 +201,6 @@ static void start_batch(struct dp_store *s)
 	uint64_t bytes = 0, last = s->applied;
 	s->applying = true;
 	s->batch_bad = false;
-	s->batch_want = 1; /* held until the batch is chosen */
 	while (last < s->target && last - s->applied < BATCH_RECORDS && bytes < BATCH_BYTES) {
 		struct dp_log_entry *e = dp_log_entry(s->log, last + 1);
 		if (e->op == DP_OP_MARK)
@@ -193,20 +210,8 @@ static void start_batch(struct dp_store *s)
 		s->batch[last - s->applied - 1] = e->record ? dp_record_ref(e->record) : NULL;
 	}
 	s->batch_last = last;
-	for (uint64_t n = s->applied + 1; n <= last; n++) {
-		if (s->batch[n - s->applied - 1])
-			continue;
-		s->batch_want++;
-		dp_journal_load(s->journal, n, batch_loaded, s);
-	}
-	if (--s->batch_want == 0) {
-		if (s->batch_bad) {
-			s->batch_ios = 1;
-			release_io(s);
-		} else {
-			write_batch(s);
-		}
-	}
+	s->batch_next = s->applied + 1;
+	load_batch(s);
 }
 
 /* Whether to destage now: quiet, told to, or half of what may gather has gathered. */
