@@ -20,6 +20,8 @@
 #include "base/limits.h"
 
 #define RING_ENTRIES 512u
+#define LONE_SIZE    16384u /* bytes */
+#define LONE_WAIT_NS 300000
 
 struct dp_file {
 	int fd;
@@ -43,6 +45,7 @@ struct real {
 	bool uring;
 	unsigned delay_us;
 	unsigned pending; /* in the ring, not yet submitted */
+	bool lone;        /* the last of them is a small durable write */
 	/* without io_uring, or with an injected delay: one helper thread */
 	pthread_t thread;
 	bool threaded, stop;
@@ -364,13 +367,20 @@ static void real_submit(struct dp_disk *disk, struct dp_io *io)
 	io->private = NULL;
 	prepare(sqe, io);
 	d->pending++;
+	d->lone = io->op == DP_IO_WRITE && io->file->durable && io->size <= LONE_SIZE;
 }
 
-void dp_disk_real_flush(struct dp_disk *disk)
+bool dp_disk_real_flush(struct dp_disk *disk)
 {
 	struct real *d = (struct real *)disk;
-	if (d->pending && io_uring_submit(&d->ring) >= 0)
-		d->pending = 0;
+	bool lone = d->lone && d->pending == 1;
+	d->lone = false;
+	if (!d->pending || io_uring_submit(&d->ring) < 0)
+		return false;
+	d->pending = 0;
+	struct __kernel_timespec limit = {.tv_nsec = LONE_WAIT_NS};
+	struct io_uring_cqe *cqe;
+	return lone && io_uring_wait_cqe_timeout(&d->ring, &cqe, &limit) == 0;
 }
 
 /* What the ring says of one operation; short transfers are finished by hand. */

@@ -13,8 +13,10 @@ void dp_disk_real_destroy(struct dp_disk **disk);
 int dp_disk_real_fd(struct dp_disk *disk);
 unsigned dp_disk_real_complete(struct dp_disk *disk);
 
-/* Hands what was submitted since the last call to the kernel. */
-void dp_disk_real_flush(struct dp_disk *disk);
+/* Hands what was submitted since the last call to the kernel. A lone small durable write is
+ * waited for, a moment at most: with nothing else to do that saves two switches of the thread, and
+ * what arrives meanwhile makes the next group commit. True: completions wait. */
+bool dp_disk_real_flush(struct dp_disk *disk);
 
 /* Test and benchmark aid: every durable write and sync takes this much longer. 0: off. */
 void dp_disk_real_delay(struct dp_disk *disk, unsigned delay_us);

@@ -212,7 +212,11 @@ static void flush_all(struct node *n)
 {
 	for (unsigned i = 0; i < n->cfg->stream_count; i++)
 		dp_stream_flush(n->streams[i].stream);
-	dp_disk_real_flush(n->disk);
+	while (dp_disk_real_flush(n->disk)) {
+		dp_disk_real_complete(n->disk);
+		for (unsigned i = 0; i < n->cfg->stream_count; i++)
+			dp_stream_flush(n->streams[i].stream);
+	}
 	local_flush(n);
 }
 
