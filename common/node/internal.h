@@ -38,8 +38,16 @@ struct peer {
 	uint64_t used_us;
 };
 
+/* A ZeroMQ socket tells by its descriptor only that something changed, once, and any call on the
+ * socket takes that news: after each send it has to be asked again before the loop may sleep. */
+struct waker {
+	int fd;
+	bool dirty;
+};
+
 struct link {
 	void *socket;
+	struct waker waker;
 	uint64_t heard_us, connected_us;
 };
 
@@ -49,6 +57,7 @@ struct node {
 	const struct dp_node_config *cfg;
 	struct dp_disk *disk;
 	void *zmq, *router, *zap;
+	struct waker router_waker, zap_waker;
 	struct link links[DP_NODE_LINKS_MAX];
 	struct peer peers[NODE_PEERS_MAX];
 	struct node_stream streams[DP_NODE_STREAMS_MAX];
@@ -67,8 +76,8 @@ struct node_stream *node_stream_by_id(struct node *n, uint64_t id);
 /* net.c */
 int net_open(struct node *n); /* 0 or a dp_err, logged */
 void net_close(struct node *n);
-void net_receive(struct node *n); /* everything that waits, within a bound */
-void net_zap(struct node *n);
+bool net_receive(struct node *n); /* from dirty sockets; false: none was dirty */
+void net_wake_all(struct node *n); /* marks all dirty */
 void net_tick(struct node *n);
 void net_send_up(struct node *n, uint32_t peer, struct dp_msg *m);
 void net_send_down(struct node *n, unsigned link, struct dp_msg *m);

@@ -29,6 +29,13 @@ static int common_options(void *s)
 	return bad | zmq_setsockopt(s, ZMQ_MAXMSGSIZE, &most, sizeof most);
 }
 
+static int open_waker(void *socket, struct waker *w)
+{
+	size_t size = sizeof w->fd;
+	w->dirty = true;
+	return zmq_getsockopt(socket, ZMQ_FD, &w->fd, &size) ? DP_EIO : 0;
+}
+
 static int open_router(struct node *n)
 {
 	void *s = n->router = zmq_socket(n->zmq, ZMQ_ROUTER);
@@ -44,7 +51,7 @@ static int open_router(struct node *n)
 			zmq_strerror(errno));
 		return DP_ECONFIG;
 	}
-	return 0;
+	return open_waker(s, &n->router_waker);
 }
 
 static int open_zap(struct node *n)
@@ -52,7 +59,7 @@ static int open_zap(struct node *n)
 	n->zap = zmq_socket(n->zmq, ZMQ_REP);
 	if (!n->zap || set_int(n->zap, ZMQ_LINGER, 0) || zmq_bind(n->zap, "inproc://zeromq.zap.01"))
 		return DP_ENOMEM;
-	return 0;
+	return open_waker(n->zap, &n->zap_waker);
 }
 
 static int open_link(struct node *n, unsigned i)
@@ -77,7 +84,7 @@ static int open_link(struct node *n, unsigned i)
 		return DP_ECONFIG;
 	}
 	n->links[i].connected_us = n->now_us;
-	return 0;
+	return open_waker(s, &n->links[i].waker);
 }
 
 int net_open(struct node *n)
@@ -119,7 +126,7 @@ static const char *node_of_key(const struct node *n, const uint8_t *key)
 
 #define ZAP_FRAMES 7
 
-void net_zap(struct node *n)
+static bool zap(struct node *n)
 {
 	char frame[ZAP_FRAMES][256];
 	int size[ZAP_FRAMES] = {0}, count = 0, more = 1;
@@ -128,7 +135,7 @@ void net_zap(struct node *n)
 		char *to = frame[count < ZAP_FRAMES ? count : ZAP_FRAMES - 1];
 		int got = zmq_recv(n->zap, to, 256, ZMQ_DONTWAIT);
 		if (got < 0)
-			return;
+			return false;
 		if (count < ZAP_FRAMES)
 			size[count] = got;
 		zmq_getsockopt(n->zap, ZMQ_RCVMORE, &more, &more_size);
@@ -147,6 +154,7 @@ void net_zap(struct node *n)
 	zmq_send(n->zap, who ? "OK" : "unknown key", who ? 2 : 11, ZMQ_SNDMORE);
 	zmq_send(n->zap, who ? who : "", who ? strlen(who) : 0, ZMQ_SNDMORE);
 	zmq_send(n->zap, "", 0, 0);
+	return true;
 }
 
 /* ---- sending ---- */
@@ -181,6 +189,7 @@ static void send_frames(void *socket, const struct dp_msg *m)
 void net_send_up(struct node *n, uint32_t peer, struct dp_msg *m)
 {
 	struct peer *p = &n->peers[peer];
+	n->router_waker.dirty = true;
 	if (n->router && p->id_size &&
 		zmq_send(n->router, p->id, p->id_size, ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0)
 		send_frames(n->router, m);
@@ -189,6 +198,7 @@ void net_send_up(struct node *n, uint32_t peer, struct dp_msg *m)
 
 void net_send_down(struct node *n, unsigned link, struct dp_msg *m)
 {
+	n->links[link].waker.dirty = true;
 	send_frames(n->links[link].socket, m);
 	dp_msg_clear(m);
 }
@@ -354,13 +364,53 @@ static bool receive_down(struct node *n, unsigned link)
 	return true;
 }
 
-void net_receive(struct node *n)
+/* Takes what waits, up to a bound so that no socket starves the others. A socket stays dirty until
+ * it says that there is nothing more. */
+static void drain(struct node *n, struct waker *w, bool (*take)(struct node *, unsigned), unsigned i)
 {
-	for (int i = 0; n->router && i < RECEIVE_BATCH && receive_up(n); i++)
-		;
-	for (unsigned l = 0; l < n->cfg->link_count; l++)
-		for (int i = 0; i < RECEIVE_BATCH && receive_down(n, l); i++)
-			;
+	int left = RECEIVE_BATCH;
+	w->dirty = false;
+	while (left > 0 && take(n, i))
+		left--;
+	if (left == 0)
+		w->dirty = true;
+}
+
+static bool take_zap(struct node *n, unsigned i)
+{
+	(void)i;
+	return zap(n);
+}
+
+static bool take_up(struct node *n, unsigned i)
+{
+	(void)i;
+	return receive_up(n);
+}
+
+bool net_receive(struct node *n)
+{
+	bool any = n->zap_waker.dirty || n->router_waker.dirty;
+	if (n->zap_waker.dirty)
+		drain(n, &n->zap_waker, take_zap, 0);
+	if (n->router && n->router_waker.dirty)
+		drain(n, &n->router_waker, take_up, 0);
+	n->router_waker.dirty = n->router && n->router_waker.dirty;
+	for (unsigned l = 0; l < n->cfg->link_count; l++) {
+		if (!n->links[l].waker.dirty)
+			continue;
+		any = true;
+		drain(n, &n->links[l].waker, receive_down, l);
+	}
+	return any;
+}
+
+void net_wake_all(struct node *n)
+{
+	n->zap_waker.dirty = true;
+	n->router_waker.dirty = n->router != NULL;
+	for (unsigned i = 0; i < n->cfg->link_count; i++)
+		n->links[i].waker.dirty = true;
 }
 
 /* libzmq gives up for good on a connection whose key was once refused: connect anew. */

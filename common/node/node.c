@@ -1,6 +1,6 @@
 #include "node/node.h"
 
-#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -10,7 +10,6 @@
 #include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
-#include <zmq.h>
 
 #include "base/err.h"
 #include "base/log.h"
@@ -163,42 +162,37 @@ static int open_all(struct node *n)
 
 /* ---- the loop ---- */
 
-#define FIXED_ITEMS 6
+#define FIXED_FDS 6
 
-static int wait_items(struct node *n, zmq_pollitem_t *items)
+static struct pollfd watch(int fd, bool wanted)
 {
-	int count = 0;
-	items[count++] = (zmq_pollitem_t){.fd = n->signal_fd, .events = ZMQ_POLLIN};
-	items[count++] = (zmq_pollitem_t){.fd = dp_disk_real_fd(n->disk), .events = ZMQ_POLLIN};
-	items[count++] = (zmq_pollitem_t){.socket = n->zap, .events = ZMQ_POLLIN};
-	items[count++] = (zmq_pollitem_t){.fd = n->control_fd, .events = ZMQ_POLLIN};
-	if (n->router)
-		items[count++] = (zmq_pollitem_t){.socket = n->router, .events = ZMQ_POLLIN};
-	if (n->host_fd >= 0 && !n->stopping)
-		items[count++] = (zmq_pollitem_t){.fd = n->host_fd, .events = ZMQ_POLLIN};
+	return (struct pollfd){.fd = wanted ? fd : -1, .events = POLLIN}; /* -1 is passed over */
+}
+
+/* Fixed places first, then links, then connections, in order. */
+static unsigned wait_fds(struct node *n, struct pollfd *fds)
+{
+	unsigned count = FIXED_FDS;
+	fds[0] = watch(n->signal_fd, true);
+	fds[1] = watch(dp_disk_real_fd(n->disk), true);
+	fds[2] = watch(n->zap_waker.fd, true);
+	fds[3] = watch(n->control_fd, true);
+	fds[4] = watch(n->router_waker.fd, n->router != NULL);
+	fds[5] = watch(n->host_fd, !n->stopping);
 	for (unsigned i = 0; i < n->cfg->link_count; i++)
-		items[count++] = (zmq_pollitem_t){.socket = n->links[i].socket, .events = ZMQ_POLLIN};
-	for (unsigned i = 0; i < n->conn_count; i++) {
-		short wants = local_wants(n->conns[i]);
-		short events = (short)((wants & POLLIN ? ZMQ_POLLIN : 0) |
-				       (wants & POLLOUT ? ZMQ_POLLOUT : 0));
-		items[count++] = (zmq_pollitem_t){.fd = local_conn_fd(n->conns[i]), .events = events};
-	}
+		fds[count++] = watch(n->links[i].waker.fd, true);
+	for (unsigned i = 0; i < n->conn_count; i++)
+		fds[count++] = (struct pollfd){.fd = local_conn_fd(n->conns[i]),
+			.events = local_wants(n->conns[i])};
 	return count;
 }
 
-static void handle_conns(struct node *n, const zmq_pollitem_t *items, int count)
+static void mark_wakers(struct node *n, const struct pollfd *fds)
 {
-	/* Connections are at the end, in order; none closes before local_flush(). */
-	unsigned conns = n->conn_count;
-	for (unsigned i = 0; i < conns; i++) {
-		const zmq_pollitem_t *item = &items[count - (int)conns + (int)i];
-		short events = (short)((item->revents & ZMQ_POLLIN ? POLLIN : 0) |
-				       (item->revents & ZMQ_POLLOUT ? POLLOUT : 0) |
-				       (item->revents & ZMQ_POLLERR ? POLLERR : 0));
-		if (events)
-			local_ready(n, n->conns[i], events);
-	}
+	n->zap_waker.dirty |= fds[2].revents != 0;
+	n->router_waker.dirty |= fds[4].revents != 0;
+	for (unsigned i = 0; i < n->cfg->link_count; i++)
+		n->links[i].waker.dirty |= fds[FIXED_FDS + i].revents != 0;
 }
 
 static void now(struct node *n)
@@ -220,26 +214,31 @@ static void flush_all(struct node *n)
 	local_flush(n);
 }
 
-static void turn(struct node *n, int timeout_ms)
+static void turn(struct node *n, uint64_t timeout_us)
 {
-	zmq_pollitem_t items[FIXED_ITEMS + DP_NODE_LINKS_MAX + NODE_CONNS_MAX];
-	int count = wait_items(n, items);
-	if (zmq_poll(items, count, timeout_ms) < 0)
+	struct pollfd fds[FIXED_FDS + DP_NODE_LINKS_MAX + NODE_CONNS_MAX];
+	unsigned count = wait_fds(n, fds), conns = n->conn_count;
+	struct timespec limit = {.tv_sec = (time_t)(timeout_us / 1000000),
+		.tv_nsec = (long)(timeout_us % 1000000 * 1000)};
+	if (ppoll(fds, count, &limit, NULL) < 0)
 		return;
 	now(n);
 	struct signalfd_siginfo info;
-	if (items[0].revents && read(n->signal_fd, &info, sizeof info) == sizeof info)
+	if (fds[0].revents && read(n->signal_fd, &info, sizeof info) == sizeof info)
 		n->stopping = true;
-	if (items[1].revents)
+	if (fds[1].revents)
 		dp_disk_real_complete(n->disk);
-	if (items[2].revents)
-		net_zap(n);
-	handle_conns(n, items, count);
-	net_receive(n);
-	flush_all(n);
-	if (items[3].revents)
+	/* No connection closes before local_flush(), so their places still hold. */
+	for (unsigned i = 0; i < conns; i++)
+		if (fds[count - conns + i].revents)
+			local_ready(n, n->conns[i], fds[count - conns + i].revents);
+	mark_wakers(n, fds);
+	do
+		flush_all(n);
+	while (net_receive(n));
+	if (fds[3].revents)
 		local_accept(n, n->control_fd);
-	if (n->host_fd >= 0 && !n->stopping && items[n->router ? 5 : 4].revents)
+	if (fds[5].revents)
 		local_accept(n, n->host_fd);
 }
 
@@ -257,7 +256,10 @@ static void tick(struct node *n)
 	for (unsigned i = 0; i < n->cfg->stream_count; i++)
 		dp_stream_tick(n->streams[i].stream, n->now_us);
 	net_tick(n);
-	flush_all(n);
+	net_wake_all(n); /* a net below the edge-triggered descriptors */
+	do
+		flush_all(n);
+	while (net_receive(n));
 }
 
 static void run_until_stopped(struct node *n)
@@ -269,7 +271,7 @@ static void run_until_stopped(struct node *n)
 			tick(n);
 			next = before + TICK_US;
 		}
-		turn(n, (int)((next - before) / 1000) + 1);
+		turn(n, next - before);
 	}
 }
 
@@ -293,7 +295,7 @@ static void stop(struct node *n)
 	flush_all(n);
 	uint64_t limit = node_clock_us() + STOP_LIMIT_US;
 	while (busy(n) && node_clock_us() < limit)
-		turn(n, 10);
+		turn(n, TICK_US);
 }
 
 static int exit_code(int err)
