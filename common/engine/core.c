@@ -232,6 +232,8 @@ void dp_core_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out)
 	c->appended = seq;
 	if (c->durable > seq)
 		c->durable = seq;
+	if (c->agreed > seq)
+		c->agreed = seq;
 	dp_act(out, DP_ACT_CUT)->seq = seq;
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)
 		dp_down_cut(c, i, seq, out);

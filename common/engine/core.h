@@ -135,6 +135,7 @@ struct dp_core {
 	struct dp_read *reads;
 	uint32_t read_count;
 	uint64_t read_ids;
+	uint32_t read_link; /* the leg that answered the last read */
 	uint64_t random;    /* state of the generator of session names, seeded by START */
 	uint64_t refused, bad_records, acked;
 };

@@ -163,6 +163,13 @@ static void refused(struct dp_core *c, uint32_t i, const struct dp_msg *m, struc
 		dp_down_connect(c, i, out);
 		return;
 	case DP_REFUSE_STALE:
+		/* A controller without a journal of its own cannot know which epochs are taken. */
+		if (c->cfg.role == DP_CORE_CONTROLLER && !c->log.last.based) {
+			d->state = DP_DOWN_CONNECTING;
+			if (!c->promise_token && m->u.refuse.number >= c->epoch)
+				dp_recover_claim(c, m->u.refuse.number + 1, out);
+			return;
+		}
 		dp_alarm(out, "refused: a newer epoch has been promised to another controller", i);
 		break;
 	case DP_REFUSE_CONFIG:

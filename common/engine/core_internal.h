@@ -40,6 +40,7 @@ void dp_down_tick(struct dp_core *c, uint32_t i, struct dp_actions *out);
 
 /* core_recover.c: taking part again after a start */
 void dp_recover_start(struct dp_core *c, struct dp_actions *out);
+void dp_recover_claim(struct dp_core *c, uint64_t epoch, struct dp_actions *out);
 void dp_recover_try(struct dp_core *c, struct dp_actions *out);
 void dp_recover_record(struct dp_core *c, uint32_t from, struct dp_record *r, struct dp_actions *out);
 void dp_recover_tick(struct dp_core *c, struct dp_actions *out);

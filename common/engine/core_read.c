@@ -13,7 +13,7 @@ static struct dp_read *new_read(struct dp_core *c)
 		struct dp_read *r = &c->reads[id % DP_READS_MAX];
 		if (r->used)
 			continue;
-		*r = (struct dp_read){.used = true, .id = id};
+		*r = (struct dp_read){.used = true, .id = id, .down = c->read_link};
 		c->read_count++;
 		return r;
 	}
@@ -123,6 +123,7 @@ void dp_read_data(struct dp_core *c, uint32_t link, struct dp_msg *m, struct dp_
 		r->deadline_us = c->now_us + DP_CORE_PROBE_US / 2;
 		return;
 	}
+	c->read_link = link;
 	finish(c, r, status, m->payload, out);
 }
 

@@ -2,8 +2,9 @@
  *
  * A controller claims a new epoch, which seals the legs against the old one, and asks the legs
  * what they have. What may have been acknowledged and is not in its own journal, it adopts from
- * the leg with the longest history. With an ack policy of k of N legs, any N - k + 1 of them show
- * every acknowledged write. A relay whose journal is new does the same with the node below it. */
+ * the leg with the longest history. It waits for all legs: one whose disk was replaced, or whose
+ * relay had to begin anew, has less than it once acknowledged and cannot stand for the others.
+ * A relay whose journal is new does the same with the nodes below it. */
 #include "engine/core_internal.h"
 
 #include <stdlib.h>
@@ -12,11 +13,17 @@
 
 static uint32_t answers_needed(const struct dp_core *c)
 {
-	if (c->cfg.role == DP_CORE_RELAY)
-		return c->cfg.down_count;
-	if (!dp_core_lazy(c) && c->log.last.based)
-		return 0; /* its own journal has all that was ever acknowledged */
-	return c->cfg.down_count - c->cfg.ack_legs + (c->cfg.down_count ? 1 : 0);
+	bool complete = c->cfg.role == DP_CORE_CONTROLLER && !dp_core_lazy(c) && c->log.last.based;
+	return complete ? 0 : c->cfg.down_count; /* complete: it has all that was ever acknowledged */
+}
+
+/* A controller's new epoch: durable before anybody hears of it. */
+void dp_recover_claim(struct dp_core *c, uint64_t epoch, struct dp_actions *out)
+{
+	struct dp_meta meta = c->log.last;
+	c->state = DP_CORE_PROMISING;
+	meta.promised = c->promise_epoch = epoch;
+	c->promise_token = dp_core_barrier(c, &meta, out);
 }
 
 void dp_recover_start(struct dp_core *c, struct dp_actions *out)
@@ -28,10 +35,7 @@ void dp_recover_start(struct dp_core *c, struct dp_actions *out)
 		dp_act(out, DP_ACT_APPLY)->seq = c->agreed;
 	}
 	if (c->cfg.role == DP_CORE_CONTROLLER) {
-		struct dp_meta meta = c->log.last;
-		c->state = DP_CORE_PROMISING;
-		meta.promised = c->promise_epoch = meta.promised + 1;
-		c->promise_token = dp_core_barrier(c, &meta, out);
+		dp_recover_claim(c, c->log.last.promised + 1, out);
 		return;
 	}
 	c->state = c->cfg.role == DP_CORE_RELAY && !c->log.last.based ? DP_CORE_RECOVERING
@@ -139,6 +143,12 @@ void dp_recover_try(struct dp_core *c, struct dp_actions *out)
 	}
 	if (answers < answers_needed(c))
 		return;
+	/* A controller that lost its journal does not know its own epochs: none is used twice. */
+	uint64_t newest = answers ? c->down[best].welcome->last.at.epoch : 0;
+	if (c->cfg.role == DP_CORE_CONTROLLER && !c->log.last.based && newest >= c->epoch) {
+		dp_recover_claim(c, newest + 1, out);
+		return;
+	}
 	if (answers == 0 || !longer(c->down[best].welcome->last.at, c->log.last.at))
 		dp_core_open(c, out);
 	else

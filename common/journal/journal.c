@@ -111,7 +111,9 @@ void dp_journal_release(struct dp_journal *j, const struct dp_meta *meta)
 	 * under way the place of its first frame is not known here: a later release moves on. */
 	bool empty = !next && !j->writing && j->queue_count == 0;
 	uint64_t tail = next ? next->lsn : j->head;
-	if ((next || empty) && !j->super_writing && tail - j->super.tail_lsn >= j->data_size / 16)
+	/* Nor may the tail pass what is durable: the next frame may be in the group under way. */
+	bool known = empty || (next && tail <= j->head);
+	if (known && !j->super_writing && tail - j->super.tail_lsn >= j->data_size / 16)
 		write_super(j, meta, tail, next ? next->generation : j->generation);
 	j->places_from = seq;
 }

@@ -20,6 +20,8 @@ struct node;
 
 struct alarm {
 	uint64_t time_us;
+	const char *what; /* the core's own text */
+	uint32_t peer;
 	char text[256];
 };
 

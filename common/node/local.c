@@ -130,6 +130,8 @@ static void send_out(struct conn *c)
 
 /* ---- closing ---- */
 
+static void parse_host(struct node *n, struct conn *c);
+
 static bool belongs(void *tag, void *arg)
 {
 	struct request *r = tag;
@@ -164,6 +166,8 @@ void local_flush(struct node *n)
 {
 	for (unsigned i = n->conn_count; i-- > 0;) {
 		struct conn *c = n->conns[i];
+		if (c->host && !c->payload && c->in_size >= DP_LOCAL_REQUEST_SIZE)
+			parse_host(n, c); /* had to wait for a place among the open requests */
 		if (c->out)
 			send_out(c);
 		if (c->closing && (!c->out || c->host))
@@ -279,7 +283,8 @@ static int check_request(const struct conn *c, const struct dp_local_request *r)
 	static const uint32_t most[] = {[DP_LOCAL_READ] = DP_PAYLOAD_MAX,
 		[DP_LOCAL_WRITE] = DP_PAYLOAD_MAX, [DP_LOCAL_TRIM] = DP_EXTENT_MAX,
 		[DP_LOCAL_ZERO] = DP_EXTENT_MAX};
-	if (!c->volume || r->client != c->client)
+	/* 0 names nothing: such a request could not be told from its replay. */
+	if (!c->volume || r->client != c->client || !r->client || !r->id)
 		return EPROTO;
 	if (r->type == DP_LOCAL_FLUSH)
 		return 0;

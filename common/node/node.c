@@ -16,7 +16,8 @@
 #include "io/disk_real.h"
 #include "node/internal.h"
 
-#define TICK_US       10000
+#define TICK_US        10000
+#define ALARM_AGAIN_US 60000000
 #define STOP_LIMIT_US 10000000
 
 static uint64_t clock_us(clockid_t id)
@@ -75,8 +76,15 @@ static void on_alarm(void *ctx, struct dp_stream *s, const char *text, uint32_t 
 	(void)s;
 	const char *name = peer < ns->cfg->core.down_count ? cfg->links[ns->cfg->links[peer]].peer
 							    : ns->cfg->upstream;
+	/* What goes on is said once a minute, not at every attempt. */
+	struct alarm *before = ns->alarm_count ? &ns->alarms[(ns->alarm_count - 1) % NODE_ALARMS_MAX] : NULL;
+	if (before && before->what == text && before->peer == peer &&
+		node_wall_us() - before->time_us < ALARM_AGAIN_US)
+		return;
 	struct alarm *a = &ns->alarms[ns->alarm_count++ % NODE_ALARMS_MAX];
 	a->time_us = node_wall_us();
+	a->what = text;
+	a->peer = peer;
 	snprintf(a->text, sizeof a->text, "%s (peer %s)", text, name);
 	dp_log(DP_LOG_WARNING, "alarm", "stream=%s peer=%s text=\"%s\"", ns->cfg->name, name, text);
 }

@@ -41,6 +41,7 @@ struct dp_store {
 	struct volume volumes[DP_VOLUMES_MAX];
 	unsigned volume_count;
 	uint64_t applied, synced, target; /* seqs */
+	uint64_t image_may_hold;          /* seq that images may have reached before a restart */
 	uint64_t waiting_bytes;           /* noted and not applied */
 	uint64_t since_sync, bytes_applied;
 	uint64_t noted_us, now_us;

@@ -225,7 +225,9 @@ void dp_store_take_mark(struct dp_store *s, uint64_t seq)
 	struct digest_job *job = calloc(1, sizeof *job);
 	uint8_t *data = malloc(DP_MIB);
 	struct volume *v = dp_store_volume(s, e->volume);
-	if (!job || !data || !v) {
+	/* A record that stood in the journal before a restart may be older than what the image
+	 * already held then. */
+	if (!job || !data || !v || seq <= s->image_may_hold) {
 		free(job);
 		free(data);
 		dp_store_applied(s, seq); /* a mark without a digest: nothing is lost by it */

@@ -275,6 +275,7 @@ void dp_store_cut(struct dp_store *s, uint64_t seq)
 void dp_store_reset(struct dp_store *s, uint64_t seq)
 {
 	s->applied = s->synced = s->target = seq;
+	s->image_may_hold = s->log->last.at.seq;
 	dp_store_cut(s, s->log->last.at.seq);
 }
 

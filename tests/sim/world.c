@@ -9,7 +9,8 @@
 #include "host.h"
 #include "journal/journal.h"
 
-#define TICK_US 10000
+#define TICK_US      10000
+#define WIPE_REST_US 3000000
 
 /* ---- messages ---- */
 
@@ -292,20 +293,27 @@ static void fault_crash(struct sim *sim, void *arg, uint64_t number)
 	(void)number;
 	if (sim->healed)
 		return;
+	sim_at(sim, rng_between(&sim->process_rng, 1, 2 * sim->opt.crash_mean_us), fault_crash, NULL, 0);
+	/* Soon after a disk was lost, the crash of a controller would need a resync. */
+	if (sim->wiped && n->role == DP_CORE_CONTROLLER && sim->now < sim->wiped_us + WIPE_REST_US)
+		return;
 	crash_node(sim, n);
-	/* One relay's disk may be lost altogether under retain: committed (W3). Together with a
-	 * crash of the controller that would need a resync, so it stays up from then on. */
-	if (sim->opt.wipes && n->role == DP_CORE_RELAY && !sim->wiped &&
-		rng_chance(&sim->process_rng, 0.5) && sim->nodes[0].stream) {
+	/* One disk of a relay, or the controller's where its journal is lazy, may be lost
+	 * altogether under retain: committed (W3). */
+	bool lazy = !sim->opt.local_image && sim->opt.ack != DP_CORE_LOCAL &&
+		    sim->opt.ack_legs == sim->opt.legs;
+	bool may = n->role == DP_CORE_RELAY ? sim->nodes[0].stream != NULL
+					    : n->role == DP_CORE_CONTROLLER && lazy;
+	if (sim->opt.wipes && may && !sim->wiped && rng_chance(&sim->process_rng, 0.5)) {
 		if (sim->verbose)
 			printf("%10.6f %s loses its disk\n", (double)sim->now / 1e6, n->name);
 		sim_disk_wipe(n->disk);
 		n->told_cached = 0;
 		sim->wiped = true;
+		sim->wiped_us = sim->now;
 	}
 	uint64_t away = rng_between(&sim->process_rng, 1000, 1500000);
 	sim_at(sim, away, start_node, n, 0);
-	sim_at(sim, rng_between(&sim->process_rng, 1, 2 * sim->opt.crash_mean_us), fault_crash, NULL, 0);
 }
 
 static struct wire *any_wire(struct sim *sim)

@@ -56,6 +56,7 @@ struct sim {
 	struct node nodes[SIM_NODES];
 	unsigned node_count, crashes;
 	bool healed, verbose, wiped;
+	uint64_t wiped_us;
 	struct check *check;
 	struct host *host;
 };
