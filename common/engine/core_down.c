@@ -51,6 +51,8 @@ void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	d->welcome = NULL;
 	if (d->instance && d->instance != w->instance)
 		dp_alarm(out, lost_text, i);
+	else if (d->instance && w->cached < d->cached)
+		dp_alarm(out, "a downstream node has less than it had said to be durable; look at its disk", i);
 	if (!dp_log_position(&c->log, resume, &at)) {
 		if (d->committed < c->log.last.at.seq && d->hello_us)
 			dp_alarm(out, "a leg lacks records that are gone from this journal; it needs a resync", i);

@@ -39,6 +39,7 @@ void sim_disk_free(struct sim_disk *d);
 struct dp_disk *sim_disk_table(struct sim_disk *d);
 void sim_disk_crash(struct sim_disk *d); /* un-synced data is lost, kept or torn, at random */
 void sim_disk_wipe(struct sim_disk *d);
+void sim_disk_rot(struct sim_disk *d); /* one byte of one frame of the journal goes bad */
 void sim_disk_slow(struct sim_disk *d, uint64_t sync_us);
 const uint8_t *sim_disk_bytes(struct sim_disk *d, const char *name, uint64_t *size);
 

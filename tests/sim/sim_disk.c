@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
 #include "sim.h"
 
@@ -241,6 +242,31 @@ void sim_disk_wipe(struct sim_disk *d)
 		free(f->safe);
 		f->exists = false;
 	}
+}
+
+static bool is_frame(const uint8_t *at)
+{
+	return memcmp(at, "JPF1", 4) == 0;
+}
+
+/* A random frame of the journal, a byte of it or of what follows. Only where a later frame proves
+ * that it had been durable: nobody can tell damage to the last group from a torn one. */
+void sim_disk_rot(struct sim_disk *d)
+{
+	struct dp_file *f = find(d, "journal");
+	uint64_t frames = 0, chosen = 0, durable = 0;
+	for (uint64_t at = 0; f && at + SIM_BLOCK <= f->size; at += SIM_BLOCK)
+		if (is_frame(f->safe + at) && dp_get64(f->safe + at + 24) > durable)
+			durable = dp_get64(f->safe + at + 24);
+	for (uint64_t at = 0; f && at + SIM_BLOCK <= f->size; at += SIM_BLOCK)
+		if (is_frame(f->safe + at) && dp_get64(f->safe + at + 16) < durable &&
+			rng_below(d->rng, ++frames) == 0)
+			chosen = at;
+	if (!frames)
+		return;
+	uint64_t at = chosen + rng_below(d->rng, 190); /* frame and record header */
+	f->safe[at] ^= 0x20;
+	f->now[at] ^= 0x20;
 }
 
 void sim_disk_slow(struct sim_disk *d, uint64_t sync_us)

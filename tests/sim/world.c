@@ -262,6 +262,16 @@ static void start_node(struct sim *sim, void *arg, uint64_t number)
 		return;
 	n->cfg.random = rng_next(&sim->process_rng) | 1;
 	int err = dp_stream_open(sim_disk_table(n->disk), &n->cfg, &stream_ops, sim, &n->stream);
+	if (err == DP_ECORRUPT && n->rotten) {
+		/* Said, not hidden: the operator gives the relay an empty disk. */
+		if (sim->verbose)
+			printf("%10.6f %s finds its journal damaged\n", (double)sim->now / 1e6, n->name);
+		sim_disk_wipe(n->disk);
+		n->told_cached = 0;
+		n->rotten = false;
+		sim->wiped_us = sim->now;
+		err = dp_stream_open(sim_disk_table(n->disk), &n->cfg, &stream_ops, sim, &n->stream);
+	}
 	if (err)
 		sim_fail("%s does not start: %s", n->name, dp_strerror(err));
 	check_recovered(sim, n);
@@ -304,7 +314,12 @@ static void fault_crash(struct sim *sim, void *arg, uint64_t number)
 		    sim->opt.ack_legs == sim->opt.legs;
 	bool may = n->role == DP_CORE_RELAY ? sim->nodes[0].stream != NULL
 					    : n->role == DP_CORE_CONTROLLER && lazy;
-	if (sim->opt.wipes && may && !sim->wiped && rng_chance(&sim->process_rng, 0.5)) {
+	bool rot = n->role == DP_CORE_RELAY && rng_chance(&sim->process_rng, 0.5);
+	if (sim->opt.wipes && may && !sim->wiped && rot && !n->stream) {
+		sim_disk_rot(n->disk);
+		n->rotten = sim->wiped = true;
+		sim->wiped_us = sim->now;
+	} else if (sim->opt.wipes && may && !sim->wiped && rng_chance(&sim->process_rng, 0.5)) {
 		if (sim->verbose)
 			printf("%10.6f %s loses its disk\n", (double)sim->now / 1e6, n->name);
 		sim_disk_wipe(n->disk);

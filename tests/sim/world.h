@@ -32,6 +32,7 @@ struct node {
 	unsigned down_count;
 	struct wire to_down[DP_DOWN_MAX], to_up;
 	struct dp_stream_config cfg;
+	bool rotten;              /* a byte of its journal went bad */
 	uint64_t told_cached;     /* highest `cached` it said since its journal was made or cut */
 	uint64_t seen_seq;        /* of the controller's log, by the checker */
 	uint64_t seen_chain;
