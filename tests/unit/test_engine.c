@@ -1,0 +1,232 @@
+/* The core driven by hand: one event in, the actions looked at. Each test is one protocol rule. */
+#include <criterion/criterion.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "engine/core.h"
+
+#define STREAM 77u
+
+static struct dp_core core;
+static struct dp_actions actions;
+
+static void make(enum dp_core_role role, unsigned downs, unsigned ack_legs, enum dp_core_stage ack)
+{
+	cr_assert_geq(sodium_init(), 0);
+	struct dp_core_config cfg = {.stream = STREAM, .config = 1, .instance = 5, .role = role,
+		.image = role == DP_CORE_MIRROR, .ack = ack, .flush = DP_CORE_COMMITTED,
+		.ack_legs = ack_legs, .down_count = downs, .window_bytes = 1 << 20};
+	struct dp_meta empty = {0};
+	cr_assert_eq(dp_core_init(&core, &cfg, &empty), 0);
+}
+
+static void step(struct dp_event ev)
+{
+	static uint64_t now = 1000000;
+	dp_actions_clear(&actions);
+	ev.now_us = now += 1000;
+	core.room = 64 << 20;
+	dp_core_step(&core, &ev, &actions);
+}
+
+static struct dp_action *find(enum dp_action_type type, uint8_t msg)
+{
+	for (uint32_t i = 0; i < actions.count; i++)
+		if (actions.list[i].type == type && (!msg || actions.list[i].msg.type == msg))
+			return &actions.list[i];
+	return NULL;
+}
+
+static void from_up(struct dp_msg m)
+{
+	m.stream = STREAM;
+	step((struct dp_event){.type = DP_EV_FROM_UP, .u.msg = &m});
+	dp_msg_clear(&m);
+}
+
+static void from_down(uint32_t i, struct dp_msg m)
+{
+	m.stream = STREAM;
+	m.session = core.down[i].session;
+	step((struct dp_event){.type = DP_EV_FROM_DOWN, .peer = i, .u.msg = &m});
+	dp_msg_clear(&m);
+}
+
+static uint64_t barrier_token(void)
+{
+	struct dp_action *a = find(DP_ACT_BARRIER, 0);
+	cr_assert_not_null(a);
+	return a->seq;
+}
+
+static struct dp_record *record(uint64_t seq, uint64_t previous)
+{
+	struct dp_header h = {.op = DP_OP_TRIM, .stream = STREAM, .volume = 1, .length = 512,
+		.epoch = 1, .seq = seq, .set = 1, .client = 9, .request = seq};
+	h.chain = dp_chain_next(previous, &h);
+	return dp_record_new(&h, NULL);
+}
+
+static void hello(uint64_t epoch, uint64_t session)
+{
+	from_up((struct dp_msg){.type = DP_MSG_HELLO, .session = session,
+		.u.hello = {.epoch = epoch, .config = 1}});
+}
+
+/* A mirror with an open session at position 0. */
+static void open_mirror(void)
+{
+	make(DP_CORE_MIRROR, 0, 0, DP_CORE_CACHED);
+	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	hello(1, 100);
+	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
+	from_up((struct dp_msg){.type = DP_MSG_START, .session = 100,
+		.u.start.at = {0, 0, dp_chain_start(STREAM)}});
+}
+
+static void send_record(uint64_t seq, uint64_t previous)
+{
+	from_up((struct dp_msg){.type = DP_MSG_RECORD, .session = 100, .u.record = record(seq, previous)});
+}
+
+/* A controller with two legs that are connected and empty. */
+static void open_controller(unsigned ack_legs, enum dp_core_stage ack)
+{
+	make(DP_CORE_CONTROLLER, 2, ack_legs, ack);
+	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
+	for (uint32_t i = 0; i < 2; i++) {
+		struct dp_welcome *w = calloc(1, sizeof *w);
+		w->room = 64 << 20;
+		w->instance = i + 1;
+		w->last.at.chain = w->tail.at.chain = dp_chain_start(STREAM);
+		from_down(i, (struct dp_msg){.type = DP_MSG_WELCOME, .u.welcome = w});
+	}
+	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
+	cr_assert_eq(core.state, DP_CORE_OPEN);
+}
+
+static void host(uint8_t op, uint64_t request, void *tag)
+{
+	struct dp_host_request r = {.tag = tag, .op = op, .volume = op == DP_OP_FLUSH ? 0 : 1,
+		.length = op == DP_OP_FLUSH ? 0 : 512, .client = 9, .request = request};
+	step((struct dp_event){.type = DP_EV_HOST, .u.host = &r});
+}
+
+static void ack(uint32_t leg, uint64_t cached, uint64_t committed)
+{
+	from_down(leg, (struct dp_msg){.type = DP_MSG_ACK, .u.ack = {cached, committed, 64 << 20}});
+}
+
+static void done(void)
+{
+	dp_core_clear(&core);
+	dp_actions_free(&actions);
+}
+
+Test(engine, promise_is_answered_only_when_durable, .fini = done)
+{
+	make(DP_CORE_MIRROR, 0, 0, DP_CORE_CACHED);
+	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	hello(4, 100);
+	cr_assert_null(find(DP_ACT_SEND_UP, DP_MSG_WELCOME), "answered before the barrier");
+	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
+	cr_assert_not_null(find(DP_ACT_SEND_UP, DP_MSG_WELCOME));
+	hello(3, 101);
+	struct dp_action *no = find(DP_ACT_SEND_UP, DP_MSG_REFUSE);
+	cr_assert_not_null(no);
+	cr_assert_eq(no->msg.u.refuse.reason, DP_REFUSE_STALE);
+	cr_assert_eq(no->msg.u.refuse.number, 4);
+}
+
+Test(engine, ack_only_after_durable_and_duplicates_are_acknowledged_again, .fini = done)
+{
+	open_mirror();
+	send_record(1, dp_chain_start(STREAM));
+	cr_assert_null(find(DP_ACT_SEND_UP, DP_MSG_ACK), "acknowledged before the journal had it");
+	cr_assert_not_null(find(DP_ACT_APPEND, 0));
+	step((struct dp_event){.type = DP_EV_DURABLE, .u.seq = 1});
+	struct dp_action *a = find(DP_ACT_SEND_UP, DP_MSG_ACK);
+	cr_assert_not_null(a);
+	cr_assert_eq(a->msg.u.ack.cached, 1);
+	cr_assert_eq(a->msg.u.ack.committed, 1);
+	send_record(1, dp_chain_start(STREAM));
+	cr_assert_null(find(DP_ACT_APPEND, 0));
+	cr_assert_not_null(find(DP_ACT_SEND_UP, DP_MSG_ACK), "a duplicate was dropped without an answer");
+}
+
+Test(engine, gap_and_bad_checksum_are_refused, .fini = done)
+{
+	open_mirror();
+	send_record(3, 1);
+	struct dp_action *n = find(DP_ACT_SEND_UP, DP_MSG_NAK);
+	cr_assert_not_null(n);
+	cr_assert_eq(n->msg.u.nak.seq, 1);
+	cr_assert_null(find(DP_ACT_APPEND, 0));
+}
+
+Test(engine, images_take_only_what_is_agreed, .fini = done)
+{
+	open_mirror();
+	send_record(1, dp_chain_start(STREAM));
+	step((struct dp_event){.type = DP_EV_DURABLE, .u.seq = 1});
+	cr_assert_null(find(DP_ACT_APPLY, 0));
+	from_up((struct dp_msg){.type = DP_MSG_MARKS, .session = 100, .u.marks = {.agreed = 1, .sent = 1}});
+	cr_assert_not_null(find(DP_ACT_APPLY, 0));
+}
+
+Test(engine, ack_policy_counts_legs_and_stages, .fini = done)
+{
+	int write, flush;
+	open_controller(2, DP_CORE_CACHED);
+	host(DP_OP_TRIM, 1, &write);
+	ack(0, 1, 1);
+	cr_assert_null(find(DP_ACT_REPLY, 0), "one of two legs is not all");
+	ack(1, 1, 0);
+	cr_assert_not_null(find(DP_ACT_REPLY, 0));
+	cr_assert_null(find(DP_ACT_RELEASE, 0), "one leg has not committed it");
+	host(DP_OP_FLUSH, 2, &flush);
+	ack(0, 2, 2);
+	ack(1, 2, 1);
+	cr_assert_null(find(DP_ACT_REPLY, 0), "flush: committed waits for the far mirror");
+	ack(1, 2, 2);
+	cr_assert_not_null(find(DP_ACT_REPLY, 0));
+	cr_assert_eq(core.log.tail.at.seq, 2);
+}
+
+Test(engine, fewer_legs_count_the_own_journal, .fini = done)
+{
+	int write;
+	open_controller(1, DP_CORE_CACHED);
+	host(DP_OP_TRIM, 1, &write);
+	cr_assert_not_null(find(DP_ACT_APPEND, 0), "this journal is not lazy");
+	ack(0, 1, 1);
+	cr_assert_null(find(DP_ACT_REPLY, 0));
+	step((struct dp_event){.type = DP_EV_DURABLE, .u.seq = 1});
+	cr_assert_not_null(find(DP_ACT_REPLY, 0));
+}
+
+Test(engine, replay_makes_no_second_record, .fini = done)
+{
+	int write, again;
+	open_controller(2, DP_CORE_CACHED);
+	host(DP_OP_TRIM, 1, &write);
+	host(DP_OP_TRIM, 1, &again);
+	cr_assert_eq(core.log.last.at.seq, 1);
+	ack(0, 1, 1);
+	ack(1, 1, 1);
+	cr_assert_eq(actions.list[0].type, DP_ACT_REPLY);
+	cr_assert_eq(actions.list[1].type, DP_ACT_REPLY);
+}
+
+Test(engine, failed_journal_acknowledges_nothing, .fini = done)
+{
+	open_mirror();
+	send_record(1, dp_chain_start(STREAM));
+	step((struct dp_event){.type = DP_EV_FAILED});
+	cr_assert_not_null(find(DP_ACT_SEND_UP, DP_MSG_REFUSE));
+	cr_assert_null(find(DP_ACT_SEND_UP, DP_MSG_ACK));
+	send_record(1, dp_chain_start(STREAM));
+	cr_assert_null(find(DP_ACT_SEND_UP, DP_MSG_ACK));
+}
