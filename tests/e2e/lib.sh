@@ -44,7 +44,12 @@ up() {
   "$BUILD/controller/cli/dipole" up "$1" --state "$D/s" >"$D/up.log" 2>&1 &
   UP_PID=$!
   wait_until 60 grep -qx ready "$D/up.log" || fail "up: $(tail -n 3 "$D/up.log")"
+  local c
+  for c in "$D"/s/*/host.sock; do # a new deployment begins once all its nodes have met
+    wait_until 30 is_open "$(basename "$(dirname "$c")")" || fail "$c is not open"
+  done
 }
+is_open() { field "$1" '.streams[0].state' | grep -qx Open; }
 
 stop_up() {
   [ -n "$UP_PID" ] || return 0

@@ -1,0 +1,368 @@
+/* What everything else stands on: checksums, units, histograms, buffers, error names, bytes. */
+#include <criterion/criterion.h>
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/crc32c.h"
+#include "base/err.h"
+#include "base/hist.h"
+#include "base/limits.h"
+#include "base/units.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* ---- checksums ---- */
+
+/* The vectors of RFC 3720, B.4, and the check value of the polynomial. */
+Test(crc32c, known_vectors)
+{
+	uint8_t data[32];
+	cr_assert_eq(dp_crc32c(0, "123456789", 9), 0xe3069283u);
+	cr_assert_eq(dp_crc32c(0, "", 0), 0);
+	memset(data, 0, sizeof data);
+	cr_assert_eq(dp_crc32c(0, data, sizeof data), 0x8a9136aau);
+	memset(data, 0xff, sizeof data);
+	cr_assert_eq(dp_crc32c(0, data, sizeof data), 0x62a8ab43u);
+	for (unsigned i = 0; i < 32; i++)
+		data[i] = (uint8_t)i;
+	cr_assert_eq(dp_crc32c(0, data, sizeof data), 0x46dd794eu);
+}
+
+static void fill(uint8_t *data, size_t size)
+{
+	uint32_t state = 1;
+	for (size_t i = 0; i < size; i++) {
+		state = state * 1664525u + 1013904223u;
+		data[i] = (uint8_t)(state >> 24);
+	}
+}
+
+/* Every length and every alignment that the eight-byte steps may meet. */
+Test(crc32c, instruction_and_table_agree)
+{
+	uint8_t data[320];
+	fill(data, sizeof data);
+	for (size_t from = 0; from < 9; from++)
+		for (size_t size = 0; size <= 300; size++)
+			cr_assert_eq(dp_crc32c(7, data + from, size),
+				dp_crc32c_table(7, data + from, size), "%zu at %zu", size, from);
+}
+
+Test(crc32c, goes_on_where_it_stopped)
+{
+	uint8_t data[100];
+	fill(data, sizeof data);
+	uint32_t whole = dp_crc32c(0, data, sizeof data);
+	for (size_t cut = 0; cut <= sizeof data; cut++) {
+		uint32_t first = dp_crc32c(0, data, cut);
+		cr_assert_eq(dp_crc32c(first, data + cut, sizeof data - cut), whole);
+		first = dp_crc32c_table(0, data, cut);
+		cr_assert_eq(dp_crc32c_table(first, data + cut, sizeof data - cut), whole);
+	}
+}
+
+/* ---- units ---- */
+
+typedef int parser(const char *text, uint64_t *out);
+
+static void check_parsed(parser *parse, const char *text, uint64_t wanted)
+{
+	uint64_t value = 77;
+	cr_assert_eq(parse(text, &value), 0, "\"%s\" is refused", text);
+	cr_assert_eq(value, wanted, "\"%s\": %llu", text, (unsigned long long)value);
+}
+
+Test(units, sizes)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} good[] = {{"0B", 0}, {"1B", 1}, {"513B", 513}, {"1KiB", 1024}, {"1.5KiB", 1536},
+		{"16MiB", 16 * DP_MIB}, {"4GiB", 4 * DP_GIB}, {"2TiB", 2048 * DP_GIB},
+		{"1kB", 1000}, {"1MB", 1000000}, {"3GB", 3000000000}, {"1TB", 1000000000000},
+		{"4 GiB", 4 * DP_GIB}, {"8388607TiB", 8388607ull << 40}};
+	for (size_t i = 0; i < COUNT(good); i++)
+		check_parsed(dp_parse_size, good[i].text, good[i].bytes);
+}
+
+Test(units, times)
+{
+	static const struct {
+		const char *text;
+		uint64_t us;
+	} good[] = {{"85us", 85}, {"1.25ms", 1250}, {"3.2s", 3200000}, {"2min", 120000000},
+		{"1h", 3600000000}, {"1.5d", 129600000000}};
+	for (size_t i = 0; i < COUNT(good); i++)
+		check_parsed(dp_parse_time, good[i].text, good[i].us);
+}
+
+Test(units, bandwidths)
+{
+	static const struct {
+		const char *text;
+		uint64_t bits;
+	} good[] = {{"10Gbit", 10000000000}, {"10Gbit/s", 10000000000}, {"100Mbit", 100000000},
+		{"64kbit/s", 64000}, {"9bit", 9}};
+	for (size_t i = 0; i < COUNT(good); i++)
+		check_parsed(dp_parse_bandwidth, good[i].text, good[i].bits);
+}
+
+Test(units, distances)
+{
+	static const struct {
+		const char *text;
+		double metres;
+	} good[] = {{"30mi", 48280.32}, {"1km", 1000}, {"0.5m", 0.5}};
+	for (size_t i = 0; i < COUNT(good); i++) {
+		double value = -1;
+		cr_assert_eq(dp_parse_distance(good[i].text, &value), 0);
+		cr_assert(fabs(value - good[i].metres) < 1e-6, "%s: %f", good[i].text, value);
+	}
+}
+
+Test(units, percents)
+{
+	unsigned value = 77;
+	cr_assert_eq(dp_parse_percent("80%", &value), 0);
+	cr_assert_eq(value, 80);
+	cr_assert_eq(dp_parse_percent("0%", &value), 0);
+	cr_assert_eq(value, 0);
+	cr_assert_eq(dp_parse_percent("100%", &value), 0);
+	cr_assert_eq(value, 100);
+	cr_assert_eq(dp_parse_percent("101%", &value), DP_EINVAL);
+	cr_assert_eq(dp_parse_percent("80", &value), DP_EINVAL);
+	cr_assert_eq(dp_parse_percent("-1%", &value), DP_EINVAL);
+	cr_assert_eq(value, 100);
+}
+
+static const char *const bad[] = {"", " ", "B", "KiB", "5", "-1KiB", "+1KiB", "1kib", "1 K", "1KiBs",
+	"1KiB ", " 1KiB", "1..5KiB", "1.2.3KiB", ".5KiB", "0x10B", "1e3B", "infB", "nanB", "1,5KiB",
+	"8388608TiB", "99999999999999999999B", "-5ms", "5minutes", "1.5", "10Gbit/", "1ZiB", "1mi/s"};
+
+Test(units, what_is_no_quantity_is_refused_and_leaves_the_value_alone)
+{
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		uint64_t value = 77;
+		double metres = 77;
+		unsigned percent = 77;
+		cr_assert_eq(dp_parse_size(bad[i], &value), DP_EINVAL, "size \"%s\"", bad[i]);
+		cr_assert_eq(dp_parse_time(bad[i], &value), DP_EINVAL, "time \"%s\"", bad[i]);
+		cr_assert_eq(dp_parse_bandwidth(bad[i], &value), DP_EINVAL, "rate \"%s\"", bad[i]);
+		cr_assert_eq(dp_parse_distance(bad[i], &metres), DP_EINVAL, "way \"%s\"", bad[i]);
+		cr_assert_eq(dp_parse_percent(bad[i], &percent), DP_EINVAL, "part \"%s\"", bad[i]);
+		cr_assert(value == 77 && metres == 77 && percent == 77, "\"%s\"", bad[i]);
+	}
+}
+
+/* One kind's unit is none of another kind. */
+Test(units, kinds_do_not_mix)
+{
+	uint64_t value;
+	double metres;
+	cr_assert_eq(dp_parse_size("5ms", &value), DP_EINVAL);
+	cr_assert_eq(dp_parse_time("5MiB", &value), DP_EINVAL);
+	cr_assert_eq(dp_parse_bandwidth("5MB", &value), DP_EINVAL);
+	cr_assert_eq(dp_parse_distance("5min", &metres), DP_EINVAL);
+}
+
+Test(units, formatted_sizes_are_exact_and_parse_again)
+{
+	static const struct {
+		uint64_t bytes;
+		const char *text;
+	} sizes[] = {{0, "0B"}, {513, "513B"}, {1024, "1KiB"}, {1536 * DP_KIB, "1536KiB"},
+		{4 * DP_GIB, "4GiB"}, {1ull << 40, "1TiB"}, {(1ull << 40) + 1, "1099511627777B"},
+		{1ull << 50, "1024TiB"}};
+	char text[32];
+	for (size_t i = 0; i < COUNT(sizes); i++) {
+		uint64_t again = 77;
+		cr_assert_str_eq(dp_format_size(sizes[i].bytes, text, sizeof text), sizes[i].text);
+		cr_assert_eq(dp_parse_size(text, &again), 0);
+		cr_assert_eq(again, sizes[i].bytes);
+	}
+}
+
+Test(units, formatted_times)
+{
+	char text[32];
+	cr_assert_str_eq(dp_format_time(0, text, sizeof text), "0us");
+	cr_assert_str_eq(dp_format_time(85, text, sizeof text), "85us");
+	cr_assert_str_eq(dp_format_time(1250, text, sizeof text), "1.25ms");
+	cr_assert_str_eq(dp_format_time(3200000, text, sizeof text), "3.2s");
+}
+
+/* People read them, and may put them into a file again: an outage lasts hours. */
+Test(units, formatted_times_parse_again)
+{
+	static const uint64_t times[] = {1, 999, 1000, 999999, 1000000, 59000000, 3600000000ull,
+		9999000000ull, 36000000000ull, 86400000000ull, 864000000000ull};
+	char text[32];
+	for (size_t i = 0; i < COUNT(times); i++) {
+		uint64_t again = 0;
+		dp_format_time(times[i], text, sizeof text);
+		cr_assert_eq(dp_parse_time(text, &again), 0, "%llu us is told as \"%s\"",
+			(unsigned long long)times[i], text);
+		cr_assert(fabs((double)again - (double)times[i]) <= (double)times[i] / 1000);
+	}
+}
+
+/* ---- histograms ---- */
+
+Test(hist, empty)
+{
+	static struct dp_hist h;
+	cr_assert_eq(dp_hist_percentile(&h, 50), 0);
+	cr_assert_eq(dp_hist_percentile(&h, 100), 0);
+}
+
+Test(hist, one_value_is_known_within_its_step)
+{
+	for (uint64_t value = 0; value < 1ull << 40; value += value / 7 + 1) {
+		struct dp_hist h = {0};
+		dp_hist_add(&h, value);
+		uint64_t told = dp_hist_percentile(&h, 50);
+		cr_assert(told <= value && (double)(value - told) <= (double)value * 0.0625,
+			"%llu is told as %llu", (unsigned long long)value, (unsigned long long)told);
+		cr_assert_eq(h.max_us, value);
+	}
+}
+
+Test(hist, percentiles_of_a_flat_distribution)
+{
+	static struct dp_hist h;
+	for (uint64_t i = 1; i <= 10000; i++)
+		dp_hist_add(&h, i);
+	uint64_t before = 0;
+	for (unsigned p = 0; p <= 100; p++) {
+		uint64_t at = dp_hist_percentile(&h, p);
+		cr_assert(at >= before, "not monotonic at %u", p);
+		cr_assert(fabs((double)at - 100.0 * p) <= 100.0 * p * 0.0625 + 2, "%u: %llu", p,
+			(unsigned long long)at);
+		before = at;
+	}
+	cr_assert_eq(h.count, 10000);
+	cr_assert_eq(h.sum_us, 50005000);
+	cr_assert_eq(dp_hist_percentile(&h, 100), 10000);
+}
+
+Test(hist, a_rare_outlier_shows_only_at_the_end)
+{
+	static struct dp_hist h;
+	for (unsigned i = 0; i < 999; i++)
+		dp_hist_add(&h, 10);
+	dp_hist_add(&h, 5000000);
+	cr_assert_eq(dp_hist_percentile(&h, 50), 10);
+	cr_assert_eq(dp_hist_percentile(&h, 99), 10);
+	cr_assert_gt(dp_hist_percentile(&h, 99.95), 4600000);
+}
+
+Test(hist, what_is_off_the_scale_is_kept)
+{
+	static struct dp_hist h;
+	dp_hist_add(&h, UINT64_MAX);
+	cr_assert_eq(h.max_us, UINT64_MAX);
+	cr_assert_eq(dp_hist_percentile(&h, 100), UINT64_MAX);
+	cr_assert_gt(dp_hist_percentile(&h, 50), 1ull << 40);
+}
+
+/* ---- buffers ---- */
+
+static unsigned released;
+static void *released_owner;
+
+static void note_release(struct dp_buf *buf)
+{
+	released++;
+	released_owner = buf->owner;
+}
+
+Test(buf, last_reference_frees)
+{
+	int owner;
+	uint8_t bytes[4] = {1, 2, 3, 4};
+	struct dp_buf *a = dp_buf_wrap(bytes, sizeof bytes, note_release, &owner);
+	struct dp_buf *b = dp_buf_ref(a), *c = dp_buf_ref(b);
+	cr_assert(a == b && b == c);
+	cr_assert(a->data == bytes && a->size == sizeof bytes);
+	dp_buf_unref(&a);
+	cr_assert_null(a);
+	dp_buf_unref(&c);
+	cr_assert_eq(released, 0);
+	dp_buf_unref(&b);
+	cr_assert_eq(released, 1);
+	cr_assert_eq(released_owner, &owner);
+}
+
+Test(buf, owns_its_bytes)
+{
+	struct dp_buf *buf = dp_buf_new(1000);
+	cr_assert_eq(buf->size, 1000);
+	memset(buf->data, 0x5a, buf->size);
+	dp_buf_unref(&buf);
+	cr_assert_null(buf);
+	buf = dp_buf_new(0);
+	cr_assert_not_null(buf);
+	dp_buf_unref(&buf);
+}
+
+Test(buf, null_is_passed_through)
+{
+	struct dp_buf *none = NULL;
+	cr_assert_null(dp_buf_ref(NULL));
+	dp_buf_unref(&none);
+	cr_assert_null(none);
+}
+
+/* ---- errors and bytes ---- */
+
+Test(err, every_code_has_its_own_negative_number_and_text)
+{
+#define X(name, text) DP_E##name,
+	static const int codes[] = {DP_ERRORS(X)};
+#undef X
+	for (size_t i = 0; i < COUNT(codes); i++) {
+		cr_assert_lt(codes[i], 0);
+		cr_assert_str_neq(dp_strerror(codes[i]), "unknown error");
+		for (size_t j = 0; j < i; j++) {
+			cr_assert_neq(codes[i], codes[j]);
+			cr_assert_str_neq(dp_strerror(codes[i]), dp_strerror(codes[j]));
+		}
+	}
+	cr_assert_str_eq(dp_strerror(0), "success");
+	cr_assert_str_eq(dp_strerror(1), "unknown error");
+	cr_assert_str_eq(dp_strerror(-1000), "unknown error");
+}
+
+Test(err, from_errno)
+{
+	static const struct {
+		int from, to;
+	} known[] = {{0, 0}, {ENOMEM, DP_ENOMEM}, {ENOSPC, DP_ENOSPC}, {ENOENT, DP_ENOENT},
+		{EINVAL, DP_EINVAL}, {EAGAIN, DP_EAGAIN}, {EBUSY, DP_EBUSY}, {EPERM, DP_EPERM},
+		{EACCES, DP_EPERM}, {EIO, DP_EIO}, {EXDEV, DP_EIO}};
+	for (size_t i = 0; i < COUNT(known); i++)
+		cr_assert_eq(dp_err_from_errno(known[i].from), known[i].to);
+}
+
+Test(bytes, little_endian_at_any_alignment)
+{
+	static const uint8_t wanted[] = {0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01};
+	uint8_t memory[24];
+	for (size_t at = 0; at < 8; at++) {
+		memset(memory, 0xee, sizeof memory);
+		dp_put64(memory + at, 0x0102030405060708u);
+		cr_assert_arr_eq(memory + at, wanted, 8);
+		cr_assert_eq(memory[at + 8], 0xee);
+		cr_assert_eq(dp_get64(memory + at), 0x0102030405060708u);
+		dp_put32(memory + at, 0x05060708u);
+		cr_assert_arr_eq(memory + at, wanted, 8);
+		cr_assert_eq(dp_get32(memory + at), 0x05060708u);
+		dp_put16(memory + at, 0x0708u);
+		cr_assert_arr_eq(memory + at, wanted, 8);
+		cr_assert_eq(dp_get16(memory + at), 0x0708u);
+	}
+}
