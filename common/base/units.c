@@ -100,6 +100,6 @@ char *dp_format_time(uint64_t time_us, char *buf, size_t size)
 	else if (time_us < 1000000)
 		snprintf(buf, size, "%.4gms", (double)time_us / 1e3);
 	else
-		snprintf(buf, size, "%.4gs", (double)time_us / 1e6);
+		snprintf(buf, size, "%.*gs", time_us < 10000000000 ? 4 : 12, (double)time_us / 1e6);
 	return buf;
 }

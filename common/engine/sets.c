@@ -17,7 +17,7 @@ static struct dp_set *open_set(struct dp_sets *s, uint64_t id, uint64_t seq, uin
 	if (s->count == DP_SETS_MAX && s->executing == 0) {
 		struct dp_set *newest = at(s, s->count - 1);
 		newest->last_id = id;
-		newest->closed = false;
+		newest->closed = newest->ended = false;
 		return newest;
 	}
 	if (s->count == DP_SETS_MAX) {
@@ -39,7 +39,7 @@ void dp_sets_note(struct dp_sets *s, uint64_t id, uint64_t seq, bool closes, uin
 		set = open_set(s, id, seq, now_us);
 	}
 	set->last_seq = seq;
-	set->closed = closes;
+	set->closed = set->ended = closes;
 }
 
 void dp_sets_commit(struct dp_sets *s, uint64_t committed, uint64_t now_us)
@@ -58,10 +58,14 @@ void dp_sets_cut(struct dp_sets *s, uint64_t seq)
 {
 	while (s->count > s->executing && at(s, s->count - 1)->first_seq > seq)
 		s->count--;
-	if (s->count > s->executing && at(s, s->count - 1)->last_seq > seq) {
-		at(s, s->count - 1)->last_seq = seq;
-		at(s, s->count - 1)->closed = false;
+	if (s->count == s->executing)
+		return;
+	struct dp_set *newest = at(s, s->count - 1);
+	if (newest->last_seq > seq) {
+		newest->last_seq = seq;
+		newest->ended = false;
 	}
+	newest->closed = newest->ended; /* what began after it is gone */
 }
 
 bool dp_sets_committed(const struct dp_sets *s, uint64_t id)

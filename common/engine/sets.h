@@ -12,6 +12,7 @@ struct dp_set {
 	uint64_t first_id, last_id; /* the same, but for a widened entry */
 	uint64_t first_seq, last_seq;
 	bool closed, committed;
+	bool ended; /* closed by its own last record, not by the next set's first */
 	uint64_t opened_us, committed_us; /* 0: not known (before a restart) */
 };
 

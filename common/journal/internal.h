@@ -79,6 +79,8 @@ struct dp_journal {
 	struct dp_io super_io;
 	struct dp_super super_next;
 	bool super_writing;
+	struct dp_meta wanted; /* the newest release, until a superblock says so */
+	bool wanting;
 
 	struct dp_record **cache; /* records read along by the last load */
 	uint64_t cache_first;
@@ -91,6 +93,7 @@ uint64_t dp_journal_offset(const struct dp_journal *j, uint64_t lsn); /* in the 
 struct dp_place *dp_journal_place(const struct dp_journal *j, uint64_t seq);
 int dp_journal_add_place(struct dp_journal *j, uint64_t seq, struct dp_place place);
 void dp_journal_cut_places(struct dp_journal *j, uint64_t seq, bool jump);
+int dp_journal_create(struct dp_journal *j);
 int dp_journal_recover(struct dp_journal *j, const struct dp_journal_scan *scan);
 void dp_journal_fill_barrier(struct dp_journal *j, const struct dp_meta *meta, uint64_t lsn,
 	bool last, uint8_t *at, uint32_t *length);

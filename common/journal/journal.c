@@ -47,8 +47,10 @@ int dp_journal_add_place(struct dp_journal *j, uint64_t seq, struct dp_place pla
 /* The log stands at seq now: before its end (cut) or somewhere else altogether (jump). */
 void dp_journal_cut_places(struct dp_journal *j, uint64_t seq, bool jump)
 {
-	if (jump)
+	if (jump) {
 		j->places_from = seq;
+		j->wanting = false;
+	}
 	j->places_to = seq;
 	for (uint32_t i = 0; i < j->cache_count; i++)
 		dp_record_unref(&j->cache[i]);
@@ -66,6 +68,8 @@ static void fail(struct dp_journal *j)
 	}
 }
 
+static void try_release(struct dp_journal *j);
+
 static void super_done(struct dp_io *io, int err)
 {
 	struct dp_journal *j = io->arg;
@@ -75,6 +79,7 @@ static void super_done(struct dp_io *io, int err)
 		return;
 	}
 	j->super = j->super_next;
+	try_release(j);
 	dp_journal_kick(j);
 }
 
@@ -101,20 +106,32 @@ static void write_super(struct dp_journal *j, const struct dp_meta *meta, uint64
 	j->disk->ops->submit(j->disk, &j->super_io);
 }
 
+/* Moves the tail to what is wanted. Where that is not yet possible it is tried again after the
+ * commit or the superblock that is under way. */
+static void try_release(struct dp_journal *j)
+{
+	uint64_t seq = j->wanted.at.seq;
+	if (!j->wanting || j->failed || j->super_writing || seq > j->places_to)
+		return;
+	const struct dp_place *next = dp_journal_place(j, seq + 1);
+	/* Of a group under way nothing is durable, and its barriers are not in `wanted`. */
+	if (j->writing && (!next || next->lsn >= j->head))
+		return;
+	uint64_t tail = next ? next->lsn : j->head;
+	if (tail - j->super.tail_lsn < j->data_size / 16)
+		return;
+	j->wanting = false;
+	write_super(j, &j->wanted, tail, next ? next->generation : j->generation);
+}
+
 void dp_journal_release(struct dp_journal *j, const struct dp_meta *meta)
 {
 	uint64_t seq = meta->at.seq;
 	if (j->failed || seq <= j->places_from || seq > j->places_to)
 		return; /* nothing of it was written */
-	struct dp_place *next = dp_journal_place(j, seq + 1);
-	/* With nothing behind it the log is empty and its tail is the head; but while a group is
-	 * under way the place of its first frame is not known here: a later release moves on. */
-	bool empty = !next && !j->writing && j->queue_count == 0;
-	uint64_t tail = next ? next->lsn : j->head;
-	/* Nor may the tail pass what is durable: the next frame may be in the group under way. */
-	bool known = empty || (next && tail <= j->head);
-	if (known && !j->super_writing && tail - j->super.tail_lsn >= j->data_size / 16)
-		write_super(j, meta, tail, next ? next->generation : j->generation);
+	j->wanted = *meta;
+	j->wanting = true;
+	try_release(j);
 	j->places_from = seq;
 }
 
@@ -199,7 +216,8 @@ static void drop_items(struct dp_journal *j, uint32_t count)
 }
 
 /* Reports a group: records up to the first barrier that is still queued behind may have been cut
- * by it, so nothing beyond that barrier's position is said to be durable. */
+ * by it, so nothing beyond that barrier's position is said to be durable. Barriers come first: who
+ * hears of a record and releases it must know the promises of its group. */
 static void report(struct dp_journal *j, uint32_t items)
 {
 	uint64_t least = UINT64_MAX, seq = 0;
@@ -211,23 +229,25 @@ static void report(struct dp_journal *j, uint32_t items)
 		if (item->meta && item->meta->at.seq < least)
 			least = item->meta->at.seq;
 	}
-	uint64_t tokens[16];
-	uint32_t count = 0;
-	for (uint32_t i = 0; i < items; i++)
-		if (queue_at(j, i)->meta && queue_at(j, i)->token && count < 16)
-			tokens[count++] = queue_at(j, i)->token;
+	for (uint32_t i = 0; i < items; i++) {
+		const struct dp_item *item = queue_at(j, i);
+		if (!item->meta)
+			continue;
+		if (j->wanted.promised < item->meta->promised)
+			j->wanted.promised = item->meta->promised;
+		if (item->token)
+			j->events.barrier(j->events.ctx, item->token);
+	}
 	drop_items(j, items);
 	if (seq)
 		j->events.durable(j->events.ctx, seq);
-	for (uint32_t i = 0; i < count; i++)
-		j->events.barrier(j->events.ctx, tokens[i]);
 }
 
 static void group_done(struct dp_io *io, int err)
 {
 	struct dp_journal *j = io->arg;
-	j->writing = false;
 	if (err) {
+		j->writing = false;
 		fail(j);
 		return;
 	}
@@ -235,6 +255,8 @@ static void group_done(struct dp_io *io, int err)
 	j->bytes += j->flight_bytes;
 	j->head = j->flight_head;
 	report(j, j->flight_items);
+	j->writing = false;
+	try_release(j);
 	dp_journal_kick(j);
 }
 
@@ -450,7 +472,7 @@ void dp_journal_load(struct dp_journal *j, uint64_t seq, dp_journal_loaded *done
 
 /* ---- life ---- */
 
-static int create(struct dp_journal *j)
+int dp_journal_create(struct dp_journal *j)
 {
 	j->super = (struct dp_super){.stream = j->cfg.stream, .instance = j->cfg.instance,
 		.size = j->cfg.size, .generation = 1};
@@ -500,7 +522,7 @@ int dp_journal_open(struct dp_disk *disk, const char *name, const struct dp_jour
 		err = disk->ops->open(disk, name, DP_OPEN_CREATE | DP_OPEN_DURABLE, cfg->size,
 			&j->file, &created);
 	if (!err && created)
-		err = create(j);
+		err = dp_journal_create(j);
 	if (!err)
 		err = dp_journal_recover(j, scan);
 	if (err)

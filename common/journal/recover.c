@@ -47,6 +47,7 @@ struct scan_state {
 	const struct dp_journal_scan *scan;
 	uint64_t lsn;        /* of the next frame */
 	uint32_t generation; /* of the frame before */
+	bool fenced;         /* the frame before is the barrier of an earlier recovery */
 	struct dp_position last;
 };
 
@@ -148,6 +149,7 @@ static int take_frame(struct scan_state *s)
 		err = DP_EBADMSG;
 	if (err)
 		return err;
+	s->fenced = f.generation > s->generation;
 	s->generation = f.generation;
 	uint64_t align = f.flags & DP_FRAME_LAST ? DP_DISK_ALIGN : DP_FRAME_ALIGN;
 	s->lsn = (s->lsn + f.length + align - 1) / align * align;
@@ -175,11 +177,13 @@ static int check_torn(struct scan_state *s, uint64_t end)
 	return 0;
 }
 
-/* A new generation, durably, before anything else is written: neither an old lap nor the torn
- * bytes can be taken for this log again. */
+/* A new generation, durably, before anything else is written: torn bytes cannot be taken for this
+ * log again, and everything before is known to have been durable. */
 static int write_barrier(struct dp_journal *j, const struct dp_meta *meta)
 {
 	uint32_t length;
+	if (j->head + DP_DISK_ALIGN - j->super.tail_lsn > j->data_size)
+		return DP_ENOSPC;
 	memset(j->stage, 0, DP_DISK_ALIGN);
 	j->generation++;
 	dp_journal_fill_barrier(j, meta, j->head, true, j->stage, &length);
@@ -188,6 +192,21 @@ static int write_barrier(struct dp_journal *j, const struct dp_meta *meta)
 	if (!err)
 		j->head += DP_DISK_ALIGN;
 	return err;
+}
+
+static bool all_zero(const uint8_t *data, size_t size)
+{
+	return data[0] == 0 && memcmp(data, data + 1, size - 1) == 0;
+}
+
+/* A crash while the file was made leaves zeros: a journal that has never begun. */
+static bool never_begun(struct dp_journal *j)
+{
+	for (uint64_t at = 0; at <= DP_DATA_START; at += DP_SUPER_SIZE)
+		if (j->disk->ops->read(j->file, j->super_block, DP_SUPER_SIZE, at) ||
+			!all_zero(j->super_block, DP_SUPER_SIZE))
+			return false;
+	return true;
 }
 
 static int read_supers(struct dp_journal *j)
@@ -208,15 +227,18 @@ static int read_supers(struct dp_journal *j)
 		found = 0;
 	}
 	if (found)
-		return found;
+		return never_begun(j) ? dp_journal_create(j) : found;
 	bool fits = j->super.stream == j->cfg.stream && j->super.size == j->cfg.size;
 	return fits ? 0 : DP_EINVAL;
 }
 
-static int scan_all(struct dp_journal *j, const struct dp_journal_scan *scan, uint8_t *memory)
+/* *fence: something was written since the last recovery, whole or torn. A node that is started
+ * again and again with a full journal must not use up what is left of it. */
+static int scan_all(struct dp_journal *j, const struct dp_journal_scan *scan, uint8_t *memory,
+	bool *fence)
 {
 	struct scan_state s = {.j = j, .reader = {.j = j, .data = memory}, .scan = scan,
-		.lsn = j->super.tail_lsn, .generation = j->super.generation, .last = j->super.meta.at};
+		.lsn = j->super.tail_lsn, .generation = j->super.generation, .fenced = true, .last = j->super.meta.at};
 	int err = scan->tail(scan->ctx, &j->super.meta);
 	j->places_from = j->places_to = s.last.seq;
 	while (!err) {
@@ -232,6 +254,7 @@ static int scan_all(struct dp_journal *j, const struct dp_journal_scan *scan, ui
 	j->head = (s.lsn + DP_DISK_ALIGN - 1) / DP_DISK_ALIGN * DP_DISK_ALIGN;
 	j->generation = s.generation;
 	j->last = s.last;
+	*fence = !s.fenced || j->torn_bytes;
 	return 0;
 }
 
@@ -271,7 +294,8 @@ int dp_journal_recover(struct dp_journal *j, const struct dp_journal_scan *scan)
 		return DP_ENOMEM;
 	struct latest l = {.scan = scan};
 	struct dp_journal_scan wrapped = {latest_tail, latest_record, latest_barrier, &l};
-	err = scan_all(j, &wrapped, memory);
+	bool fence;
+	err = scan_all(j, &wrapped, memory, &fence);
 	free(memory);
-	return err ? err : write_barrier(j, &l.meta);
+	return err || !fence ? err : write_barrier(j, &l.meta);
 }

@@ -1,27 +1,62 @@
 # Helpers of the end-to-end tests: real daemons in a temporary directory, gone on every way out.
-# A test sources this file, uses the functions, and ends with `pass`.
+#
+# A test sources this file, uses the functions, and ends with `pass`. Environment:
+#   DIPOLE_BUILD  the build directory; ../../build from here if not set
+#   E2E_KEEP=1    leave the state directory of a failed test behind
 set -u
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$HERE/../.." && pwd)
-BUILD=${DIPOLE_BUILD:-$ROOT/build}
+BUILD=$(cd "${DIPOLE_BUILD:-$ROOT/build}" && pwd) || exit 1
+EXAMPLES=$ROOT/deploy/examples
 NAME=$(basename "$0" .sh)
 D=$(mktemp -d "${TMPDIR:-/tmp}/dipole-e2e.XXXXXX")
+S=$D/s
 UP_PID=
-CHILDREN=()
+UP_STATUS=
+declare -A CHILDREN=()
 
 dipole() { "$BUILD/controller/cli/dipole" "$@"; }
 
+# ---- ways out ----
+
+# A pid file may be older than its process: only what was started for $D is ours.
+ours() { tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" | grep -qF "$D/"; } 2>/dev/null
+
+# Our own process still, not another that was given its number.
+child() { [ "$(ps -o ppid= -p "$1" 2>/dev/null | tr -d ' ')" = "$$" ]; }
+
+each_daemon() {
+  local f p
+  for f in "$S"/*/pid "$S"/*/nbdkit.pid; do
+    p=$(cat "$f" 2>/dev/null) && [ -n "$p" ] && ours "$p" && kill "$1" "$p" 2>/dev/null
+  done
+}
+
 cleanup() {
-  for p in "${CHILDREN[@]}"; do kill -CONT "$p" 2>/dev/null; kill "$p" 2>/dev/null; done
-  stop_up
+  local p
+  trap '' INT TERM
+  each_daemon -CONT
+  [ -f "$D/fio.pid" ] && p=$(cat "$D/fio.pid") && ours "$p" && kill -KILL "$p" 2>/dev/null
+  for p in "${!CHILDREN[@]}"; do child "$p" && kill -KILL "$p" && wait "$p"; done 2>/dev/null
+  if [ -n "$UP_PID" ]; then
+    kill "$UP_PID" 2>/dev/null
+    wait_until 30 gone "$UP_PID" || kill -KILL "$UP_PID" 2>/dev/null
+    each_daemon -KILL
+  fi
+  [ -n "${KEPT:-}" ] && [ -n "${E2E_KEEP:-}" ] && echo "kept: $D" && return
   rm -rf "$D"
 }
 trap cleanup EXIT
-trap 'exit 1' INT TERM
+trap 'exit 1' INT TERM HUP
 
 fail() {
+  local f
   echo "FAILED $NAME: $*"
-  tail -n 5 "$D"/s/*/log 2>/dev/null
+  for f in "$S"/*/log; do
+    [ -f "$f" ] && sed "s,^,  $(basename "$(dirname "$f")"): ," "$f" | grep -vE ' (recovered|ready) ' | tail -n 4
+  done
+  [ -d "$S" ] && timeout 10 "$BUILD/controller/cli/dipole" status --state "$S" 2>&1 | sed 's,^,  ,'
+  KEPT=1
   exit 1
 }
 pass() {
@@ -29,74 +64,149 @@ pass() {
   exit 0
 }
 
-# wait_until SECONDS COMMAND...: polls until the command succeeds.
+# ---- waiting: always for a condition, always with a limit ----
+
+now_ms() { date +%s%3N; }
+
+# wait_until SECONDS COMMAND...: until the command succeeds.
 wait_until() {
-  local limit=$((SECONDS + $1))
+  local limit=$(($(now_ms) + $1 * 1000))
   shift
   until "$@" >/dev/null 2>&1; do
-    [ "$SECONDS" -lt "$limit" ] || return 1
+    [ "$(now_ms)" -lt "$limit" ] || return 1
     sleep 0.05
   done
 }
 
-# up TOPOLOGY: brings it up in $D/s and waits until it is ready.
+# never_in SECONDS COMMAND...: the command fails all that time.
+never_in() { ! wait_until "$@"; }
+
+gone() { ! kill -0 "$1" 2>/dev/null; }
+
+# background COMMAND...: $! is its pid; it ends with the test at the latest.
+background() {
+  "$@" &
+  CHILDREN[$!]=1
+}
+
+# await SECONDS PID: its exit status, 124 if it does not end.
+await() {
+  wait_until "$1" gone "$2" || return 124
+  unset "CHILDREN[$2]"
+  wait "$2"
+}
+
+# bounded SECONDS COMMAND...
+bounded() {
+  local limit=$1
+  shift
+  background "$@"
+  local pid=$! status=0
+  await "$limit" "$pid" || status=$?
+  [ "$status" != 124 ] || kill -KILL "$pid" 2>/dev/null
+  return "$status"
+}
+
+# ---- the deployment ----
+
+# up TOPOLOGY: brings it up in $S; every node is open and every link is connected.
 up() {
-  "$BUILD/controller/cli/dipole" up "$1" --state "$D/s" >"$D/up.log" 2>&1 &
+  : >"$D/up.log"
+  "$BUILD/controller/cli/dipole" up "$1" --state "$S" >"$D/up.log" 2>&1 &
   UP_PID=$!
   wait_until 60 grep -qx ready "$D/up.log" || fail "up: $(tail -n 3 "$D/up.log")"
-  local c
-  for c in "$D"/s/*/host.sock; do # a new deployment begins once all its nodes have met
-    wait_until 30 is_open "$(basename "$(dirname "$c")")" || fail "$c is not open"
-  done
+  wait_until 30 all_open || fail "the links do not come up"
+  CONTROLLER=$(basename "$(dirname "$(ls "$S"/*/host.sock)")")
 }
-is_open() { field "$1" '.streams[0].state' | grep -qx Open; }
 
+# Stops it in good order; UP_STATUS is its exit status.
 stop_up() {
-  [ -n "$UP_PID" ] || return 0
-  for f in "$D"/s/*/pid; do [ -f "$f" ] && kill -CONT "$(cat "$f")" 2>/dev/null; done
-  kill "$UP_PID" 2>/dev/null
-  wait "$UP_PID" 2>/dev/null
+  kill "$UP_PID"
+  await "${1:-45}" "$UP_PID"
   UP_STATUS=$?
-  UP_PID=
+  [ "$UP_STATUS" = 124 ] || UP_PID=
 }
 
 uri() { grep -m1 "^nbd.*/$1?" "$D/up.log"; }
-pid_of() { cat "$D/s/$1/pid"; }
-status() { dipole status --state "$D/s" --json; }
+volumes() { sed -nE 's,^nbd[^/]*///([^?]*)\?.*,\1,p' "$D/up.log"; }
+nodes() { (cd "$S" && ls -d */ | tr -d /); }
+pid_of() { cat "$S/$1/pid"; }
+pids() { for n in $(nodes); do echo "$n $(pid_of "$n")"; done; }
 
-# control NODE JSON: one request to a node's control socket.
-control() {
-  python3 - "$D/s/$1/control.sock" "$2" <<'PY'
-import socket, sys
-s = socket.socket(socket.AF_UNIX)
-s.settimeout(5)
-s.connect(sys.argv[1])
-s.sendall(sys.argv[2].encode() + b"\n")
-print(s.makefile().readline(), end="")
-PY
+# field NODE FILTER: from the status of its first stream.
+field() {
+  timeout 10 "$BUILD/controller/cli/dipole" status --state "$S" --node "$1" --json |
+    jq -e -r ".nodes[0].streams[0] | $2"
 }
-field() { control "$1" '{"cmd":"status"}' | jq -e -r "$2"; }
+# is NODE FILTER: the filter says true.
+is() { [ "$(field "$1" "$2")" = true ]; }
 
-committed() { field "$1" '.streams[0] | .committed == .last' | grep -qx true; }
+all_open() {
+  timeout 20 "$BUILD/controller/cli/dipole" status --state "$S" --json | jq -e '
+    [.nodes[].streams | length > 0 and all(.[]; .state == "Open" and
+      all(.links[]; .state == "Connected"))] | length > 0 and all'
+}
+committed() { is "$CONTROLLER" '.committed == .last'; }
+sets() { timeout 10 "$BUILD/controller/cli/dipole" sets "$1" --state "$S" --json; }
+executing() { sets "$1" | jq -e 'any(.sets[]; .state == "executing")'; }
 
 # All mirrors hold what the host sees.
 same_everywhere() {
-  local volume=$1 controller=$2
-  wait_until 90 committed "$controller" || fail "not committed: $(field "$controller" .streams[0].links)"
-  timeout 60 nbdcopy "$(uri "$volume")" "$D/view" || fail "the host cannot read the disk"
-  local view
-  view=$(dipole digest --file "$D/view" | grep -oE '[0-9a-f]{32}')
-  dipole digest "$volume" --state "$D/s" --timeout 60s >"$D/digests" || fail "digests: $(cat "$D/digests")"
-  local wrong
-  wrong=$(grep -oE '[0-9a-f]{32}' "$D/digests" | grep -cvx "$view")
-  [ "$wrong" = 0 ] || fail "mirrors differ from the host's view $view: $(cat "$D/digests")"
+  local volume seen
+  wait_until "${1:-90}" committed || fail "not everything is committed in the end"
+  for volume in $(volumes); do
+    rm -f "$D/view"
+    bounded 120 nbdcopy "$(uri "$volume")" "$D/view" || fail "the host cannot read $volume"
+    seen=$(dipole digest --file "$D/view" --json | jq -r .digest)
+    rm -f "$D/view"
+    bounded 90 dipole digest "$volume" --state "$S" --timeout 60s --json >"$D/digests" ||
+      fail "digests of $volume: $(cat "$D/digests")"
+    jq -e --arg seen "$seen" '.complete and .equal and (.mirrors | length >= 2) and
+      all(.mirrors[]; .done and .digest == $seen)' "$D/digests" >/dev/null ||
+      fail "mirrors of $volume differ from the host's view $seen: $(cat "$D/digests")"
+  done
 }
 
-# fio_verify VOLUME MIB SECONDS-LIMIT [MORE...]
+# ---- hosts ----
+
+# For `bounded` and `background` only. fio_load VOLUME OPTIONS...; the log is $D/fio.log.
+fio_load() {
+  local to
+  to=$(uri "$1")
+  shift
+  cd "$D" && exec fio --name=load --thread --ioengine=nbd --uri="$to" --output="$D/fio.log" 2>>"$D/fio.err" \
+    --randseed="${SEED:-$RANDOM}" "$@"
+}
+
+# A load that verifies itself. fio_verify VOLUME MIB OPTIONS...
 fio_verify() {
-  local volume=$1 size=$2 limit=$3
-  shift 3
-  (cd "$D" && timeout "$limit" fio --name=verify --ioengine=nbd --uri="$(uri "$volume")" --rw=randwrite \
-    --bsrange=512-1M --blockalign=512 --iodepth=16 --size="${size}M" --verify=crc32c --verify_fatal=1 \
-    --do_verify=1 --serialize_overlap=1 "$@" >"$D/fio.log" 2>&1)
+  local volume=$1 size=$2
+  shift 2
+  fio_load "$volume" --rw=randwrite --bsrange=512-1M --blockalign=512 --iodepth=16 \
+    --size="${size}M" --verify=crc32c --verify_fatal=1 --do_verify=1 --verify_state_save=0 "$@"
+}
+
+# The same again and again, until $D/enough exists. It leaves its number of runs in $D/runs.
+fio_until_enough() {
+  local runs=0 fio
+  exec 2>>"$D/fio.err"
+  until [ -e "$D/enough" ]; do
+    fio_verify "$@" &
+    fio=$!
+    echo "$fio" >"$D/fio.pid"
+    wait "$fio" || exit 1
+    runs=$((runs + 1))
+    echo "$runs" >"$D/runs"
+  done
+}
+fio_said() { cat "$D/fio.err" "$D/fio.log" 2>/dev/null | grep -E 'error|err=|verify' | head -n 5; }
+
+# qio VOLUME COMMAND...: qemu-io; fails also where a pattern is not what it should be.
+qio() {
+  local to command args=()
+  to=$(uri "$1")
+  shift
+  for command in "$@"; do args+=(-c "$command"); done
+  bounded "${QIO_LIMIT:-60}" qemu-io -f raw "$to" "${args[@]}" >"$D/qio.log" 2>&1 &&
+    ! grep -qiE 'failed|error' "$D/qio.log"
 }

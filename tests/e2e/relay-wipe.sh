@@ -1,0 +1,52 @@
+#!/bin/bash
+# Relays lose their disks under load. With retain: committed nothing is missing afterwards. With
+# retain: next-hop the loss of what only that relay had is said, not hidden. ROUNDS=N (default 1)
+source "$(dirname "$0")/lib.sh"
+
+# Its whole state directory is gone before it starts again, but for the key.
+wipe() {
+  local p
+  p=$(pid_of "$1")
+  kill -STOP "$p"
+  find "$S/$1" -mindepth 1 ! -name key -delete
+  kill -KILL "$p"
+}
+alarmed() { field "$1" '.alarms[].text' | grep -q "$2"; }
+
+# 1. retain: committed
+up "$EXAMPLES/bipolar-cascade.yaml"
+background fio_until_enough data 16 --rate=6M
+load=$!
+for ((round = 0; round < ${ROUNDS:-1}; round++)); do
+  for relay in relay-east-1 relay-west relay-east-2; do
+    wait_until 20 is nwk '.last > 100' || fail "no load"
+    wipe "$relay"
+    before=$(field nwk .last)
+    wait_until 60 is nwk ".committed > $before" || fail "stuck after $relay lost its disk"
+    wait_until 60 all_open || fail "the leg of $relay is not whole again"
+    gone "$load" && fail "fio: $(fio_said)"
+  done
+done
+alarmed nwk "lost its journal" || fail "nwk does not say that a relay lost its journal"
+alarmed relay-east-1 "lost its journal" || fail "relay-east-1 does not say that relay-east-2 lost its journal"
+touch "$D/enough"
+await 60 "$load" || fail "fio: $(fio_said)"
+same_everywhere
+stop_up
+rm -rf "$S" "$D/enough"
+
+# 2. retain: next-hop
+sed -E 's/(relay-east-[12]:.*journal: 256MiB)/\1, retain: next-hop/' "$EXAMPLES/bipolar-cascade.yaml" >"$D/next.yaml"
+up "$D/next.yaml"
+QIO_LIMIT=30 qio data 'write -P 1 0 1M' flush || fail "write: $(cat "$D/qio.log")"
+kill -STOP "$(pid_of east)"
+bounded 30 fio_load data --rw=write --bs=64k --iodepth=8 --size=48M || fail "writes: $(fio_said)"
+wait_until 20 is relay-east-1 '.links[0] | .cached == .sent and .sent > 760' || fail "relay-east-2 does not get the writes"
+wait_until 20 is relay-east-1 '.journal.used_bytes < 20000000' || fail "next-hop does not let go: $(field relay-east-1 .journal)"
+wipe relay-east-2
+kill -CONT "$(pid_of east)"
+wait_until 40 is relay-east-1 '.links[0].state == "Inconsistent"' || fail "the loss is not noticed"
+wait_until 10 alarmed relay-east-1 "needs a resync" || fail "the loss is not said: $(field relay-east-1 .alarms)"
+grep -q "alarm.*needs a resync" "$S/relay-east-1/log" || fail "the loss is not in the log"
+never_in 3 is nwk '.committed == .last' || fail "nwk takes what is lost for committed"
+pass
