@@ -83,19 +83,28 @@ static void check_links(struct dp_loader *l, const struct dp_path *path, const y
 	}
 }
 
-static void check_end(struct dp_loader *l, const struct dp_path *path, const yaml_node_t *list,
-	const struct dp_topo_stream *s, const struct dp_topo_leg *leg)
+static bool leg_has(const struct dp_topo_leg *leg, unsigned node)
 {
-	unsigned last = leg->hop_count - 1;
-	struct dp_path at = {path, NULL, last};
-	for (const struct dp_topo_leg *other = s->legs; other < leg && is_good(leg, last);
-		other++) {
-		if (other->hop_count == 0 || other->hops[other->hop_count - 1] != leg->hops[last])
+	for (unsigned i = 0; i < leg->hop_count; i++)
+		if (leg->hops[i] == node)
+			return true;
+	return false;
+}
+
+/* A node has one sender and one receiver in a stream, so it can be in one of its legs only. */
+static void check_other_legs(struct dp_loader *l, const struct dp_path *path,
+	const yaml_node_t *list, const struct dp_topo_stream *s, const struct dp_topo_leg *leg)
+{
+	for (unsigned i = 0; i < leg->hop_count; i++) {
+		const struct dp_topo_leg *other = s->legs;
+		while (other < leg && !(is_good(leg, i) && leg_has(other, leg->hops[i])))
+			other++;
+		if (other == leg)
 			continue;
-		dp_loader_error(l, &at, dp_loader_item(l, list, last),
-			"mirror \"%s\" is the end of leg \"%s\" too; expected another mirror",
-			l->t->nodes[leg->hops[last]].name, other->name);
-		return;
+		struct dp_path at = {path, NULL, i};
+		dp_loader_error(l, &at, dp_loader_item(l, list, i),
+			"node \"%s\" is in leg \"%s\" too; expected each in one leg of a stream",
+			l->t->nodes[leg->hops[i]].name, other->name);
 	}
 }
 
@@ -115,5 +124,5 @@ void dp_schema_hops(struct dp_loader *l, const struct dp_path *path, const yaml_
 	for (unsigned i = 0; i < count; i++)
 		parse_hop(l, path, list, leg, i);
 	check_links(l, path, list, s, leg);
-	check_end(l, path, list, s, leg);
+	check_other_legs(l, path, list, s, leg);
 }

@@ -7,6 +7,8 @@
 #include "base/err.h"
 #include "topology/daemon.h"
 
+_Static_assert(DP_LEGS_MAX == DP_DOWN_MAX, "each leg of a stream is one link down");
+
 struct builder {
 	const struct dp_topology *t;
 	unsigned me;

@@ -105,7 +105,7 @@ struct dp_topology {
 struct dp_topo_error {
 	char file[256];
 	unsigned line, column;
-	char key[128]; /* the path of the key, e.g. "streams.orders.ack.legs" */
+	char key[256]; /* the path of the key, e.g. "streams.orders.ack.legs" */
 	char text[256];
 };
 

@@ -353,12 +353,12 @@ static void tick(struct dp_core *c, struct dp_actions *out)
 	dp_read_tick(c, out);
 }
 
-static void failed(struct dp_core *c, struct dp_actions *out)
+static void failed(struct dp_core *c, const char *text, struct dp_actions *out)
 {
 	if (c->state == DP_CORE_FAILED)
 		return;
 	c->state = DP_CORE_FAILED;
-	dp_alarm(out, "journal failed: nothing is acknowledged from it any more", 0);
+	dp_alarm(out, text, DP_ALARM_SELF);
 	if (c->up.active) {
 		struct dp_msg m = {.u.refuse.reason = DP_REFUSE_FAILED};
 		dp_core_send_up(c, c->up.peer, DP_MSG_REFUSE, &m, out);
@@ -422,7 +422,7 @@ void dp_core_step(struct dp_core *c, const struct dp_event *ev, struct dp_action
 		dp_up_barrier(c, ev->u.seq, out);
 		break;
 	case DP_EV_FAILED:
-		failed(c, out);
+		failed(c, ev->u.text, out);
 		break;
 	case DP_EV_APPLIED:
 		if (ev->u.seq > c->applied)

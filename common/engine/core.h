@@ -149,7 +149,7 @@ enum dp_event_type {
 	DP_EV_READ,
 	DP_EV_DURABLE,  /* u.seq: records up to it are in the journal */
 	DP_EV_BARRIER,  /* u.seq: the token of a barrier that is durable */
-	DP_EV_FAILED,   /* the journal failed, for good */
+	DP_EV_FAILED,   /* u.text: what failed, for good: the journal or an image */
 	DP_EV_APPLIED,  /* u.seq: images are synced up to it */
 	DP_EV_LOADED,   /* u.loaded */
 	DP_EV_IMAGE,    /* u.image: a read of the node's own image is done */
@@ -170,6 +170,7 @@ struct dp_event {
 	uint32_t peer; /* FROM_UP, BAD_UP: the shell's name of it; FROM_DOWN: index */
 	union {
 		uint64_t random, seq;
+		const char *text; /* static */
 		struct dp_msg *msg; /* borrowed; the core takes what it keeps */
 		const struct dp_host_request *host;
 		struct {
@@ -196,8 +197,10 @@ enum dp_action_type {
 	DP_ACT_REPLY,     /* host request `tag` is done; err, set */
 	DP_ACT_READ,      /* read the node's own image */
 	DP_ACT_DATA,      /* a host's read is done: tag, err, data */
-	DP_ACT_ALARM,     /* text for the operator */
+	DP_ACT_ALARM,     /* text for the operator, about `peer`: a link's index or one of: */
 };
+#define DP_ALARM_UPSTREAM (UINT32_MAX - 1)
+#define DP_ALARM_SELF     UINT32_MAX
 
 struct dp_action {
 	enum dp_action_type type;

@@ -68,9 +68,10 @@ void dp_host_request(struct dp_core *c, const struct dp_host_request *r, struct 
 {
 	assert(c->state == DP_CORE_OPEN);
 	uint64_t last = c->log.last.at.seq, set = r->set ? r->set : current_set(c);
-	bool closes = r->op == DP_OP_FLUSH || (r->flags & DP_RECORD_FUA);
+	bool flushes = r->op == DP_OP_FLUSH || (r->flags & DP_RECORD_FUA);
+	bool closes = flushes || r->op == DP_OP_MARK;
 	bool replay = r->client && r->request <= dp_clients_last(&c->log.last.clients, r->client);
-	struct dp_waits *waits = closes ? &c->flushes : &c->writes;
+	struct dp_waits *waits = flushes ? &c->flushes : &c->writes;
 	/* A flush after nothing new, and a request that is in the stream already, wait for what
 	 * there is; neither makes a record. */
 	bool empty = r->op == DP_OP_FLUSH && (last == 0 || c->log.last.set_closed) && !r->set;

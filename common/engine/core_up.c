@@ -119,7 +119,7 @@ static void start(struct dp_core *c, const struct dp_msg *m, struct dp_actions *
 	struct dp_position at = m->u.start.at, here, last = c->log.last.at;
 	bool known = dp_log_position(&c->log, at.seq, &here) && here.chain == at.chain;
 	if (!known || (at.seq < last.seq && at.seq < c->apply_told)) {
-		dp_alarm(out, "this node has applied what its sender's history lacks; it needs a resync", 0);
+		dp_alarm(out, "this node has applied what its sender's history lacks; it needs a resync", DP_ALARM_UPSTREAM);
 		refuse(c, c->up.peer, c->up.session, DP_REFUSE_DIVERGED, at.seq, out);
 		c->up.active = false;
 		return;

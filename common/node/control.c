@@ -62,10 +62,11 @@ static json_t *stream_status(const struct node *n, const struct node_stream *s)
 {
 	const struct dp_core *c = dp_stream_core(s->stream);
 	struct dp_journal_stats j = dp_journal_stats(dp_stream_journal(s->stream));
-	json_t *o = json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "name", s->cfg->name,
+	json_t *o = json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:o,s:I,s:I,s:I,s:I,s:I}", "name", s->cfg->name,
 		"state", dp_core_state_name(c->state), "epoch", (json_int_t)c->log.last.promised, "last",
 		(json_int_t)c->log.last.at.seq, "durable", (json_int_t)c->durable, "agreed",
-		(json_int_t)c->agreed, "applied", (json_int_t)c->applied, "committed",
+		(json_int_t)c->agreed, "applied",
+		c->cfg.image ? json_integer((json_int_t)c->applied) : json_null(), "committed",
 		(json_int_t)c->committed, "acked_requests", (json_int_t)c->acked, "waiting_requests",
 		(json_int_t)(c->writes.count + c->flushes.count), "set", (json_int_t)c->log.last.set,
 		"memory_bytes", (json_int_t)c->log.memory);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <zmq.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "node/internal.h"
@@ -272,6 +273,16 @@ static void bad_message(struct node *n, const char *from, const char *why)
 			(unsigned long long)n->bad_messages);
 }
 
+static const char *why_bad(int err, zmq_msg_t *head, char *text, size_t size)
+{
+	if (err != DP_EVERSION)
+		return dp_strerror(err);
+	const uint8_t *at = zmq_msg_data(head);
+	snprintf(text, size, "it speaks protocol version %u, this node %u", dp_get16(at + 4),
+		DP_MSG_VERSION);
+	return text;
+}
+
 static uint32_t peer_slot(struct node *n, const uint8_t *id, size_t size)
 {
 	uint32_t oldest = 0;
@@ -294,6 +305,7 @@ static uint32_t peer_slot(struct node *n, const uint8_t *id, size_t size)
 static void from_up(struct node *n, const uint8_t *id, size_t id_size, struct incoming *in)
 {
 	struct dp_msg m;
+	char text[64];
 	const char *who = zmq_msg_gets(&in->head, "User-Id");
 	const char *from = who && who[0] ? who : "unknown";
 	if (!in->whole || id_size > sizeof n->peers[0].id) {
@@ -309,7 +321,7 @@ static void from_up(struct node *n, const uint8_t *id, size_t id_size, struct in
 	bool allowed = s && s->stream && s->cfg->upstream[0] &&
 		       (!n->cfg->listen_curve || strcmp(from, s->cfg->upstream) == 0);
 	if (!allowed)
-		bad_message(n, from, err ? dp_strerror(err) : "not the sender of this stream");
+		bad_message(n, from, err ? why_bad(err, &in->head, text, sizeof text) : "not the sender of this stream");
 	else
 		dp_stream_from_up(s->stream, peer_slot(n, id, id_size), &m, bad_record);
 	if (err == 0)
@@ -336,6 +348,7 @@ static bool receive_up(struct node *n)
 static void from_down(struct node *n, unsigned link, struct incoming *in)
 {
 	struct dp_msg m;
+	char text[64];
 	const char *from = n->cfg->links[link].peer;
 	if (!in->whole) {
 		dp_buf_unref(&in->payload);
@@ -345,7 +358,7 @@ static void from_down(struct node *n, unsigned link, struct incoming *in)
 	int err = dp_msg_decode(zmq_msg_data(&in->head), zmq_msg_size(&in->head), in->payload, &m);
 	struct node_stream *s = err ? NULL : node_stream_by_id(n, m.stream);
 	if (!s || !s->stream)
-		bad_message(n, from, err ? dp_strerror(err) : "unknown stream");
+		bad_message(n, from, err ? why_bad(err, &in->head, text, sizeof text) : "unknown stream");
 	for (uint32_t i = 0; s && s->stream && i < s->cfg->core.down_count; i++)
 		if (s->cfg->links[i] == link)
 			dp_stream_from_down(s->stream, i, &m);

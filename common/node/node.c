@@ -74,8 +74,9 @@ static void on_alarm(void *ctx, struct dp_stream *s, const char *text, uint32_t 
 	struct node_stream *ns = ctx;
 	const struct dp_node_config *cfg = ns->node->cfg;
 	(void)s;
-	const char *name = peer < ns->cfg->core.down_count ? cfg->links[ns->cfg->links[peer]].peer
-							    : ns->cfg->upstream;
+	const char *name = peer == DP_ALARM_SELF	     ? cfg->name
+			   : peer == DP_ALARM_UPSTREAM ? ns->cfg->upstream
+						       : cfg->links[ns->cfg->links[peer]].peer;
 	/* What goes on is said once a minute, not at every attempt. */
 	struct alarm *before = ns->alarm_count ? &ns->alarms[(ns->alarm_count - 1) % NODE_ALARMS_MAX] : NULL;
 	if (before && before->what == text && before->peer == peer &&
@@ -85,7 +86,10 @@ static void on_alarm(void *ctx, struct dp_stream *s, const char *text, uint32_t 
 	a->time_us = node_wall_us();
 	a->what = text;
 	a->peer = peer;
-	snprintf(a->text, sizeof a->text, "%s (peer %s)", text, name);
+	if (peer == DP_ALARM_SELF)
+		snprintf(a->text, sizeof a->text, "%s", text);
+	else
+		snprintf(a->text, sizeof a->text, "%s (peer %s)", text, name);
 	dp_log(DP_LOG_WARNING, "alarm", "stream=%s peer=%s text=\"%s\"", ns->cfg->name, name, text);
 }
 

@@ -15,7 +15,7 @@ struct waiting {
 struct ticket {
 	void *tag;
 	uint64_t start_us;
-	bool flush, dropped;
+	bool flush, timed, dropped;
 	struct ticket *next, *prev;
 };
 
@@ -77,9 +77,16 @@ static void on_barrier(void *ctx, uint64_t token)
 	post(ctx, (struct dp_event){.type = DP_EV_BARRIER, .u.seq = token});
 }
 
-static void on_failed(void *ctx)
+static void on_journal_failed(void *ctx)
 {
-	post(ctx, (struct dp_event){.type = DP_EV_FAILED});
+	post(ctx, (struct dp_event){.type = DP_EV_FAILED,
+			  .u.text = "the journal cannot be written: nothing is acknowledged from it any more"});
+}
+
+static void on_image_failed(void *ctx)
+{
+	post(ctx, (struct dp_event){.type = DP_EV_FAILED,
+			  .u.text = "an image cannot be read or written: nothing is acknowledged any more"});
 }
 
 static void on_applied(void *ctx, uint64_t seq)
@@ -102,9 +109,9 @@ static void on_loaded(void *ctx, uint64_t seq, struct dp_record *r)
 /* ---- actions ---- */
 
 static void end_ticket(struct dp_stream *s, struct ticket *t, int err, uint64_t set,
-	struct dp_buf *data, bool timed)
+	struct dp_buf *data)
 {
-	if (timed)
+	if (t->timed && !err)
 		dp_hist_add(&s->hist[t->flush], s->now_us - t->start_us);
 	if (t->next)
 		t->next->prev = t->prev;
@@ -149,10 +156,10 @@ static void act(struct dp_stream *s, struct dp_action *a)
 		dp_journal_load(s->journal, a->seq, on_loaded, s);
 		break;
 	case DP_ACT_REPLY:
-		end_ticket(s, a->tag, a->err, a->set, NULL, a->err == 0);
+		end_ticket(s, a->tag, a->err, a->set, NULL);
 		break;
 	case DP_ACT_DATA:
-		end_ticket(s, a->tag, a->err, 0, a->data, false);
+		end_ticket(s, a->tag, a->err, 0, a->data);
 		break;
 	case DP_ACT_READ:
 		dp_store_read(s->store, a->read.id, a->read.volume, a->read.offset, a->read.length);
@@ -215,6 +222,7 @@ static bool feed_one(struct dp_stream *s)
 	t->tag = r->tag;
 	t->start_us = w->start_us;
 	t->flush = r->op == DP_OP_FLUSH || (r->flags & DP_RECORD_FUA);
+	t->timed = !is_read(r) && r->op != DP_OP_MARK;
 	t->next = s->tickets;
 	if (t->next)
 		t->next->prev = t;
@@ -339,7 +347,7 @@ static int open_parts(struct dp_stream *s, struct dp_disk *disk, const struct dp
 	struct opening o = {.s = s, .cfg = &cfg->core};
 	struct dp_journal_config jc = {.stream = cfg->core.stream, .size = cfg->journal_size,
 		.instance = cfg->random};
-	struct dp_journal_events je = {on_durable, on_barrier, on_failed, s};
+	struct dp_journal_events je = {on_durable, on_barrier, on_journal_failed, s};
 	struct dp_journal_scan scan = {scan_tail, scan_record, scan_barrier, &o};
 	int err = dp_journal_open(disk, cfg->journal_file, &jc, &je, &scan, &s->journal);
 	if (err)
@@ -347,7 +355,7 @@ static int open_parts(struct dp_stream *s, struct dp_disk *disk, const struct dp
 	s->core.cfg.instance = dp_journal_instance(s->journal);
 	if (!cfg->core.image)
 		return 0;
-	struct dp_store_events se = {on_applied, on_image, on_failed, s};
+	struct dp_store_events se = {on_applied, on_image, on_image_failed, s};
 	err = dp_store_open(disk, cfg->volumes, cfg->volume_count, &s->core.log, s->journal, &se,
 		&s->store);
 	if (!err)

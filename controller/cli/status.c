@@ -17,6 +17,16 @@ static void add_latency(struct cli_table *t, const json_t *latency, const char *
 		cli_table_add(t, "-");
 }
 
+/* A node without images applies nothing: null. */
+static void add_position(struct cli_table *t, const json_t *stream, const char *key)
+{
+	const json_t *value = json_object_get(stream, key);
+	if (json_is_null(value))
+		cli_table_add(t, "-");
+	else
+		cli_table_add(t, "%llu", (unsigned long long)cli_number(stream, key));
+}
+
 static void add_words(struct cli_table *t, const char *const *words, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
@@ -32,7 +42,7 @@ static void add_stream(struct cli_table *t, const struct dp_topo_node *n, const 
 	cli_table_add(t, "%s", cli_text(s, "state"));
 	cli_table_add(t, "%s", cli_text(s, "name"));
 	for (unsigned i = 0; i < sizeof positions / sizeof positions[0]; i++)
-		cli_table_add(t, "%llu", (unsigned long long)cli_number(s, positions[i]));
+		add_position(t, s, positions[i]);
 	add_latency(t, json_object_get(s, "ack_latency"), "p50_us");
 	add_latency(t, json_object_get(s, "ack_latency"), "p99_us");
 }

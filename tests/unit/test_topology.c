@@ -475,7 +475,7 @@ RULES(legs,
 	{"[relay-1, east]\n", "[east]\n", "east]\n    ack", "streams.orders.legs.pole-e[0]",
 		"no link from \"nwk\" to \"east\""},
 	{"      pole-e:", "      twice: [west]\n      pole-e:", "west]\n      pole-e",
-		"streams.orders.legs.twice[0]", "is the end of leg \"pole-w\" too"},
+		"streams.orders.legs.twice[0]", "is in leg \"pole-w\" too"},
 	{"[west]",
 		"[west,west,west,west,west,west,west,west,west,west,west,west,west,west,west,west,"
 		"west]",
