@@ -25,4 +25,5 @@ wait_until 60 all_open || fail "not all links come back"
 touch "$D/enough"
 await 120 "$load" || fail "fio: $(fio_said)"
 same_everywhere
+echo "kills:$(cut -d' ' -f2 "$D/killed" | sort | uniq -c | awk '{printf " %s %d", $2, $1}'), verified runs: $(cat "$D/runs")"
 pass
