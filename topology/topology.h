@@ -30,7 +30,7 @@
 enum dp_role { DP_ROLE_CONTROLLER, DP_ROLE_RELAY, DP_ROLE_MIRROR };
 enum dp_stage { DP_STAGE_LOCAL, DP_STAGE_CACHED, DP_STAGE_COMMITTED };
 enum dp_retain { DP_RETAIN_COMMITTED, DP_RETAIN_NEXT_HOP };
-enum dp_local { DP_LOCAL_NONE, DP_LOCAL_MIRROR }; /* the controller's own store (T8) */
+enum dp_local { DP_LOCAL_NONE, DP_LOCAL_MIRROR }; /* the controller's own store */
 enum dp_when_full { DP_FULL_STOP, DP_FULL_TRACK };
 
 struct dp_site {
@@ -142,7 +142,7 @@ const struct dp_topo_link *dp_topology_link(const struct dp_topology *t, unsigne
  * changes addresses and keys). Errors: DP_EIO. */
 int dp_topology_write(const struct dp_topology *t, FILE *to);
 
-/* Opposition of a stream's two farthest poles (T2). false if a position is unknown. */
+/* Opposition of a stream's two farthest poles. false if a position is unknown. */
 struct dp_opposition {
 	unsigned pole_a, pole_b; /* node indexes of the mirrors */
 	double separation_m;	 /* between the poles */

@@ -218,7 +218,7 @@ void dp_core_append_upto(struct dp_core *c, uint64_t seq, struct dp_actions *out
 	c->in_journal = c->appended;
 }
 
-/* Cuts a divergent tail: only what was never agreed and so never applied (law 7). */
+/* Cuts a divergent tail: only what was never agreed and so never applied (law 6). */
 void dp_core_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out)
 {
 	assert(seq >= c->apply_told && seq >= c->log.tail.at.seq);

@@ -49,17 +49,17 @@ void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	struct dp_position at;
 	uint64_t resume = resume_at(c, w);
 	d->welcome = NULL;
+	if (!dp_log_position(&c->log, resume, &at)) {
+		dp_alarm(out, "a leg lacks records that are gone from this journal; it needs a resync", i);
+		d->state = DP_DOWN_INCONSISTENT;
+		d->cached = d->committed = resume < d->committed ? resume : d->committed;
+		free(w);
+		return;
+	}
 	if (d->instance && d->instance != w->instance)
 		dp_alarm(out, lost_text, i);
 	else if (d->instance && w->cached < d->cached)
 		dp_alarm(out, "a downstream node has less than it had said to be durable; look at its disk", i);
-	if (!dp_log_position(&c->log, resume, &at)) {
-		if (d->committed < c->log.last.at.seq && d->hello_us)
-			dp_alarm(out, "a leg lacks records that are gone from this journal; it needs a resync", i);
-		d->state = DP_DOWN_INCONSISTENT;
-		free(w);
-		return;
-	}
 	d->instance = w->instance;
 	d->state = DP_DOWN_ACTIVE;
 	d->sent = resume;

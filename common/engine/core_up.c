@@ -49,7 +49,7 @@ static void welcome(struct dp_core *c, struct dp_actions *out)
 	dp_core_send_up(c, c->up.peer, DP_MSG_WELCOME, &m, out);
 }
 
-/* A HELLO is answered once its epoch is promised durably (law 6) and this node knows where it
+/* A HELLO is answered once its epoch is promised durably (law 5) and this node knows where it
  * stands: a relay whose journal is new learns that from below first. */
 void dp_up_hello(struct dp_core *c, struct dp_actions *out)
 {

@@ -1,4 +1,4 @@
-/* Write sets (W4): which are executing, which are committed. A bounded ring of consecutive
+/* Write sets: which are executing, which are committed. A bounded ring of consecutive
  * entries; when it is full of executing sets, the newest entry widens instead of a new one. */
 #ifndef DP_ENGINE_SETS_H
 #define DP_ENGINE_SETS_H

@@ -37,7 +37,7 @@ struct dp_journal_scan {
 };
 
 /* Opens or creates the journal file `name` and recovers it. On success everything found is
- * durable and a barrier of a new generation stands behind it.
+ * durable, and what a crash tore cannot come back.
  * Errors: DP_ECORRUPT (damage below the durable mark: nothing is changed on disk), DP_EVERSION,
  * DP_EINVAL (another stream's or another size's file), DP_EIO, DP_ENOSPC, DP_ENOMEM. */
 int dp_journal_open(struct dp_disk *disk, const char *name, const struct dp_journal_config *cfg,

@@ -31,6 +31,9 @@ struct node_stream {
 	struct node *node;
 	struct alarm alarms[NODE_ALARMS_MAX];
 	unsigned alarm_count;
+	/* as logged last: */
+	enum dp_down_state link_state[DP_DOWN_MAX];
+	bool upstream_state;
 };
 
 /* A sender that has connected to our ROUTER socket. */

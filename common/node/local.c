@@ -54,9 +54,15 @@ int local_conn_fd(const struct conn *c)
 	return c->fd;
 }
 
+/* A host whose requests find no place waits in its socket. */
+static bool may_take(const struct conn *c)
+{
+	return c->request_count < HOST_REQUESTS && !(c->stream && dp_stream_full(c->stream->stream));
+}
+
 short local_wants(const struct conn *c)
 {
-	bool read = !c->closing && (!c->host || c->request_count < HOST_REQUESTS);
+	bool read = !c->closing && (!c->host || may_take(c));
 	return (short)((read ? POLLIN : 0) | (c->out ? POLLOUT : 0));
 }
 
@@ -140,6 +146,9 @@ static bool belongs(void *tag, void *arg)
 
 static void close_conn(struct node *n, struct conn *c)
 {
+	if (c->volume)
+		dp_log(DP_LOG_INFO, "host-gone", "volume=%s client=%016llx unanswered=%u",
+			c->volume->name, (unsigned long long)c->client, c->request_count);
 	if (c->stream)
 		dp_stream_forget(c->stream->stream, belongs, c);
 	while (c->requests) {
@@ -248,6 +257,8 @@ static void hello(struct node *n, struct conn *c, const struct dp_local_request 
 			c->stream = &n->streams[s];
 			c->volume = volume;
 			c->client = r->client;
+			dp_log(DP_LOG_INFO, "host-connected", "volume=%s client=%016llx", volume->name,
+				(unsigned long long)r->client);
 			answer(c, r, 0, 0, info, NULL);
 			return;
 		}
@@ -344,8 +355,7 @@ static void take(struct node *n, struct conn *c, const struct dp_local_request *
 static void parse_host(struct node *n, struct conn *c)
 {
 	uint32_t at = 0;
-	while (!c->closing && c->request_count < HOST_REQUESTS &&
-		c->in_size - at >= DP_LOCAL_REQUEST_SIZE) {
+	while (!c->closing && may_take(c) && c->in_size - at >= DP_LOCAL_REQUEST_SIZE) {
 		struct dp_local_request *r = &c->pending;
 		if (dp_local_request_decode(c->in + at, r)) {
 			dp_log(DP_LOG_WARNING, "bad-request", "from=host closing=1");

@@ -148,6 +148,8 @@ static bool zap(struct node *n)
 		n->refused_keys++;
 		dp_log(DP_LOG_WARNING, "key-refused", "from=%.*s reason=\"key is not in the topology\"",
 			address_size, frame[3]);
+	} else {
+		dp_log(DP_LOG_DEBUG, "key-accepted", "from=%.*s node=%s", address_size, frame[3], who);
 	}
 	zmq_send(n->zap, "1.0", 3, ZMQ_SNDMORE);
 	zmq_send(n->zap, frame[1], (size_t)(size[1] < 256 ? size[1] : 0), ZMQ_SNDMORE);
@@ -434,6 +436,8 @@ void net_tick(struct node *n)
 		uint64_t since = l->heard_us > l->connected_us ? l->heard_us : l->connected_us;
 		if (n->now_us - since < RECONNECT_US)
 			continue;
+		dp_log(DP_LOG_DEBUG, "connect", "peer=%s address=%s", n->cfg->links[i].peer,
+			n->cfg->links[i].address);
 		zmq_disconnect(l->socket, n->cfg->links[i].address);
 		zmq_connect(l->socket, n->cfg->links[i].address);
 		l->connected_us = n->now_us;

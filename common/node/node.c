@@ -69,6 +69,17 @@ static void on_reply(void *ctx, struct dp_stream *s, void *tag, int err, uint64_
 	local_reply(ns->node, tag, err, set, data);
 }
 
+/* What goes on is said once a minute, not at every attempt. */
+static bool was_said(const struct node_stream *ns, const char *text, uint32_t peer)
+{
+	for (unsigned i = 0; i < ns->alarm_count && i < NODE_ALARMS_MAX; i++) {
+		const struct alarm *a = &ns->alarms[i];
+		if (a->what == text && a->peer == peer && node_wall_us() - a->time_us < ALARM_AGAIN_US)
+			return true;
+	}
+	return false;
+}
+
 static void on_alarm(void *ctx, struct dp_stream *s, const char *text, uint32_t peer)
 {
 	struct node_stream *ns = ctx;
@@ -77,10 +88,7 @@ static void on_alarm(void *ctx, struct dp_stream *s, const char *text, uint32_t 
 	const char *name = peer == DP_ALARM_SELF	     ? cfg->name
 			   : peer == DP_ALARM_UPSTREAM ? ns->cfg->upstream
 						       : cfg->links[ns->cfg->links[peer]].peer;
-	/* What goes on is said once a minute, not at every attempt. */
-	struct alarm *before = ns->alarm_count ? &ns->alarms[(ns->alarm_count - 1) % NODE_ALARMS_MAX] : NULL;
-	if (before && before->what == text && before->peer == peer &&
-		node_wall_us() - before->time_us < ALARM_AGAIN_US)
+	if (was_said(ns, text, peer))
 		return;
 	struct alarm *a = &ns->alarms[ns->alarm_count++ % NODE_ALARMS_MAX];
 	a->time_us = node_wall_us();
@@ -99,8 +107,8 @@ static const struct dp_stream_ops stream_ops = {on_send_up, on_send_down, on_rep
 
 static void say_why(const struct dp_node_stream *s, int err)
 {
-	const char *what = err == DP_ECORRUPT ? "the journal is damaged below its durable mark; "
-						"nothing was changed; restore this node from a peer"
+	const char *what = err == DP_ECORRUPT ? "the journal is damaged below its durable mark; nothing was "
+						"changed; keep a copy, then treat the disk as lost"
 			   : err == DP_EINVAL ? "the journal or an image has another size or belongs to "
 						"another stream than the topology says"
 			   : err == DP_EBUSY  ? "another process uses this state directory"
@@ -254,6 +262,24 @@ static void turn(struct node *n, uint64_t timeout_us)
 		local_accept(n, n->host_fd);
 }
 
+static void log_links(struct node_stream *ns)
+{
+	const struct dp_core *c = dp_stream_core(ns->stream);
+	const struct dp_node_config *cfg = ns->node->cfg;
+	for (unsigned i = 0; i < c->cfg.down_count; i++) {
+		if (ns->link_state[i] == c->down[i].state)
+			continue;
+		ns->link_state[i] = c->down[i].state;
+		dp_log(DP_LOG_NOTICE, "link", "stream=%s to=%s state=%s", ns->cfg->name,
+			cfg->links[ns->cfg->links[i]].peer, dp_down_state_name(c->down[i].state));
+	}
+	if (ns->upstream_state == c->up.started)
+		return;
+	ns->upstream_state = c->up.started;
+	dp_log(DP_LOG_NOTICE, "link", "stream=%s from=%s state=%s", ns->cfg->name, ns->cfg->upstream,
+		c->up.started ? "Connected" : "Connecting");
+}
+
 static bool broken(const struct node *n)
 {
 	for (unsigned i = 0; i < n->cfg->stream_count; i++)
@@ -265,8 +291,10 @@ static bool broken(const struct node *n)
 static void tick(struct node *n)
 {
 	now(n);
-	for (unsigned i = 0; i < n->cfg->stream_count; i++)
+	for (unsigned i = 0; i < n->cfg->stream_count; i++) {
 		dp_stream_tick(n->streams[i].stream, n->now_us);
+		log_links(&n->streams[i]);
+	}
 	net_tick(n);
 	net_wake_all(n); /* a net below the edge-triggered descriptors */
 	do

@@ -35,7 +35,7 @@ struct dp_local_request {
 	uint64_t client; /* random, chosen once per client; same after each reconnection */
 	uint64_t id;
 	uint64_t offset;
-	uint64_t set; /* explicit write set (W4), 0: the controller's current one */
+	uint64_t set; /* explicit write set, 0: the controller's current one */
 };
 
 struct dp_local_reply {

@@ -151,7 +151,7 @@ static void write_batch(struct dp_store *s)
 	for (uint64_t i = 0; i < count && !s->batch_bad; i++) {
 		struct dp_header *h = &s->batch[i]->h;
 		struct volume *v = dp_store_volume(s, h->volume);
-		/* Checked once more before it reaches the image (W8). */
+		/* Checked once more before it reaches the image. */
 		if (dp_record_verify(s->batch[i]) ||
 			(dp_op_has_extent(h->op) && (!v || h->offset + h->length > v->size)))
 			s->batch_bad = true;

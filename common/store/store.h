@@ -35,7 +35,7 @@ struct dp_store_mark {
 };
 
 /* Opens or creates (sparse) the images. `log` is the core's; applied is where the images stand.
- * Errors: those of the disk, DP_EINVAL (an image has another size), DP_ENOMEM. */
+ * Errors: those of the disk, DP_EINVAL (an image is smaller than its volume), DP_ENOMEM. */
 int dp_store_open(struct dp_disk *disk, const struct dp_store_volume *volumes, unsigned count,
 	const struct dp_log *log, struct dp_journal *journal, const struct dp_store_events *events,
 	struct dp_store **out);

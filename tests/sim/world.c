@@ -309,7 +309,7 @@ static void fault_crash(struct sim *sim, void *arg, uint64_t number)
 		return;
 	crash_node(sim, n);
 	/* One disk of a relay, or the controller's where its journal is lazy, may be lost
-	 * altogether under retain: committed (W3). */
+	 * altogether under retain: committed. */
 	bool lazy = !sim->opt.local_image && sim->opt.ack != DP_CORE_LOCAL &&
 		    sim->opt.ack_legs == sim->opt.legs;
 	bool may = n->role == DP_CORE_RELAY ? sim->nodes[0].stream != NULL
