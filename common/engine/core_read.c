@@ -118,8 +118,7 @@ void dp_read_data(struct dp_core *c, uint32_t link, struct dp_msg *m, struct dp_
 	if (status == 0 && (!m->payload || m->payload->size != r->length))
 		status = DP_EBADMSG;
 	if (status && c->cfg.role == DP_CORE_CONTROLLER) {
-		/* Another leg, but not at once: the tick asks again. */
-		r->down = (r->down + 1) % c->cfg.down_count;
+		/* Another leg, but not at once: the tick asks the next. */
 		r->deadline_us = c->now_us + DP_CORE_PROBE_US / 2;
 		return;
 	}

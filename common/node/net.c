@@ -1,5 +1,6 @@
 /* Links: ZeroMQ sockets, CURVE, and who may connect. */
 #include <errno.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
@@ -23,9 +24,11 @@ static int set_text(void *socket, int option, const char *text)
 	return zmq_setsockopt(socket, option, text, strlen(text));
 }
 
-static int common_options(void *s)
+static int common_options(void *s, const char *address)
 {
 	int64_t most = MESSAGE_MAX;
+	if (strchr(address, '[') && set_int(s, ZMQ_IPV6, 1))
+		return -1;
 	int bad = set_int(s, ZMQ_LINGER, 0) | set_int(s, ZMQ_SNDHWM, 0) | set_int(s, ZMQ_RCVHWM, 4096);
 	return bad | zmq_setsockopt(s, ZMQ_MAXMSGSIZE, &most, sizeof most);
 }
@@ -37,17 +40,34 @@ static int open_waker(void *socket, struct waker *w)
 	return zmq_getsockopt(socket, ZMQ_FD, &w->fd, &size) ? DP_EIO : 0;
 }
 
+/* libzmq listens on numbers only, while peers may know this node by its name. */
+static void numeric(const char *address, char *out, size_t size)
+{
+	char host[NI_MAXHOST];
+	const char *from = address + strlen("tcp://"), *colon = strrchr(address, ':');
+	struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found;
+	snprintf(out, size, "%s", address);
+	snprintf(host, sizeof host, "%.*s", (int)(colon - from), from);
+	if (host[0] == '[' || host[0] == '*' || getaddrinfo(host, NULL, &hints, &found))
+		return;
+	if (getnameinfo(found->ai_addr, found->ai_addrlen, host, sizeof host, NULL, 0, NI_NUMERICHOST) == 0)
+		snprintf(out, size, "tcp://%s%s", host, colon);
+	freeaddrinfo(found);
+}
+
 static int open_router(struct node *n)
 {
+	char address[NI_MAXHOST + 16];
+	numeric(n->cfg->listen, address, sizeof address);
 	void *s = n->router = zmq_socket(n->zmq, ZMQ_ROUTER);
-	if (!s || common_options(s) || set_int(s, ZMQ_ROUTER_MANDATORY, 1))
+	if (!s || common_options(s, address) || set_int(s, ZMQ_ROUTER_MANDATORY, 1))
 		return DP_ENOMEM;
 	int bad = 0;
 	if (n->cfg->listen_curve)
 		bad = set_int(s, ZMQ_CURVE_SERVER, 1) |
 		      set_text(s, ZMQ_CURVE_SECRETKEY, n->cfg->secret_key) |
 		      set_text(s, ZMQ_ZAP_DOMAIN, "dipole");
-	if (bad || zmq_bind(s, n->cfg->listen)) {
+	if (bad || zmq_bind(s, address)) {
 		dp_log(DP_LOG_ERROR, "listen-failed", "address=%s error=\"%s\"", n->cfg->listen,
 			zmq_strerror(errno));
 		return DP_ECONFIG;
@@ -67,7 +87,7 @@ static int open_link(struct node *n, unsigned i)
 {
 	const struct dp_node_link *l = &n->cfg->links[i];
 	void *s = n->links[i].socket = zmq_socket(n->zmq, ZMQ_DEALER);
-	if (!s || common_options(s))
+	if (!s || common_options(s, l->address))
 		return DP_ENOMEM;
 	/* Nothing is queued for a peer that is not there: the core's positions decide what is
 	 * sent once it is. */

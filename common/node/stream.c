@@ -10,6 +10,12 @@ struct waiting {
 	uint64_t start_us;
 };
 
+/* Requests that the core cannot take yet, in order; a ring of DP_HOST_REQUESTS_MAX. */
+struct queue {
+	struct waiting *ring;
+	uint32_t head, count;
+};
+
 /* A host request inside the core: its tag is this, so that latency can be measured and the
  * reply can be dropped when the host is gone. */
 struct ticket {
@@ -28,11 +34,10 @@ struct dp_stream {
 	struct dp_actions actions;
 	uint64_t now_us, random;
 	bool stepping, broken, journal_failed;
-	/* events that arise while actions are carried out, in order */
-	struct dp_event *queue;
-	uint32_t queue_count, queue_capacity;
-	struct waiting *waiting; /* ring of DP_HOST_REQUESTS_MAX */
-	uint32_t waiting_head, waiting_count;
+	struct dp_event *events; /* that arise while actions are carried out, in order */
+	uint32_t event_count, event_capacity;
+	/* Reads need not wait behind writes that are not answered yet: a full journal stops writes. */
+	struct queue writes, reads;
 	struct ticket *tickets;
 	struct dp_hist hist[2];
 };
@@ -52,18 +57,18 @@ static void release_event(struct dp_event *ev)
 /* Journal and store may call back from within an action: such events wait their turn. */
 static void post(struct dp_stream *s, struct dp_event ev)
 {
-	if (s->queue_count == s->queue_capacity) {
-		uint32_t capacity = s->queue_capacity ? s->queue_capacity * 2 : 64;
-		struct dp_event *queue = realloc(s->queue, capacity * sizeof *queue);
-		if (!queue) {
+	if (s->event_count == s->event_capacity) {
+		uint32_t capacity = s->event_capacity ? s->event_capacity * 2 : 64;
+		struct dp_event *events = realloc(s->events, capacity * sizeof *events);
+		if (!events) {
 			s->broken = true;
 			release_event(&ev);
 			return;
 		}
-		s->queue = queue;
-		s->queue_capacity = capacity;
+		s->events = events;
+		s->event_capacity = capacity;
 	}
-	s->queue[s->queue_count++] = ev;
+	s->events[s->event_count++] = ev;
 	pump(s);
 }
 
@@ -187,12 +192,12 @@ static void step_all(struct dp_stream *s, struct dp_event *ev)
 	s->stepping = true;
 	if (ev)
 		step(s, ev);
-	for (uint32_t i = 0; i < s->queue_count; i++) { /* may grow while it runs */
-		struct dp_event next = s->queue[i];
+	for (uint32_t i = 0; i < s->event_count; i++) { /* may grow while it runs */
+		struct dp_event next = s->events[i];
 		step(s, &next);
 		release_event(&next);
 	}
-	s->queue_count = 0;
+	s->event_count = 0;
 	s->stepping = false;
 }
 
@@ -209,9 +214,9 @@ static bool is_read(const struct dp_host_request *r)
 	return r->op == 0;
 }
 
-static bool feed_one(struct dp_stream *s)
+static bool feed_one(struct dp_stream *s, struct queue *q)
 {
-	struct waiting *w = &s->waiting[s->waiting_head];
+	struct waiting *w = &q->ring[q->head];
 	struct dp_host_request *r = &w->request;
 	uint32_t length = r->payload ? (uint32_t)r->payload->size : 0;
 	bool room = is_read(r) ? s->core.state == DP_CORE_OPEN && s->core.read_count < DP_READS_MAX
@@ -229,8 +234,8 @@ static bool feed_one(struct dp_stream *s)
 	s->tickets = t;
 	struct dp_host_request fed = *r;
 	fed.tag = t;
-	s->waiting_head = (s->waiting_head + 1) % DP_HOST_REQUESTS_MAX;
-	s->waiting_count--;
+	q->head = (q->head + 1) % DP_HOST_REQUESTS_MAX;
+	q->count--;
 	struct dp_event ev = {.type = is_read(&fed) ? DP_EV_READ : DP_EV_HOST, .u.host = &fed};
 	step_all(s, &ev);
 	dp_buf_unref(&fed.payload);
@@ -240,24 +245,40 @@ static bool feed_one(struct dp_stream *s)
 static void feed(struct dp_stream *s)
 {
 	s->core.room = dp_journal_room(s->journal);
-	while (s->waiting_count && !s->stepping && feed_one(s))
+	while (s->reads.count && !s->stepping && feed_one(s, &s->reads))
+		;
+	while (s->writes.count && !s->stepping && feed_one(s, &s->writes))
 		s->core.room = dp_journal_room(s->journal);
 }
 
 bool dp_stream_full(const struct dp_stream *s)
 {
-	return s->waiting_count == DP_HOST_REQUESTS_MAX;
+	return s->writes.count == DP_HOST_REQUESTS_MAX || s->reads.count == DP_HOST_REQUESTS_MAX;
 }
 
 bool dp_stream_request(struct dp_stream *s, const struct dp_host_request *r)
 {
 	if (dp_stream_full(s))
 		return false;
-	uint32_t at = (s->waiting_head + s->waiting_count++) % DP_HOST_REQUESTS_MAX;
-	s->waiting[at] = (struct waiting){.request = *r, .start_us = s->now_us};
+	struct queue *q = is_read(r) ? &s->reads : &s->writes;
+	uint32_t at = (q->head + q->count++) % DP_HOST_REQUESTS_MAX;
+	q->ring[at] = (struct waiting){.request = *r, .start_us = s->now_us};
 	dp_buf_ref(r->payload);
 	feed(s);
 	return true;
+}
+
+static void forget_waiting(struct queue *q, bool (*match)(void *tag, void *arg), void *arg)
+{
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < q->count; i++) {
+		struct waiting w = q->ring[(q->head + i) % DP_HOST_REQUESTS_MAX];
+		if (match(w.request.tag, arg))
+			dp_buf_unref(&w.request.payload);
+		else
+			q->ring[(q->head + kept++) % DP_HOST_REQUESTS_MAX] = w;
+	}
+	q->count = kept;
 }
 
 void dp_stream_forget(struct dp_stream *s, bool (*match)(void *tag, void *arg), void *arg)
@@ -265,15 +286,8 @@ void dp_stream_forget(struct dp_stream *s, bool (*match)(void *tag, void *arg), 
 	for (struct ticket *t = s->tickets; t; t = t->next)
 		if (!t->dropped && match(t->tag, arg))
 			t->dropped = true;
-	uint32_t kept = 0;
-	for (uint32_t i = 0; i < s->waiting_count; i++) {
-		struct waiting w = s->waiting[(s->waiting_head + i) % DP_HOST_REQUESTS_MAX];
-		if (match(w.request.tag, arg))
-			dp_buf_unref(&w.request.payload);
-		else
-			s->waiting[(s->waiting_head + kept++) % DP_HOST_REQUESTS_MAX] = w;
-	}
-	s->waiting_count = kept;
+	forget_waiting(&s->reads, match, arg);
+	forget_waiting(&s->writes, match, arg);
 }
 
 /* ---- inputs ---- */
@@ -373,8 +387,9 @@ int dp_stream_open(struct dp_disk *disk, const struct dp_stream_config *cfg,
 	s->ops = *ops;
 	s->ctx = ctx;
 	s->random = cfg->random;
-	s->waiting = calloc(DP_HOST_REQUESTS_MAX, sizeof *s->waiting);
-	int err = s->waiting ? open_parts(s, disk, cfg) : DP_ENOMEM;
+	s->writes.ring = calloc(DP_HOST_REQUESTS_MAX, sizeof *s->writes.ring);
+	s->reads.ring = calloc(DP_HOST_REQUESTS_MAX, sizeof *s->reads.ring);
+	int err = s->writes.ring && s->reads.ring ? open_parts(s, disk, cfg) : DP_ENOMEM;
 	if (err)
 		dp_stream_close(&s);
 	*out = s;
@@ -392,14 +407,15 @@ void dp_stream_close(struct dp_stream **ps)
 		s->tickets = t->next;
 		free(t);
 	}
-	for (uint32_t i = 0; s->waiting && i < s->waiting_count; i++)
-		dp_buf_unref(&s->waiting[(s->waiting_head + i) % DP_HOST_REQUESTS_MAX].request.payload);
+	for (uint32_t i = 0; i < s->writes.count; i++)
+		dp_buf_unref(&s->writes.ring[(s->writes.head + i) % DP_HOST_REQUESTS_MAX].request.payload);
 	dp_store_close(&s->store);
 	dp_journal_close(&s->journal);
 	dp_core_clear(&s->core);
 	dp_actions_free(&s->actions);
-	free(s->queue);
-	free(s->waiting);
+	free(s->events);
+	free(s->writes.ring);
+	free(s->reads.ring);
 	free(s);
 }
 

@@ -53,6 +53,7 @@ wait_until 20 is nyc ".acked_requests - $before > 100" || fail "writes stop long
 at=$(still)
 gone "$writer" && fail "writes ended (fio: $(fio_said)) though the relay has no room"
 [ $((at - before)) -lt 400 ] || fail "$((at - before)) writes of 64 KiB were answered with a journal of 16 MiB"
+bounded 20 qemu-io -r -f raw "$(uri data)" -c 'read -P 3 200M 64k' >"$D/read.log" || fail "reads wait too"
 kill -CONT "$(pid_of far)"
 await 60 "$writer" || fail "waiting writes failed or did not end: $(fio_said)"
 same_everywhere
