@@ -65,7 +65,8 @@ struct dp_store {
 
 struct volume *dp_store_volume(struct dp_store *s, uint32_t id);
 void dp_store_work(struct dp_store *s);      /* starts what is next, if nothing is under way */
-void dp_store_take_mark(struct dp_store *s, uint64_t seq); /* digest, then applied = seq */
+/* Digest, then applied = seq and on; false: there is none to be taken, only applied = seq. */
+bool dp_store_take_mark(struct dp_store *s, uint64_t seq);
 void dp_store_applied(struct dp_store *s, uint64_t seq);
 void dp_store_fail(struct dp_store *s);
 

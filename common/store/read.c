@@ -219,7 +219,7 @@ static void digest_next(struct dp_store *s)
 	s->disk->ops->submit(s->disk, &job->io);
 }
 
-void dp_store_take_mark(struct dp_store *s, uint64_t seq)
+bool dp_store_take_mark(struct dp_store *s, uint64_t seq)
 {
 	struct dp_log_entry *e = dp_log_entry(s->log, seq);
 	struct digest_job *job = calloc(1, sizeof *job);
@@ -231,7 +231,7 @@ void dp_store_take_mark(struct dp_store *s, uint64_t seq)
 		free(job);
 		free(data);
 		dp_store_applied(s, seq); /* a mark without a digest: nothing is lost by it */
-		return;
+		return false;
 	}
 	s->marks[s->mark_next % MARKS_KEPT] = (struct dp_store_mark){.id = e->offset, .seq = seq,
 		.epoch = e->epoch, .volume = e->volume};
@@ -240,6 +240,7 @@ void dp_store_take_mark(struct dp_store *s, uint64_t seq)
 	job->volume = v;
 	dp_digest_init(&job->digest);
 	digest_next(s);
+	return true;
 }
 
 const struct dp_store_mark *dp_store_find_mark(const struct dp_store *s, uint64_t id)

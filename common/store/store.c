@@ -222,21 +222,25 @@ static bool due(const struct dp_store *s)
 	       dp_log_count(s->log) > j.size / DP_JOURNAL_BYTES_PER_RECORD / 2;
 }
 
+static bool may_apply(const struct dp_store *s)
+{
+	return s->applied < s->target && s->since_sync < SYNC_BYTES && due(s);
+}
+
 void dp_store_work(struct dp_store *s)
 {
 	if (s->applying || s->syncing || s->job || s->failed)
 		return;
-	if (s->applied < s->target && s->since_sync < SYNC_BYTES && due(s)) {
-		struct dp_log_entry *next = dp_log_entry(s->log, s->applied + 1);
-		if (next->op == DP_OP_MARK)
-			dp_store_take_mark(s, s->applied + 1);
-		else
-			start_batch(s);
-	} else if (s->synced < s->applied) {
+	/* A mark that gets no digest leaves nothing under way that would go on from here. */
+	while (may_apply(s) && dp_log_entry(s->log, s->applied + 1)->op == DP_OP_MARK)
+		if (dp_store_take_mark(s, s->applied + 1))
+			return;
+	if (may_apply(s))
+		start_batch(s);
+	else if (s->synced < s->applied)
 		start_sync(s);
-	} else if (s->applied == s->target) {
+	else if (s->applied == s->target)
 		s->eager = false;
-	}
 }
 
 /* ---- what the core says ---- */

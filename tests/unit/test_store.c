@@ -757,6 +757,22 @@ Test(apply, drains_all_that_is_agreed)
 	end(r);
 }
 
+Test(apply, drains_past_marks_that_get_no_digest)
+{
+	struct rig *r = begin();
+	put(r, 0, 512);
+	append(r, DP_OP_MARK, 0, 5, 0);
+	append(r, DP_OP_MARK, 0, 6, 0);
+	put(r, 512, 512);
+	commit(r);
+	close_all(r);
+	open_all(r);
+	agree(r, 4);
+	check_drain(r);
+	check_images(r, 4);
+	end(r);
+}
+
 /* ---- failures ---- */
 
 /* Fails the n-th operation on an image from now on (from 1) and no other. */
