@@ -253,16 +253,17 @@ void dp_store_note(struct dp_store *s, uint64_t seq)
 	struct volume *v = dp_op_has_extent(e->op) ? dp_store_volume(s, e->volume) : NULL;
 	if (v && dp_extents_put(&v->overlay, e->offset, e->offset + e->length, seq))
 		dp_store_fail(s);
-	if (e->op == DP_OP_MARK)
-		s->eager = true; /* somebody waits for the digest */
 	s->waiting_bytes += e->payload_len;
 	s->noted_us = s->now_us;
 }
 
 void dp_store_apply(struct dp_store *s, uint64_t seq)
 {
-	if (seq > s->target)
-		s->target = seq;
+	while (s->target < seq) {
+		const struct dp_log_entry *e = dp_log_entry(s->log, ++s->target);
+		if (e && e->op == DP_OP_MARK)
+			s->eager = true; /* somebody waits for the digest */
+	}
 	dp_store_work(s);
 }
 

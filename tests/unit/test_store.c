@@ -1268,6 +1268,28 @@ Test(digest, of_an_empty_volume)
 	end(r);
 }
 
+/* Somebody waits for it: it does not wait for a quiet moment, although the mark is agreed long
+ * after it came and the writes never pause. */
+Test(digest, does_not_wait_for_a_quiet_moment)
+{
+	struct rig *r = begin();
+	put(r, 0, 512);
+	commit(r);
+	agree(r, 1);
+	uint64_t at = mark(r, 0, 3);
+	for (unsigned i = 0; i < 10; i++) {
+		put(r, 512 * i, 512);
+		commit(r);
+		dp_store_tick(r->store, r->now += QUIET_US / 2);
+		memdisk_run(r->disk);
+		if (i == 5)
+			agree(r, at);
+	}
+	cr_assert_not_null(dp_store_find_mark(r->store, 3), "the mark waits for the writes to end");
+	check_mark(r, 3, 0, at);
+	end(r);
+}
+
 /* Records that the journal held before a restart may be older than the image. */
 Test(digest, is_not_given_for_marks_from_before_a_restart)
 {
