@@ -245,8 +245,10 @@ bool dp_store_take_mark(struct dp_store *s, uint64_t seq)
 
 const struct dp_store_mark *dp_store_find_mark(const struct dp_store *s, uint64_t id)
 {
-	for (unsigned i = 0; i < MARKS_KEPT; i++)
-		if (s->marks[i].done && s->marks[i].id == id)
-			return &s->marks[i];
+	for (unsigned i = 1; i <= MARKS_KEPT; i++) {
+		const struct dp_store_mark *m = &s->marks[(s->mark_next - i) % MARKS_KEPT];
+		if (m->done && m->id == id)
+			return m;
+	}
 	return NULL;
 }

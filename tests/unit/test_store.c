@@ -1341,6 +1341,18 @@ Test(digest, the_last_are_kept)
 	end(r);
 }
 
+Test(digest, of_two_marks_with_one_name_the_newest)
+{
+	struct rig *r = begin();
+	put(r, 0, 100);
+	mark(r, 0, 8);
+	put(r, 0, 200);
+	uint64_t at = mark(r, 0, 8);
+	apply_all(r);
+	check_mark(r, 8, 0, at);
+	end(r);
+}
+
 Test(digest, of_an_image_that_cannot_be_read_fails)
 {
 	struct rig *r = begin();
