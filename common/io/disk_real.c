@@ -127,20 +127,40 @@ static int fill_new(struct real *d, int fd, unsigned flags, uint64_t size)
 	return err ? err : sync_dir(d);
 }
 
+/* Whether the new file at `temporary` is ours to fill and to give its name. Of several processes
+ * that start at once one makes it: the others may neither write to it nor put theirs in its place. */
+static int claim(struct real *d, int fd, const char *temporary, const char *name)
+{
+	struct stat ours, there;
+	if (flock(fd, LOCK_EX | LOCK_NB))
+		return errno == EWOULDBLOCK ? DP_EBUSY : last_error();
+	if (fstat(fd, &ours))
+		return last_error();
+	if (fstatat(d->dir, temporary, &there, 0) || there.st_ino != ours.st_ino ||
+		fstatat(d->dir, name, &there, 0) == 0)
+		return DP_EBUSY; /* made since we looked for it */
+	return ftruncate(fd, 0) ? last_error() : 0;
+}
+
 /* Creates under a temporary name: a crash half way leaves no file that looks complete. */
 static int create_file(struct real *d, const char *name, unsigned flags, uint64_t size)
 {
 	char temporary[DP_NAME_MAX * 3];
 	snprintf(temporary, sizeof temporary, "%s.new", name);
-	int fd = openat(d->dir, temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int fd = openat(d->dir, temporary, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return last_error();
-	int err = fill_new(d, fd, flags, size);
-	close(fd);
+	int err = claim(d, fd, temporary, name);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	err = fill_new(d, fd, flags, size);
 	if (!err && renameat(d->dir, temporary, d->dir, name))
 		err = last_error();
 	if (err)
 		unlinkat(d->dir, temporary, 0);
+	close(fd); /* only now may another take it */
 	return err ? err : sync_dir(d);
 }
 

@@ -11,8 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -320,6 +322,86 @@ BOTH(one_opening_at_a_time)
 	dp_disk_real_destroy(&a);
 	dp_disk_real_destroy(&b);
 	free(data);
+}
+
+/* The same while the first is still writing the new journal in full, which takes a while. */
+BOTH(one_maker_at_a_time)
+{
+	int fd = open(path_of("journal.new"), O_RDWR | O_CREAT, 0600);
+	cr_assert_eq(write(fd, "zeros", 5), 5);
+	cr_assert_eq(flock(fd, LOCK_EX | LOCK_NB), 0);
+	struct dp_disk *d = open_disk();
+	cr_assert_eq(try_open(d, "journal", JOURNAL, DP_MIB), DP_EBUSY);
+	check_file("journal.new", (const uint8_t *)"zeros", 5, 0);
+	cr_assert_neq(access(path_of("journal"), F_OK), 0);
+	close(fd);
+	cr_assert_eq(try_open(d, "journal", JOURNAL, DP_MIB), 0);
+	dp_disk_real_destroy(&d);
+}
+
+/* Opens the new journal together with others, and keeps it until all have tried. Exits with 1 if
+ * it had it to itself from the first byte to the last. */
+static void be_one_of_many(int ready, int try, int over)
+{
+	struct dp_disk *d = NULL;
+	struct dp_file *f = NULL;
+	bool created;
+	char byte = 0;
+	uint8_t *mine = aligned(4096, 0), *back = aligned(4096, 0);
+	memset(mine, (int)(getpid() % 255 + 1), 4096);
+	if (dp_disk_real_new(scratch, &d) || write(ready, "", 1) != 1 || read(try, &byte, 1) < 0)
+		_exit(2);
+	int err = d->ops->open(d, "journal", JOURNAL, DP_MIB, &f, &created);
+	if (!err && d->ops->write(f, mine, 4096, DP_MIB - 4096))
+		_exit(2);
+	if (write(ready, "", 1) != 1 || read(over, &byte, 1) < 0)
+		_exit(2);
+	if (!err && (d->ops->read(f, back, 4096, DP_MIB - 4096) || memcmp(mine, back, 4096)))
+		_exit(2);
+	_exit(err == DP_EBUSY ? 0 : err ? 2 : 1);
+}
+
+static int start_together(unsigned count)
+{
+	int ready[2], try[2], over[2], owners = 0;
+	char byte;
+	cr_assert(pipe(ready) == 0 && pipe(try) == 0 && pipe(over) == 0);
+	for (unsigned i = 0; i < count; i++) {
+		if (fork())
+			continue;
+		close(try[1]);
+		close(over[1]);
+		be_one_of_many(ready[1], try[0], over[0]);
+	}
+	for (unsigned i = 0; i < count; i++)
+		cr_assert_eq(read(ready[0], &byte, 1), 1);
+	close(try[1]); /* off they go */
+	for (unsigned i = 0; i < count; i++)
+		cr_assert_eq(read(ready[0], &byte, 1), 1);
+	close(over[1]);
+	for (unsigned i = 0; i < count; i++) {
+		int status;
+		cr_assert_gt(wait(&status), 0);
+		cr_assert(WIFEXITED(status) && WEXITSTATUS(status) < 2, "its file is not its own");
+		owners += WEXITSTATUS(status);
+	}
+	close(ready[0]);
+	close(ready[1]);
+	close(try[0]);
+	close(over[0]);
+	return owners;
+}
+
+BOTH(of_many_that_start_at_once_one_has_it)
+{
+	int rounds = 20, owned = 0;
+	for (int i = 0; i < rounds; i++) {
+		int owners = start_together(4);
+		cr_assert_leq(owners, 1, "%d have the journal", owners);
+		owned += owners;
+		cr_assert_eq(unlink(path_of("journal")), 0);
+	}
+	cr_assert_gt(owned, rounds / 2); /* in a rare order each keeps the other out */
 }
 
 BOTH(a_directory_that_is_missing_or_none)
