@@ -1,9 +1,13 @@
-/* What everything else stands on: checksums, units, histograms, buffers, error names, bytes. */
+/* What everything else stands on: checksums, units, histograms, buffers, error names, bytes, log
+ * lines. */
 #include <criterion/criterion.h>
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/bytes.h"
@@ -11,6 +15,7 @@
 #include "base/err.h"
 #include "base/hist.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/units.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -364,5 +369,116 @@ Test(bytes, little_endian_at_any_alignment)
 		dp_put16(memory + at, 0x0708u);
 		cr_assert_arr_eq(memory + at, wanted, 8);
 		cr_assert_eq(dp_get16(memory + at), 0x0708u);
+	}
+}
+
+/* ---- log lines ---- */
+
+static FILE *lines;
+static char line[4096];
+
+/* From now on stderr is a file that next_line() reads. */
+static void catch_lines(void)
+{
+	lines = tmpfile();
+	cr_assert_not_null(lines);
+	fflush(stderr);
+	cr_assert_geq(dup2(fileno(lines), STDERR_FILENO), 0);
+}
+
+/* The whole of the next line without its end; NULL: there is none. */
+static const char *next_line(void)
+{
+	static long at;
+	fflush(stderr);
+	fseek(lines, at, SEEK_SET);
+	const char *got = fgets(line, sizeof line, lines);
+	at = ftell(lines);
+	if (got && !strchr(line, '\n'))
+		cr_assert_fail("a line without an end");
+	line[strcspn(line, "\n")] = 0;
+	return got ? line : NULL;
+}
+
+/* The line behind its time, which must look like one. */
+static const char *after_time(const char *text)
+{
+	static const char form[] = "dddd-dd-ddTdd:dd:dd.dddZ ";
+	for (size_t i = 0; i < sizeof form - 1; i++)
+		cr_assert(form[i] == 'd' ? text[i] >= '0' && text[i] <= '9' : text[i] == form[i],
+			"no time in front of: %s", text);
+	return text + sizeof form - 1;
+}
+
+Test(lines, have_time_level_node_event_and_keys)
+{
+	unsetenv("JOURNAL_STREAM");
+	catch_lines();
+	dp_log(DP_LOG_INFO, "early", "a=%d", 1);
+	cr_assert_str_eq(after_time(next_line()), "info - early a=1");
+	dp_log_open("nwk", DP_LOG_DEBUG);
+	dp_log(DP_LOG_ERROR, "disk-failed", "file=%s error=\"%s\"", "journal.main", "no space");
+	cr_assert_str_eq(after_time(next_line()),
+		"error nwk disk-failed file=journal.main error=\"no space\"");
+	static const char *const names[] = {"error", "warning", "notice", "info", "debug"};
+	for (unsigned i = 0; i < COUNT(names); i++) {
+		dp_log((enum dp_log_level)i, "x", "n=%u", i);
+		cr_assert_eq(strncmp(after_time(next_line()), names[i], strlen(names[i])), 0);
+	}
+	cr_assert_null(next_line());
+}
+
+Test(lines, more_detail_than_asked_for_is_left_out)
+{
+	catch_lines();
+	dp_log_open("n", DP_LOG_NOTICE);
+	dp_log(DP_LOG_INFO, "no", "a=1");
+	dp_log(DP_LOG_DEBUG, "no", "a=1");
+	dp_log(DP_LOG_NOTICE, "yes", "a=1");
+	cr_assert_not_null(strstr(next_line(), " yes "));
+	cr_assert_null(next_line());
+}
+
+/* Names and texts may come from a peer. */
+Test(lines, a_record_is_one_line)
+{
+	unsetenv("JOURNAL_STREAM");
+	catch_lines();
+	dp_log_open("n", DP_LOG_INFO);
+	dp_log(DP_LOG_INFO, "odd", "text=\"%s\"", "a\n2026 error n fake\r\nb %s %n");
+	cr_assert_str_eq(after_time(next_line()),
+		"info n odd text=\"a 2026 error n fake  b %s %n\"");
+	cr_assert_null(next_line());
+}
+
+Test(lines, long_ones_are_cut_off)
+{
+	char text[3000], name[100];
+	catch_lines();
+	memset(text, 'x', sizeof text - 1);
+	text[sizeof text - 1] = 0;
+	memset(name, 'n', sizeof name - 1);
+	name[sizeof name - 1] = 0;
+	dp_log_open(name, DP_LOG_INFO);
+	dp_log(DP_LOG_INFO, "long", "text=%s", text);
+	const char *got = after_time(next_line());
+	cr_assert_eq(strncmp(got, "info nnnn", 9), 0);
+	cr_assert_not_null(strstr(got, "n long text=xxx"));
+	cr_assert_lt(strlen(line), 1024);
+	cr_assert_gt(strlen(line), 900);
+	cr_assert_null(next_line());
+}
+
+/* systemd's journal takes the level from in front. */
+Test(lines, priorities_for_systemd)
+{
+	static const char *const prefixes[] = {"<3>", "<4>", "<5>", "<6>", "<7>"};
+	catch_lines();
+	setenv("JOURNAL_STREAM", "8:1234", 1);
+	dp_log_open("n", DP_LOG_DEBUG);
+	for (unsigned i = 0; i < COUNT(prefixes); i++) {
+		dp_log((enum dp_log_level)i, "x", "n=%u", i);
+		cr_assert_eq(strncmp(next_line(), prefixes[i], 3), 0);
+		after_time(line + 3);
 	}
 }
