@@ -29,6 +29,16 @@ static bool is_trusted(const struct dp_topology *t, unsigned a, unsigned b)
 	return l && l->trusted;
 }
 
+/* Of both ends of a link that is not trusted. */
+static int need_keys(struct builder *b, const struct dp_topo_node *peer)
+{
+	static const char text[] = "the link is not trusted and there is no key for node";
+	const struct dp_topo_node *me = &b->t->nodes[b->me];
+	if (!peer->key[0])
+		return refuse(b, text, peer->name);
+	return me->key[0] ? 0 : refuse(b, text, me->name);
+}
+
 /* Both ends of a link must have the same volumes of a stream; this is what they compare. */
 static uint64_t hash_volumes(const struct dp_topology *t, unsigned stream)
 {
@@ -59,8 +69,9 @@ static int link_to(struct builder *b, unsigned below, unsigned *index)
 	snprintf(l->address, sizeof l->address, "%s", peer->listen);
 	if (is_trusted(b->t, b->me, below))
 		return 0;
-	if (!peer->key[0])
-		return refuse(b, "the link is not trusted and there is no key for node", peer->name);
+	int err = need_keys(b, peer);
+	if (err)
+		return err;
 	snprintf(l->key, sizeof l->key, "%s", peer->key);
 	return 0;
 }
@@ -87,9 +98,7 @@ static int set_up(struct builder *b, struct dp_node_stream *s, unsigned above)
 			b->t->nodes[b->me].name);
 	snprintf(s->upstream, sizeof s->upstream, "%s", peer->name);
 	b->cfg->listen_curve = !is_trusted(b->t, b->me, above);
-	if (b->cfg->listen_curve && !peer->key[0])
-		return refuse(b, "the link is not trusted and there is no key for node", peer->name);
-	return 0;
+	return b->cfg->listen_curve ? need_keys(b, peer) : 0;
 }
 
 /* What this node does for a leg: nothing, or a place between two others. */

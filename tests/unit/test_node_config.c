@@ -309,6 +309,12 @@ Test(node_config, a_link_that_is_not_trusted_needs_the_other_key)
 	check_refused(", key: \"@e\"", "", "relay", "no key for node \"east\"");
 }
 
+Test(node_config, a_link_that_is_not_trusted_needs_the_own_key)
+{
+	check_refused(", key: \"@n\"", "", "nwk", "no key for node \"nwk\"");
+	check_refused(", key: \"@e\"", "", "east", "no key for node \"east\"");
+}
+
 /* Two legs that meet again; the relay would get each record twice. */
 Test(node_config, two_ways_into_one_node)
 {
