@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "topology/daemon.h"
 
-/* Two streams over one relay; the second has a mirror of its own and a trusted link. */
+/* Two streams over one relay; the first has a leg with a trusted link. */
 static const char good[] =
 	"dipole: 1\n"
 	"name: shop\n"
@@ -26,11 +26,12 @@ static const char good[] =
 	"  - {between: [nwk, relay]}\n"
 	"  - {between: [west, relay]}\n"
 	"  - {between: [relay, east]}\n"
+	"  - {between: [nwk, east]}\n"
 	"  - {between: [nwk, south], trusted: true}\n"
 	"streams:\n"
 	"  orders:\n"
 	"    controller: nwk\n"
-	"    legs: {w: [relay, west], e: [relay, east], s: [south]}\n"
+	"    legs: {w: [relay, west], e: [east], s: [south]}\n"
 	"    ack: {stage: committed, legs: 2}\n"
 	"    flush: committed\n"
 	"    journal: {size: 64MiB}\n"
@@ -148,16 +149,18 @@ Test(node_config, of_a_controller)
 	cr_assert_str_eq(cfg->public_key, "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn");
 	cr_assert_str_empty(cfg->secret_key);
 	cr_assert_eq(cfg->stream_count, 2);
-	cr_assert_eq(cfg->link_count, 2, "two legs and two streams share the link to the relay");
+	cr_assert_eq(cfg->link_count, 3, "two streams share the link to the relay");
 	check_link(0, "relay", "tcp://h:2", 'r');
-	check_link(1, "south", "tcp://h:5", 0);
+	check_link(1, "east", "tcp://h:4", 'e');
+	check_link(2, "south", "tcp://h:5", 0);
 	const struct dp_node_stream *s = stream("orders");
 	cr_assert_str_empty(s->upstream);
 	cr_assert_eq(s->core.role, DP_CORE_CONTROLLER);
 	cr_assert_eq(s->core.stream, t->streams[0].id);
-	cr_assert_eq(s->core.down_count, 2);
+	cr_assert_eq(s->core.down_count, 3);
 	check_down(s, 0, "w", "relay");
-	check_down(s, 1, "s", "south");
+	check_down(s, 1, "e", "east");
+	check_down(s, 2, "s", "south");
 	cr_assert(s->core.ack == DP_CORE_COMMITTED && s->core.flush == DP_CORE_COMMITTED);
 	cr_assert_eq(s->core.ack_legs, 2);
 	cr_assert_eq(s->core.window_bytes, DP_WINDOW_BYTES);
@@ -190,9 +193,8 @@ Test(node_config, of_a_relay)
 	check_link(1, "east", "tcp://h:4", 'e');
 	const struct dp_node_stream *s = stream("orders");
 	cr_assert_str_eq(s->upstream, "nwk");
-	cr_assert_eq(s->core.down_count, 2);
+	cr_assert_eq(s->core.down_count, 1);
 	check_down(s, 0, "w", "west");
-	check_down(s, 1, "e", "east");
 	cr_assert_not(s->core.image);
 	cr_assert(s->core.retain_next_hop);
 	cr_assert_eq(s->journal_bytes, 32 * DP_MIB, "a relay's journal is its own");
@@ -274,7 +276,8 @@ Test(node_config, the_hash_of_the_volumes)
 /* It keeps images and hands on. */
 Test(node_config, of_a_mirror_on_the_way)
 {
-	char *text = replaced(strdup(good), "e: [relay, east]", "e: [relay, west, east]");
+	char *text = replaced(strdup(good), "w: [relay, west], e: [east]", "e: [relay, west, east]");
+	text = replaced(text, "committed, legs: 2", "committed, legs: all");
 	load_text(replaced(text, "links:\n", "links:\n  - {between: [west, east]}\n"));
 	cr_assert_eq(fill("west"), 0, "%s", why);
 	const struct dp_node_stream *s = stream("orders");
@@ -313,15 +316,4 @@ Test(node_config, a_link_that_is_not_trusted_needs_the_own_key)
 {
 	check_refused(", key: \"@n\"", "", "nwk", "no key for node \"nwk\"");
 	check_refused(", key: \"@e\"", "", "east", "no key for node \"east\"");
-}
-
-/* Two legs that meet again; the relay would get each record twice. */
-Test(node_config, two_ways_into_one_node)
-{
-	char *text = replaced(strdup(good), "e: [relay, east]", "e: [west, relay, east]");
-	load_text(replaced(text, "links:\n", "links:\n  - {between: [west, nwk]}\n"));
-	cr_assert_eq(fill("relay"), DP_ECONFIG);
-	cr_assert_not_null(strstr(why, "two different nodes"), "%s", why);
-	cr_assert_not_null(strstr(why, "\"relay\""), "%s", why);
-	done();
 }
