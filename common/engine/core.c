@@ -234,6 +234,8 @@ void dp_core_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out)
 		c->durable = seq;
 	if (c->agreed > seq)
 		c->agreed = seq;
+	if (c->committed > seq)
+		c->committed = seq; /* below had it, but what comes in its place is another record */
 	dp_act(out, DP_ACT_CUT)->seq = seq;
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)
 		dp_down_cut(c, i, seq, out);

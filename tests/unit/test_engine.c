@@ -60,18 +60,29 @@ static uint64_t barrier_token(void)
 	return a->seq;
 }
 
-static struct dp_record *record(uint64_t seq, uint64_t previous)
+static struct dp_record *record_of(uint64_t epoch, uint64_t seq, uint64_t previous)
 {
 	struct dp_header h = {.op = DP_OP_TRIM, .stream = STREAM, .volume = 1, .length = 512,
-		.epoch = 1, .seq = seq, .set = 1, .client = 9, .request = seq};
+		.epoch = epoch, .seq = seq, .set = 1, .client = 9, .request = seq};
 	h.chain = dp_chain_next(previous, &h);
 	return dp_record_new(&h, NULL);
+}
+
+static struct dp_record *record(uint64_t seq, uint64_t previous)
+{
+	return record_of(1, seq, previous);
 }
 
 static void hello(uint64_t epoch, uint64_t session)
 {
 	from_up((struct dp_msg){.type = DP_MSG_HELLO, .session = session,
 		.u.hello = {.epoch = epoch, .config = 1}});
+}
+
+static void start_at_zero(uint64_t session)
+{
+	from_up((struct dp_msg){.type = DP_MSG_START, .session = session,
+		.u.start.at = {0, 0, dp_chain_start(STREAM)}});
 }
 
 /* A mirror with an open session at position 0. */
@@ -81,13 +92,33 @@ static void open_mirror(void)
 	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
 	hello(1, 100);
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
-	from_up((struct dp_msg){.type = DP_MSG_START, .session = 100,
-		.u.start.at = {0, 0, dp_chain_start(STREAM)}});
+	start_at_zero(100);
 }
 
 static void send_record(uint64_t seq, uint64_t previous)
 {
 	from_up((struct dp_msg){.type = DP_MSG_RECORD, .session = 100, .u.record = record(seq, previous)});
+}
+
+static void welcome_from(uint32_t leg)
+{
+	struct dp_welcome *w = calloc(1, sizeof *w);
+	w->room = 64 << 20;
+	w->instance = leg + 1;
+	w->last.at.chain = w->tail.at.chain = dp_chain_start(STREAM);
+	from_down(leg, (struct dp_msg){.type = DP_MSG_WELCOME, .u.welcome = w});
+}
+
+/* A relay with an open session at position 0, and one node below. */
+static void open_relay(void)
+{
+	make(DP_CORE_RELAY, 1, 1, DP_CORE_CACHED);
+	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	hello(1, 100);
+	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
+	welcome_from(0);
+	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
+	start_at_zero(100);
 }
 
 /* A controller with two legs that are connected and empty. */
@@ -96,13 +127,8 @@ static void open_controller(unsigned ack_legs, enum dp_core_stage ack)
 	make(DP_CORE_CONTROLLER, 2, ack_legs, ack);
 	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
-	for (uint32_t i = 0; i < 2; i++) {
-		struct dp_welcome *w = calloc(1, sizeof *w);
-		w->room = 64 << 20;
-		w->instance = i + 1;
-		w->last.at.chain = w->tail.at.chain = dp_chain_start(STREAM);
-		from_down(i, (struct dp_msg){.type = DP_MSG_WELCOME, .u.welcome = w});
-	}
+	for (uint32_t i = 0; i < 2; i++)
+		welcome_from(i);
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
 	cr_assert_eq(core.state, DP_CORE_OPEN);
 }
@@ -130,12 +156,12 @@ Test(engine, promise_is_answered_only_when_durable, .fini = done)
 	make(DP_CORE_MIRROR, 0, 0, DP_CORE_CACHED);
 	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
 	hello(4, 100);
-	cr_assert_null(find(DP_ACT_SEND_UP, DP_MSG_WELCOME), "answered before the barrier");
+	cr_assert_null(find(DP_ACT_SEND_UP, DP_MSG_WELCOME), "a promise is answered before it is durable");
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
 	cr_assert_not_null(find(DP_ACT_SEND_UP, DP_MSG_WELCOME));
 	hello(3, 101);
 	struct dp_action *no = find(DP_ACT_SEND_UP, DP_MSG_REFUSE);
-	cr_assert_not_null(no);
+	cr_assert_not_null(no, "a controller of an older epoch than the promised one is let in");
 	cr_assert_eq(no->msg.u.refuse.reason, DP_REFUSE_STALE);
 	cr_assert_eq(no->msg.u.refuse.number, 4);
 }
@@ -166,12 +192,80 @@ Test(engine, gap_and_bad_checksum_are_refused, .fini = done)
 	cr_assert_null(find(DP_ACT_APPEND, 0));
 }
 
+Test(engine, damage_and_silence_are_answered, .fini = done)
+{
+	open_mirror();
+	struct dp_msg bad = {.type = DP_MSG_RECORD, .stream = STREAM, .session = 100};
+	step((struct dp_event){.type = DP_EV_BAD_UP, .u.msg = &bad});
+	cr_assert_not_null(find(DP_ACT_SEND_UP, DP_MSG_NAK), "a damaged record is not asked for again");
+	send_record(1, dp_chain_start(STREAM));
+	step((struct dp_event){.type = DP_EV_DURABLE, .u.seq = 1});
+	from_up((struct dp_msg){.type = DP_MSG_MARKS, .session = 100, .u.marks = {.sent = 2}});
+	struct dp_action *n = find(DP_ACT_SEND_UP, DP_MSG_NAK);
+	cr_assert_not_null(n, "a record that did not arrive is not asked for again");
+	cr_assert_eq(n->msg.u.nak.seq, 2);
+	cr_assert_not_null(find(DP_ACT_SEND_UP, DP_MSG_ACK), "marks are not answered");
+}
+
+Test(engine, nak_makes_the_sender_send_again, .fini = done)
+{
+	open_controller(2, DP_CORE_CACHED);
+	for (uint64_t i = 1; i <= 3; i++)
+		host(DP_OP_TRIM, i, &core);
+	ack(0, 1, 1);
+	from_down(0, (struct dp_msg){.type = DP_MSG_NAK, .u.nak.seq = 2});
+	uint64_t next = 2;
+	for (uint32_t i = 0; i < actions.count; i++) {
+		struct dp_action *a = &actions.list[i];
+		if (a->type == DP_ACT_SEND_DOWN && a->peer == 0 && a->msg.type == DP_MSG_RECORD)
+			cr_assert_eq(a->msg.u.record->h.seq, next++);
+	}
+	cr_assert_eq(next, 4, "records that a NAK asks for are not sent again");
+}
+
+/* Below had the record that was cut. The one that comes in its place it does not have yet. */
+Test(engine, cut_takes_back_what_was_committed, .fini = done)
+{
+	open_relay();
+	send_record(1, dp_chain_start(STREAM));
+	step((struct dp_event){.type = DP_EV_DURABLE, .u.seq = 1});
+	ack(0, 1, 1);
+	cr_assert_eq(find(DP_ACT_SEND_UP, DP_MSG_ACK)->msg.u.ack.committed, 1);
+	hello(2, 101);
+	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
+	start_at_zero(101);
+	cr_assert_eq(core.log.last.at.seq, 0);
+	from_up((struct dp_msg){.type = DP_MSG_RECORD, .session = 101,
+		.u.record = record_of(2, 1, dp_chain_start(STREAM))});
+	step((struct dp_event){.type = DP_EV_DURABLE, .u.seq = 1});
+	struct dp_action *a = find(DP_ACT_SEND_UP, DP_MSG_ACK);
+	cr_assert_not_null(a);
+	cr_assert_eq(a->msg.u.ack.cached, 1);
+	cr_assert_eq(a->msg.u.ack.committed, 0, "committed, and nothing below has it");
+}
+
+/* What is cached here is committed only when the far mirror says so. */
+Test(engine, relay_waits_for_the_mirror, .fini = done)
+{
+	open_relay();
+	send_record(1, dp_chain_start(STREAM));
+	step((struct dp_event){.type = DP_EV_DURABLE, .u.seq = 1});
+	cr_assert_eq(find(DP_ACT_SEND_UP, DP_MSG_ACK)->msg.u.ack.committed, 0,
+		"committed, and nothing below has it");
+	from_up((struct dp_msg){.type = DP_MSG_MARKS, .session = 100, .u.marks = {.agreed = 1, .sent = 1}});
+	ack(0, 1, 0);
+	cr_assert_null(find(DP_ACT_RELEASE, 0), "freed before the mirror has it");
+	ack(0, 1, 1);
+	cr_assert_eq(find(DP_ACT_SEND_UP, DP_MSG_ACK)->msg.u.ack.committed, 1);
+	cr_assert_not_null(find(DP_ACT_RELEASE, 0));
+}
+
 Test(engine, images_take_only_what_is_agreed, .fini = done)
 {
 	open_mirror();
 	send_record(1, dp_chain_start(STREAM));
 	step((struct dp_event){.type = DP_EV_DURABLE, .u.seq = 1});
-	cr_assert_null(find(DP_ACT_APPLY, 0));
+	cr_assert_null(find(DP_ACT_APPLY, 0), "an image takes what can still be cut");
 	from_up((struct dp_msg){.type = DP_MSG_MARKS, .session = 100, .u.marks = {.agreed = 1, .sent = 1}});
 	cr_assert_not_null(find(DP_ACT_APPLY, 0));
 }
@@ -202,7 +296,7 @@ Test(engine, fewer_legs_count_the_own_journal, .fini = done)
 	host(DP_OP_TRIM, 1, &write);
 	cr_assert_not_null(find(DP_ACT_APPEND, 0), "this journal is not lazy");
 	ack(0, 1, 1);
-	cr_assert_null(find(DP_ACT_REPLY, 0));
+	cr_assert_null(find(DP_ACT_REPLY, 0), "answered before the own journal has it");
 	step((struct dp_event){.type = DP_EV_DURABLE, .u.seq = 1});
 	cr_assert_not_null(find(DP_ACT_REPLY, 0));
 }
@@ -213,7 +307,7 @@ Test(engine, replay_makes_no_second_record, .fini = done)
 	open_controller(2, DP_CORE_CACHED);
 	host(DP_OP_TRIM, 1, &write);
 	host(DP_OP_TRIM, 1, &again);
-	cr_assert_eq(core.log.last.at.seq, 1);
+	cr_assert_eq(core.log.last.at.seq, 1, "a replay was carried out again");
 	ack(0, 1, 1);
 	ack(1, 1, 1);
 	cr_assert_eq(actions.list[0].type, DP_ACT_REPLY);
