@@ -28,7 +28,8 @@ void dp_recover_claim(struct dp_core *c, uint64_t epoch, struct dp_actions *out)
 
 void dp_recover_start(struct dp_core *c, struct dp_actions *out)
 {
-	c->committed = c->log.tail.at.seq;
+	/* What was released had been committed below, unless it was enough that the next node had it. */
+	c->committed = c->cfg.retain_next_hop && c->cfg.down_count ? 0 : c->log.tail.at.seq;
 	c->replied = c->log.last.at.seq;
 	if (c->cfg.image) {
 		c->apply_told = c->agreed;

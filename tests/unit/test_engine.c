@@ -21,6 +21,16 @@ static void make(enum dp_core_role role, unsigned downs, unsigned ack_legs, enum
 	cr_assert_eq(dp_core_init(&core, &cfg, &empty), 0);
 }
 
+/* A relay that is started again with everything up to 5 released. */
+static void make_released_relay(bool next_hop)
+{
+	struct dp_core_config cfg = {.stream = STREAM, .config = 1, .instance = 5,
+		.role = DP_CORE_RELAY, .retain_next_hop = next_hop, .down_count = 1,
+		.ack_legs = 1, .window_bytes = 1 << 20};
+	struct dp_meta tail = {.promised = 1, .at = {1, 5, 99}, .based = true};
+	cr_assert_eq(dp_core_init(&core, &cfg, &tail), 0);
+}
+
 static void step(struct dp_event ev)
 {
 	static uint64_t now = 1000000;
@@ -258,6 +268,21 @@ Test(engine, relay_waits_for_the_mirror, .fini = done)
 	ack(0, 1, 1);
 	cr_assert_eq(find(DP_ACT_SEND_UP, DP_MSG_ACK)->msg.u.ack.committed, 1);
 	cr_assert_not_null(find(DP_ACT_RELEASE, 0));
+}
+
+Test(engine, released_at_the_next_hop_is_not_committed, .fini = done)
+{
+	make_released_relay(true);
+	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	hello(1, 100);
+	struct dp_welcome *w = find(DP_ACT_SEND_UP, DP_MSG_WELCOME)->msg.u.welcome;
+	cr_assert_eq(w->cached, 5);
+	cr_assert_eq(w->committed, 0, "committed, and only the next node is known to have it");
+	done();
+	make_released_relay(false);
+	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	hello(1, 100);
+	cr_assert_eq(find(DP_ACT_SEND_UP, DP_MSG_WELCOME)->msg.u.welcome->committed, 5);
 }
 
 Test(engine, images_take_only_what_is_agreed, .fini = done)
