@@ -7,12 +7,14 @@
 struct variant {
 	struct dp_record *record;
 	uint64_t previous;
+	uint32_t kept; /* by node: it was durable on its disk at some time */
 	struct variant *next; /* another record of the same seq, from another epoch */
+	struct variant *same_request;
 };
 
 struct check {
 	uint64_t start_chain, volume_size;
-	struct variant **by_seq;
+	struct variant **by_seq, *by_request[SIM_REQUESTS + 1];
 	uint64_t capacity;
 };
 
@@ -44,13 +46,36 @@ void check_record(struct check *c, const struct dp_record *r, uint64_t previous)
 		return;
 	for (struct variant *v = c->by_seq[r->h.seq]; v; v = v->next)
 		if (v->record->h.epoch == r->h.epoch)
-			sim_fail("invariant 6: two records for epoch %llu seq %llu",
+			sim_fail("two records were made for epoch %llu seq %llu",
 				(unsigned long long)r->h.epoch, (unsigned long long)r->h.seq);
 	struct variant *v = calloc(1, sizeof *v);
 	v->record = dp_record_ref((struct dp_record *)(uintptr_t)r);
 	v->previous = previous;
 	v->next = c->by_seq[r->h.seq];
 	c->by_seq[r->h.seq] = v;
+	if (r->h.request <= SIM_REQUESTS) {
+		v->same_request = c->by_request[r->h.request];
+		c->by_request[r->h.request] = v;
+	}
+}
+
+const struct dp_record *check_find(struct check *c, uint64_t seq, uint64_t chain)
+{
+	struct variant *v = find(c, seq, chain);
+	return v ? v->record : NULL;
+}
+
+void check_keep(struct check *c, unsigned node, struct dp_position p)
+{
+	struct variant *v = find(c, p.seq, p.chain);
+	if (v)
+		v->kept |= 1u << node;
+}
+
+bool check_kept(struct check *c, unsigned node, struct dp_position p)
+{
+	struct variant *v = find(c, p.seq, p.chain);
+	return p.seq == 0 || (v && v->kept & 1u << node);
 }
 
 bool check_known(struct check *c, struct dp_position p)
@@ -66,7 +91,7 @@ static struct dp_record **path(struct check *c, uint64_t from, struct dp_positio
 	for (uint64_t seq = to.seq; seq > from; seq--) {
 		struct variant *v = find(c, seq, chain);
 		if (!v)
-			sim_fail("invariant 6: no controller made seq %llu of this history",
+			sim_fail("no controller made seq %llu of this history",
 				(unsigned long long)seq);
 		list[seq - from - 1] = v->record;
 		chain = v->previous;
@@ -93,6 +118,32 @@ void check_replay(struct check *c, struct dp_position p, uint8_t *volume)
 {
 	memset(volume, 0, c->volume_size);
 	check_apply(c, 0, p, volume);
+}
+
+bool check_on_path(struct check *c, struct dp_position p, struct dp_position end)
+{
+	if (p.seq > end.seq)
+		return false;
+	for (; end.seq > p.seq; end.seq--) {
+		struct variant *v = find(c, end.seq, end.chain);
+		if (!v)
+			return false;
+		end.chain = v->previous;
+	}
+	return p.seq == 0 || end.chain == p.chain;
+}
+
+bool check_request(struct check *c, uint64_t request, struct dp_position end,
+	struct dp_position *out)
+{
+	struct variant *v = c->by_request[request];
+	for (; v; v = v->same_request) {
+		*out = (struct dp_position){v->record->h.epoch, v->record->h.seq, v->record->h.chain};
+		/* The walk is only needed if an epoch that is no more had the request too. */
+		if ((v == c->by_request[request] && !v->same_request) || check_on_path(c, *out, end))
+			return true;
+	}
+	return false;
 }
 
 unsigned check_count(struct check *c, struct dp_position p, uint64_t client, uint64_t request)

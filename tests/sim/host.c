@@ -7,9 +7,8 @@
 #include "base/err.h"
 #include "world.h"
 
-#define REQUESTS_MAX 4000
-#define DEPTH_MAX    24
-#define CLIENT       0xc11e47u
+#define DEPTH_MAX 24
+#define CLIENT    0xc11e47u
 
 struct request {
 	uint64_t id;
@@ -18,6 +17,7 @@ struct request {
 	uint64_t offset;
 	bool answered, submitted;
 	struct dp_buf *payload;
+	struct dp_position covers; /* flushes: the newest record answered when it was asked */
 	uint64_t *floor; /* reads: per block, the newest write that was answered when it was asked */
 };
 
@@ -26,6 +26,7 @@ struct host {
 	unsigned count, open, depth;
 	double reads, zeros, flushes;
 	bool finishing, flushed;
+	struct dp_position newest; /* record that was answered */
 	uint64_t *answered, *zeroed; /* per block: newest answered write, newest zeroing asked */
 	uint64_t blocks;
 };
@@ -36,7 +37,7 @@ static uint64_t block_of(struct sim *sim, const struct request *r, uint32_t n)
 	return ((r->volume - 1) * half + r->offset) / SIM_BLOCK + n;
 }
 
-/* Each block says which request wrote it and where it belongs (invariant 5). */
+/* Each block says which request wrote it and where it belongs. */
 static void fill(struct sim *sim, struct request *r)
 {
 	for (uint32_t n = 0; n < r->length / SIM_BLOCK; n++) {
@@ -79,10 +80,11 @@ static void draw(struct sim *sim, struct request *r)
 static void new_request(struct sim *sim, bool flush)
 {
 	struct host *h = sim->host;
-	if (h->count == REQUESTS_MAX)
+	if (h->count == SIM_REQUESTS)
 		return;
 	struct request *r = &h->requests[h->count++];
 	r->id = h->count;
+	r->covers = h->newest;
 	if (flush)
 		r->op = DP_OP_FLUSH;
 	else
@@ -108,7 +110,7 @@ static void work(struct sim *sim, void *arg, uint64_t number)
 	struct host *h = sim->host;
 	(void)arg;
 	(void)number;
-	while (!h->finishing && h->open < h->depth && h->count < REQUESTS_MAX - 1)
+	while (!h->finishing && h->open < h->depth && h->count < SIM_REQUESTS - 1)
 		new_request(sim, false);
 	if (h->finishing && h->open == 0 && !h->flushed) {
 		h->flushed = true;
@@ -122,7 +124,7 @@ void host_start(struct sim *sim)
 {
 	struct host *h = calloc(1, sizeof *h);
 	sim->host = h;
-	h->requests = calloc(REQUESTS_MAX, sizeof *h->requests);
+	h->requests = calloc(SIM_REQUESTS, sizeof *h->requests);
 	h->blocks = sim->opt.volume_size / SIM_BLOCK;
 	h->answered = calloc(h->blocks, sizeof *h->answered);
 	h->zeroed = calloc(h->blocks, sizeof *h->zeroed);
@@ -146,7 +148,7 @@ void host_resubmit(struct sim *sim)
 			submit(sim, &sim->host->requests[i]);
 }
 
-/* Read your writes, and nothing older (invariants 5 and 14). */
+/* Read your writes, and nothing older (law 4). */
 static void check_read(struct sim *sim, struct request *r, const struct dp_buf *data)
 {
 	if (!data || data->size != r->length)
@@ -157,10 +159,28 @@ static void check_read(struct sim *sim, struct request *r, const struct dp_buf *
 		if (id == 0 && (floor == 0 || sim->host->zeroed[block] >= floor))
 			continue;
 		if (id == 0 || id < floor || dp_get64(at + 8) != block)
-			sim_fail("invariant 5/14: read %llu sees request %llu in block %llu, at least %llu was answered",
+			sim_fail("law 4: read %llu sees request %llu in block %llu, at least %llu was answered",
 				(unsigned long long)r->id, (unsigned long long)id,
 				(unsigned long long)block, (unsigned long long)floor);
 	}
+}
+
+/* The copies that the answer speaks of exist, of the request and, for a flush, of all before it. */
+static void check_answer(struct sim *sim, struct request *r)
+{
+	struct dp_position at = r->covers;
+	const struct dp_core *c = dp_stream_core(sim->nodes[0].stream);
+	if (r->op != DP_OP_FLUSH && !check_request(sim->check, r->id, c->log.last.at, &at))
+		sim_fail("law 1: request %llu is answered, and its record is not in the history",
+			(unsigned long long)r->id);
+	laws_answered(sim, r->id, at, r->op == DP_OP_FLUSH || (r->flags & DP_RECORD_FUA));
+	if (at.seq > sim->host->newest.seq)
+		sim->host->newest = at;
+}
+
+struct dp_position host_answered(const struct sim *sim)
+{
+	return sim->host->newest;
 }
 
 void host_reply(struct sim *sim, void *tag, int err, struct dp_buf *data)
@@ -182,6 +202,7 @@ void host_reply(struct sim *sim, void *tag, int err, struct dp_buf *data)
 		check_read(sim, r, data);
 		return;
 	}
+	check_answer(sim, r);
 	for (uint32_t n = 0; n < r->length / SIM_BLOCK; n++) {
 		uint64_t *newest = &h->answered[block_of(sim, r, n)];
 		if (*newest < r->id)
@@ -207,7 +228,7 @@ void host_check(struct sim *sim, struct dp_position end)
 			continue;
 		unsigned times = check_count(sim->check, end, CLIENT, r->id);
 		if (times != 1)
-			sim_fail("invariant 2/17: answered request %llu stands %u times in the history",
+			sim_fail("law 1: answered request %llu stands %u times in the history",
 				(unsigned long long)r->id, times);
 	}
 }

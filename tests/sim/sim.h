@@ -10,6 +10,7 @@
 #include "node/stream.h"
 
 #define SIM_NODES  16
+#define SIM_REQUESTS 4000
 #define SIM_BLOCK  512u
 #define SIM_JOURNAL (12 * DP_MIB)
 
@@ -41,7 +42,11 @@ void sim_disk_crash(struct sim_disk *d); /* un-synced data is lost, kept or torn
 void sim_disk_wipe(struct sim_disk *d);
 void sim_disk_rot(struct sim_disk *d); /* one byte of one frame of the journal goes bad */
 void sim_disk_slow(struct sim_disk *d, uint64_t sync_us);
+/* Hears of each write to a durable file once it is safe. */
+typedef void sim_written(void *arg, const uint8_t *data, uint64_t size);
+void sim_disk_watch(struct sim_disk *d, sim_written *written, void *arg);
 const uint8_t *sim_disk_bytes(struct sim_disk *d, const char *name, uint64_t *size);
+const uint8_t *sim_disk_safe(struct sim_disk *d, const char *name); /* what a crash leaves for sure */
 
 /* The omniscient checker (check.c). */
 struct check;
@@ -53,6 +58,15 @@ bool check_known(struct check *c, struct dp_position p); /* a position of some h
 void check_replay(struct check *c, struct dp_position p, uint8_t *volume);
 /* Applies records (from, to] of the history ending at `to` onto volume. */
 void check_apply(struct check *c, uint64_t from, struct dp_position to, uint8_t *volume);
+/* The record made at seq with this chain; NULL: none. */
+const struct dp_record *check_find(struct check *c, uint64_t seq, uint64_t chain);
+/* Which nodes had the state at p durably on their disks at some time. */
+void check_keep(struct check *c, unsigned node, struct dp_position p);
+bool check_kept(struct check *c, unsigned node, struct dp_position p);
+bool check_on_path(struct check *c, struct dp_position p, struct dp_position end);
+/* Where the request's record stands in the history that ends at `end`; false: nowhere. */
+bool check_request(struct check *c, uint64_t request, struct dp_position end,
+	struct dp_position *out);
 /* How often the request stands in the history that ends at p. */
 unsigned check_count(struct check *c, struct dp_position p, uint64_t client, uint64_t request);
 

@@ -36,6 +36,8 @@ struct sim_disk {
 	struct sim *sim;
 	struct rng *rng;
 	uint64_t sync_us, life;
+	sim_written *written;
+	void *written_arg;
 	struct dp_file files[FILES];
 };
 
@@ -106,6 +108,8 @@ static int sim_write(struct dp_file *f, const void *data, size_t size, uint64_t 
 {
 	memcpy(f->now + offset, data, size);
 	memcpy(f->safe + offset, data, size);
+	if (f->durable && f->disk->written)
+		f->disk->written(f->disk->written_arg, data, size);
 	return 0;
 }
 
@@ -146,6 +150,8 @@ static void complete(struct sim *sim, void *arg, uint64_t number)
 	struct dp_file *f = io->file;
 	if (op->write)
 		settle_write(f, op->write);
+	if (op->write && f->durable && op->write->data && f->disk->written)
+		f->disk->written(f->disk->written_arg, op->write->data, op->write->size);
 	if (io->op == DP_IO_SYNC || (io->op == DP_IO_WRITE && f->durable))
 		settle_sync(f, false);
 	if (io->op == DP_IO_READ)
@@ -274,11 +280,23 @@ void sim_disk_slow(struct sim_disk *d, uint64_t sync_us)
 	d->sync_us = sync_us;
 }
 
+void sim_disk_watch(struct sim_disk *d, sim_written *written, void *arg)
+{
+	d->written = written;
+	d->written_arg = arg;
+}
+
 const uint8_t *sim_disk_bytes(struct sim_disk *d, const char *name, uint64_t *size)
 {
 	struct dp_file *f = find(d, name);
 	*size = f ? f->size : 0;
 	return f ? f->now : NULL;
+}
+
+const uint8_t *sim_disk_safe(struct sim_disk *d, const char *name)
+{
+	struct dp_file *f = find(d, name);
+	return f ? f->safe : NULL;
 }
 
 void sim_disk_free(struct sim_disk *d)

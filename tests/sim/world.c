@@ -98,14 +98,7 @@ static void on_send_up(void *ctx, struct dp_stream *s, uint32_t peer, struct dp_
 	struct sim *sim = ctx;
 	struct node *n = node_of(sim, s);
 	(void)peer;
-	if (m->type == DP_MSG_ACK || m->type == DP_MSG_WELCOME) {
-		uint64_t cached = m->type == DP_MSG_ACK ? m->u.ack.cached : m->u.welcome->cached;
-		const struct dp_core *core = dp_stream_core(s);
-		if (cached > core->log.last.at.seq)
-			sim_fail("invariant 8: %s says cached %" PRIu64 " beyond its log", n->name, cached);
-		if (cached > n->told_cached)
-			n->told_cached = cached;
-	}
+	laws_said_up(sim, n, m);
 	post(sim, &n->to_up, &sim->nodes[n->up], n->up_link, false, m);
 	dp_msg_clear(m);
 }
@@ -114,6 +107,7 @@ static void on_send_down(void *ctx, struct dp_stream *s, uint32_t link, struct d
 {
 	struct sim *sim = ctx;
 	struct node *n = node_of(sim, s);
+	laws_said_down(n, m);
 	post(sim, &n->to_down[link], &sim->nodes[n->down[link]], link, true, m);
 	if (m->type == DP_MSG_RECORD && !sim->healed &&
 		rng_chance(&sim->network_rng, sim->opt.duplication))
@@ -121,24 +115,13 @@ static void on_send_down(void *ctx, struct dp_stream *s, uint32_t link, struct d
 	dp_msg_clear(m);
 }
 
-/* When the host hears that a request is done, enough first hops must really have it (1). */
-static void check_copies(struct sim *sim, struct node *n)
-{
-	const struct dp_core *c = dp_stream_core(n->stream);
-	for (unsigned i = 0; i < c->cfg.down_count; i++) {
-		const struct dp_down *d = &c->down[i];
-		if (d->cached > d->sent || d->committed > d->cached)
-			sim_fail("invariant 8: marks of link %u are not ordered", i);
-	}
-	(void)sim;
-}
-
 static void on_reply(void *ctx, struct dp_stream *s, void *tag, int err, uint64_t set,
 	struct dp_buf *data)
 {
 	struct sim *sim = ctx;
+	(void)s;
 	(void)set;
-	check_copies(sim, node_of(sim, s));
+	laws_learn(sim);
 	host_reply(sim, tag, err, data);
 }
 
@@ -153,51 +136,6 @@ static void on_alarm(void *ctx, struct dp_stream *s, const char *text, uint32_t 
 
 static const struct dp_stream_ops stream_ops = {on_send_up, on_send_down, on_reply, on_alarm};
 
-/* ---- invariants after each step ---- */
-
-/* The checker learns what the controller makes, and that no position is ever rewritten. */
-static void learn(struct sim *sim, struct node *n, const struct dp_core *c)
-{
-	struct dp_position last = c->log.last.at, here;
-	if (n->seen_seq == last.seq && n->seen_chain == last.chain)
-		return;
-	uint64_t from = c->log.tail.at.seq;
-	if (n->seen_seq > from && n->seen_seq < last.seq &&
-		dp_log_position(&c->log, n->seen_seq, &here) && here.chain == n->seen_chain)
-		from = n->seen_seq;
-	for (uint64_t seq = from + 1; seq <= last.seq; seq++) {
-		struct dp_log_entry *e = dp_log_entry(&c->log, seq);
-		dp_log_position(&c->log, seq - 1, &here);
-		if (e->record)
-			check_record(sim->check, e->record, here.chain);
-		else if (!check_known(sim->check, (struct dp_position){e->epoch, seq, e->chain}))
-			sim_fail("%s holds a record at %" PRIu64 " that nobody made", n->name, seq);
-	}
-	n->seen_seq = last.seq;
-	n->seen_chain = last.chain;
-}
-
-static void watch(struct sim *sim, struct node *n)
-{
-	if (!n->stream)
-		return;
-	const struct dp_core *c = dp_stream_core(n->stream);
-	if (n->role == DP_CORE_CONTROLLER)
-		learn(sim, n, c);
-	if (dp_stream_broken(n->stream) || c->state == DP_CORE_FAILED)
-		sim_fail("%s is broken", n->name);
-	/* invariant 19: one record and one group beyond the window at most */
-	if (c->log.memory > c->cfg.window_bytes + 2 * DP_MIB)
-		sim_fail("invariant 19: %s holds %" PRIu64 " bytes in memory", n->name, c->log.memory);
-	if (c->durable > c->log.last.at.seq || c->agreed > c->log.last.at.seq ||
-		c->log.tail.at.seq > c->agreed)
-		sim_fail("invariant 8: positions of %s are out of order (tail %" PRIu64 " agreed %" PRIu64
-			 " durable %" PRIu64 " last %" PRIu64 ")", n->name, c->log.tail.at.seq,
-			c->agreed, c->durable, c->log.last.at.seq);
-	if (c->log.last.at.seq < n->told_cached)
-		n->told_cached = c->log.last.at.seq; /* a cut: what it had said was not agreed */
-}
-
 void world_before(struct sim *sim)
 {
 	for (unsigned i = 0; i < sim->node_count; i++)
@@ -211,7 +149,7 @@ void world_after(struct sim *sim)
 		if (!sim->nodes[i].stream)
 			continue;
 		dp_stream_flush(sim->nodes[i].stream);
-		watch(sim, &sim->nodes[i]);
+		laws_watch(sim, &sim->nodes[i]);
 	}
 }
 
@@ -226,34 +164,6 @@ static void tick(struct sim *sim, void *arg, uint64_t life)
 
 /* ---- starting and crashing ---- */
 
-/* What recovery found: a prefix of the one history (3), all that was said to be cached (8, 10),
- * and for a mirror an image that becomes that prefix when its journal is applied to it. */
-static void check_recovered(struct sim *sim, struct node *n)
-{
-	const struct dp_core *c = dp_stream_core(n->stream);
-	struct dp_position last = c->log.last.at;
-	if (!check_known(sim->check, last))
-		sim_fail("invariant 3: %s recovered to a position that never was (%" PRIu64 ")", n->name,
-			last.seq);
-	if (last.seq < n->told_cached)
-		sim_fail("invariant 8/10: %s had said cached %" PRIu64 " and recovered %" PRIu64, n->name,
-			n->told_cached, last.seq);
-	if (!c->cfg.image)
-		return;
-	uint64_t half = sim->opt.volume_size / 2, size;
-	uint8_t *image = malloc(2 * half), *expected = malloc(2 * half);
-	memcpy(image, sim_disk_bytes(n->disk, "v1", &size), half);
-	memcpy(image + half, sim_disk_bytes(n->disk, "v2", &size), half);
-	check_apply(sim->check, c->log.tail.at.seq, last, image);
-	check_replay(sim->check, last, expected);
-	for (uint64_t i = 0; i < 2 * half; i++)
-		if (image[i] != expected[i])
-			sim_fail("invariant 3: image of %s differs at byte %" PRIu64 " after replay to %" PRIu64
-				 " (tail %" PRIu64 ")", n->name, i, last.seq, c->log.tail.at.seq);
-	free(image);
-	free(expected);
-}
-
 static void start_node(struct sim *sim, void *arg, uint64_t number)
 {
 	struct node *n = arg;
@@ -267,14 +177,14 @@ static void start_node(struct sim *sim, void *arg, uint64_t number)
 		if (sim->verbose)
 			printf("%10.6f %s finds its journal damaged\n", (double)sim->now / 1e6, n->name);
 		sim_disk_wipe(n->disk);
-		n->told_cached = 0;
+		laws_wiped(n);
 		n->rotten = false;
 		sim->wiped_us = sim->now;
 		err = dp_stream_open(sim_disk_table(n->disk), &n->cfg, &stream_ops, sim, &n->stream);
 	}
 	if (err)
 		sim_fail("%s does not start: %s", n->name, dp_strerror(err));
-	check_recovered(sim, n);
+	laws_recovered(sim, n);
 	dp_stream_start(n->stream, sim->now);
 	if (n->role == DP_CORE_CONTROLLER)
 		host_resubmit(sim);
@@ -323,7 +233,7 @@ static void fault_crash(struct sim *sim, void *arg, uint64_t number)
 		if (sim->verbose)
 			printf("%10.6f %s loses its disk\n", (double)sim->now / 1e6, n->name);
 		sim_disk_wipe(n->disk);
-		n->told_cached = 0;
+		laws_wiped(n);
 		sim->wiped = true;
 		sim->wiped_us = sim->now;
 	}
@@ -348,6 +258,25 @@ static void mend(struct sim *sim, void *arg, uint64_t number)
 	w->connection++;
 }
 
+/* A controller that was deposed and does not know it yet, asking with an epoch that is over. */
+static void fault_deposed(struct sim *sim, void *arg, uint64_t number)
+{
+	struct node *controller = &sim->nodes[0];
+	struct rng *g = &sim->deposed_rng;
+	unsigned leg = (unsigned)rng_below(g, controller->down_count);
+	struct node *n = &sim->nodes[controller->down[leg]];
+	(void)arg;
+	(void)number;
+	if (sim->healed)
+		return;
+	sim_at(sim, rng_between(g, 1, 1000000), fault_deposed, NULL, 0);
+	if (n->told_promised < 2)
+		return;
+	struct dp_msg m = {.type = DP_MSG_HELLO, .stream = SIM_STREAM, .session = rng_next(g),
+		.u.hello = {.epoch = rng_between(g, 1, n->told_promised - 1), .config = SIM_CONFIG}};
+	post(sim, &sim->deposed_wire, n, leg, true, &m);
+}
+
 /* A cut takes one direction; two of them make a full partition. */
 static void fault_cut(struct sim *sim, void *arg, uint64_t number)
 {
@@ -367,6 +296,7 @@ void world_start_faults(struct sim *sim)
 		sim_at(sim, sim->opt.crash_mean_us, fault_crash, NULL, 0);
 	if (sim->opt.cut_mean_us)
 		sim_at(sim, sim->opt.cut_mean_us, fault_cut, NULL, 0);
+	sim_at(sim, 1000000, fault_deposed, NULL, 0);
 }
 
 void world_heal(struct sim *sim)
@@ -423,11 +353,12 @@ static struct dp_store_volume volumes[2] = {{1, 0, "v1"}, {2, 0, "v2"}};
 static struct node *add_node(struct sim *sim, enum dp_core_role role, const char *name)
 {
 	struct node *n = &sim->nodes[sim->node_count];
-	*n = (struct node){.index = sim->node_count++, .role = role, .up = -1};
+	*n = (struct node){.sim = sim, .index = sim->node_count++, .role = role, .up = -1};
 	snprintf(n->name, sizeof n->name, "%s", name);
 	n->disk = sim_disk_new(sim, &sim->disk_rng, sim->opt.sync_us);
+	sim_disk_watch(n->disk, laws_written, n);
 	n->cfg = (struct dp_stream_config){
-		.core = {.stream = SIM_STREAM, .config = 7, .role = role,
+		.core = {.stream = SIM_STREAM, .config = SIM_CONFIG, .role = role,
 			.image = role == DP_CORE_MIRROR ||
 				 (role == DP_CORE_CONTROLLER && sim->opt.local_image),
 			.ack = sim->opt.ack, .flush = sim->opt.flush, .ack_legs = sim->opt.ack_legs,
@@ -511,12 +442,39 @@ static void explain(struct sim *sim)
 	}
 }
 
+/* The first thing from the host outwards that has come to a stop. */
+static void fail_progress(struct sim *sim)
+{
+	uint64_t last = dp_stream_core(sim->nodes[0].stream)->log.last.at.seq;
+	explain(sim);
+	for (unsigned i = 0; i < sim->node_count; i++) {
+		struct node *n = &sim->nodes[i];
+		const struct dp_core *c = dp_stream_core(n->stream);
+		if (c->state != DP_CORE_OPEN)
+			sim_fail("progress: %s stays in state %s", n->name, dp_core_state_name(c->state));
+		for (unsigned l = 0; l < n->down_count; l++) {
+			const struct dp_down *d = &c->down[l];
+			const char *below = sim->nodes[n->down[l]].name;
+			if (d->state != DP_DOWN_ACTIVE)
+				sim_fail("progress: the link %s -> %s stays in state %s", n->name, below,
+					dp_down_state_name(d->state));
+			if (d->cached < last)
+				sim_fail("progress: %s was sent %" PRIu64 " of %" PRIu64
+					 " records by %s and has acknowledged %" PRIu64, below, d->sent,
+					last, n->name, d->cached);
+		}
+		if (c->cfg.image && c->applied < last)
+			sim_fail("progress: %s has applied %" PRIu64 " of %" PRIu64 " records, %" PRIu64
+				 " are agreed", n->name, c->applied, last, c->agreed);
+	}
+	sim_fail("progress: %s", host_idle(sim) ? "all is sent, and not committed"
+						 : "a request of the host is not answered");
+}
+
 void world_check_end(struct sim *sim)
 {
-	if (!world_converged(sim)) {
-		explain(sim);
-		sim_fail("invariant 20: not converged; host %s", host_idle(sim) ? "idle" : "waits");
-	}
+	if (!world_converged(sim))
+		fail_progress(sim);
 	struct dp_position end = dp_stream_core(sim->nodes[0].stream)->log.last.at;
 	host_check(sim, end);
 	uint64_t half = sim->opt.volume_size / 2, size;

@@ -5,6 +5,7 @@
 #include "sim.h"
 
 #define SIM_STREAM 0x5157u
+#define SIM_CONFIG 7u
 
 struct event {
 	uint64_t at, order;
@@ -20,6 +21,7 @@ struct wire {
 };
 
 struct node {
+	struct sim *sim;
 	unsigned index;
 	char name[32];
 	enum dp_core_role role;
@@ -33,9 +35,13 @@ struct node {
 	struct wire to_down[DP_DOWN_MAX], to_up;
 	struct dp_stream_config cfg;
 	bool rotten;              /* a byte of its journal went bad */
+	/* laws.c */
 	uint64_t told_cached;     /* highest `cached` it said since its journal was made or cut */
-	uint64_t seen_seq;        /* of the controller's log, by the checker */
-	uint64_t seen_chain;
+	uint64_t told_promised, disk_promised; /* epochs: said to others, safe on the disk */
+	struct dp_position applied; /* what its image may hold */
+	struct dp_position seen;    /* of the controller's log, by the checker */
+	uint64_t seen_tail;
+	bool was_open;
 };
 
 struct sim_options {
@@ -52,7 +58,8 @@ struct sim {
 	uint64_t now, order, steps, trace;
 	struct event *events;
 	size_t event_count, event_capacity;
-	struct rng options_rng, network_rng, disk_rng, process_rng, host_rng;
+	struct rng options_rng, network_rng, disk_rng, process_rng, host_rng, deposed_rng;
+	struct wire deposed_wire; /* from a controller that is none any more */
 	struct sim_options opt;
 	struct node nodes[SIM_NODES];
 	unsigned node_count, crashes;
@@ -63,6 +70,18 @@ struct sim {
 };
 
 void sim_trace(struct sim *sim, uint64_t what);
+
+/* laws.c */
+void laws_written(void *node, const uint8_t *data, uint64_t size); /* as sim_written */
+void laws_said_up(struct sim *sim, struct node *n, const struct dp_msg *m);
+void laws_said_down(struct node *n, const struct dp_msg *m);
+/* A request is answered whose record stands at p; for a flush, the newest that it covers. */
+void laws_answered(struct sim *sim, uint64_t request, struct dp_position p, bool flush);
+void laws_learn(struct sim *sim);
+void laws_watch(struct sim *sim, struct node *n);
+void laws_recovered(struct sim *sim, struct node *n);
+void laws_wiped(struct node *n);
+
 /* Around each event, as a daemon's loop does: the clock is read, group commits are started. */
 void world_before(struct sim *sim);
 void world_after(struct sim *sim);

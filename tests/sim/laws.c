@@ -1,0 +1,351 @@
+/* The laws of docs/architecture.md, checked from outside: what nodes say is held against what has
+ * reached their disks, never against what they believe of themselves or of each other. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host.h"
+#include "journal/internal.h"
+#include "world.h"
+
+/* ---- what is on the disks ---- */
+
+static void record_written(struct sim *sim, struct node *n, const uint8_t *at, uint32_t length)
+{
+	struct dp_header h;
+	const uint8_t *payload = at + DP_RECORD_HEADER_SIZE;
+	if (dp_header_decode(at, &h) || h.payload_len != length - DP_RECORD_HEADER_SIZE)
+		sim_fail("law 8: %s writes a record into its journal that is none", n->name);
+	const struct dp_record *made = check_find(sim->check, h.seq, h.chain);
+	if (!made)
+		sim_fail("law 8: %s has record %" PRIu64
+			 " in its journal, which no controller made",
+			n->name, h.seq);
+	if (h.payload_len && memcmp(payload, made->payload->data, h.payload_len) != 0)
+		sim_fail("law 8: %s has record %" PRIu64
+			 " in its journal with other bytes than the host wrote",
+			n->name, h.seq);
+	check_keep(sim->check, n->index, (struct dp_position){h.epoch, h.seq, h.chain});
+}
+
+/* Records up to `from` are gone from the journal: with those after it up to `to` the image must be
+ * exactly what the history says. */
+static void check_image(struct sim *sim, struct node *n, uint64_t from, struct dp_position to)
+{
+	uint64_t half = sim->opt.volume_size / 2;
+	const uint8_t *v1 = sim_disk_safe(n->disk, "v1"), *v2 = sim_disk_safe(n->disk, "v2");
+	uint8_t *image = malloc(2 * half), *expected = malloc(2 * half);
+	memcpy(image, v1, half);
+	memcpy(image + half, v2, half);
+	check_apply(sim->check, from, to, image);
+	check_replay(sim->check, to, expected);
+	for (uint64_t i = 0; i < 2 * half; i++)
+		if (image[i] != expected[i])
+			sim_fail("law 3: the image that %s has on its disk differs at byte %" PRIu64
+				 " after replay from %" PRIu64 " to %" PRIu64,
+				n->name, i, from, to.seq);
+	free(image);
+	free(expected);
+}
+
+void laws_written(void *arg, const uint8_t *data, uint64_t size)
+{
+	struct node *n = arg;
+	struct dp_frame f;
+	struct dp_meta meta;
+	struct dp_super super;
+	if (size == DP_SUPER_SIZE && dp_super_decode(data, &super) == 0) {
+		if (n->cfg.core.image && super.meta.at.seq)
+			check_image(n->sim, n, super.meta.at.seq, n->applied);
+		return;
+	}
+	for (uint64_t at = 0; at < size;
+		at += (f.length + DP_FRAME_ALIGN - 1) & ~(DP_FRAME_ALIGN - 1u)) {
+		const uint8_t *body = data + at + DP_FRAME_SIZE;
+		if (dp_frame_decode(data + at, &f) || f.length > size - at)
+			return; /* a pad, the rest of a block */
+		if (f.kind == DP_FRAME_RECORD)
+			record_written(n->sim, n, body, f.length - DP_FRAME_SIZE);
+		if (f.kind != DP_FRAME_BARRIER ||
+			dp_meta_decode(body, f.length - DP_FRAME_SIZE, &meta))
+			continue;
+		check_keep(n->sim->check, n->index, meta.at);
+		if (n->disk_promised < meta.promised)
+			n->disk_promised = meta.promised;
+	}
+}
+
+/* Whether what stands at p is safe at this node: on its disk, or gone from there because all below
+ * have it. What is wiped later counts: an answer speaks of copies that are not all destroyed. */
+static bool holds(const struct sim *sim, const struct node *n, struct dp_position p)
+{
+	if (check_kept(sim->check, n->index, p))
+		return true;
+	for (unsigned i = 0; i < n->down_count; i++)
+		if (!holds(sim, &sim->nodes[n->down[i]], p))
+			return false;
+	return n->down_count > 0;
+}
+
+/* The first of this node and all below that does not have p; NULL: p is committed here. */
+static const struct node *lacks(const struct sim *sim, const struct node *n, struct dp_position p)
+{
+	const struct node *missing = holds(sim, n, p) ? NULL : n;
+	for (unsigned i = 0; i < n->down_count && !missing; i++)
+		missing = lacks(sim, &sim->nodes[n->down[i]], p);
+	return missing;
+}
+
+/* ---- law 1: an answer speaks of copies that exist ---- */
+
+static bool lazy(const struct sim *sim)
+{
+	return !sim->opt.local_image && sim->opt.ack != DP_CORE_LOCAL &&
+	       sim->opt.ack_legs == sim->opt.legs;
+}
+
+/* NULL: p satisfies the policy at this stage. Otherwise a node that lacks it. */
+static const struct node *unsatisfied(
+	const struct sim *sim, struct dp_position p, enum dp_core_stage stage)
+{
+	const struct node *controller = &sim->nodes[0], *missing = NULL;
+	unsigned legs = 0;
+	if (!lazy(sim) && !check_kept(sim->check, controller->index, p))
+		return controller;
+	for (unsigned i = 0; i < controller->down_count && stage != DP_CORE_LOCAL; i++) {
+		const struct node *first = &sim->nodes[controller->down[i]], *without;
+		without = stage == DP_CORE_COMMITTED ? lacks(sim, first, p)
+			  : holds(sim, first, p)     ? NULL
+						     : first;
+		if (without)
+			missing = without;
+		else
+			legs++;
+	}
+	return stage == DP_CORE_LOCAL || legs >= sim->opt.ack_legs ? NULL : missing;
+}
+
+static const char *const stage_name[] = {"durable here", "cached", "committed"};
+
+static void check_answer(
+	struct sim *sim, uint64_t request, struct dp_position p, enum dp_core_stage stage)
+{
+	const struct node *missing = unsatisfied(sim, p, stage);
+	if (missing)
+		sim_fail("law 1: request %" PRIu64
+			 " is answered as %s by %u legs, and record %" PRIu64
+			 " is not on the disk of %s",
+			request, stage_name[stage], sim->opt.ack_legs, p.seq, missing->name);
+}
+
+void laws_answered(struct sim *sim, uint64_t request, struct dp_position p, bool flush)
+{
+	check_answer(sim, request, p, sim->opt.ack);
+	if (flush)
+		check_answer(sim, request, p, sim->opt.flush);
+}
+
+/* A controller that serves again: what it adopted must hold all that was answered or applied. */
+static void check_opened(struct sim *sim, struct dp_position last)
+{
+	struct dp_position answered = host_answered(sim);
+	if (!check_on_path(sim->check, answered, last))
+		sim_fail("law 1: the controller goes on from %" PRIu64
+			 " without the answered record %" PRIu64,
+			last.seq, answered.seq);
+	for (unsigned i = 0; i < sim->node_count; i++)
+		if (!check_on_path(sim->check, sim->nodes[i].applied, last))
+			sim_fail("law 6: the controller goes on from %" PRIu64
+				 " without record %" PRIu64 ", which the image of %s has",
+				last.seq, sim->nodes[i].applied.seq, sim->nodes[i].name);
+}
+
+/* ---- laws 2 and 5: what a node says is on its disk ---- */
+
+static void check_cached(struct sim *sim, struct node *n, const struct dp_core *c, uint64_t cached)
+{
+	struct dp_position p;
+	if (cached > c->log.last.at.seq)
+		sim_fail("law 2: %s says cached %" PRIu64 " beyond its log", n->name, cached);
+	for (uint64_t seq = n->told_cached < cached ? n->told_cached + 1 : cached; seq <= cached;
+		seq++)
+		if (dp_log_position(&c->log, seq, &p) && !check_kept(sim->check, n->index, p))
+			sim_fail("law 2: %s says cached %" PRIu64 ", and record %" PRIu64
+				 " is not on its disk",
+				n->name, cached, seq);
+	if (cached > n->told_cached)
+		n->told_cached = cached;
+}
+
+static void check_committed(
+	struct sim *sim, struct node *n, const struct dp_core *c, uint64_t committed)
+{
+	struct dp_position p;
+	const struct node *missing =
+		dp_log_position(&c->log, committed, &p) ? lacks(sim, n, p) : NULL;
+	if (missing)
+		sim_fail("law 2: %s says committed %" PRIu64
+			 ", and %s does not have it on its disk",
+			n->name, committed, missing->name);
+}
+
+static void check_promise(struct node *n, uint64_t epoch, const char *what)
+{
+	if (epoch > n->disk_promised)
+		sim_fail("law 5: %s says %s with epoch %" PRIu64
+			 ", and its disk has only the promise of %" PRIu64,
+			n->name, what, epoch, n->disk_promised);
+	if (epoch > n->told_promised)
+		n->told_promised = epoch;
+}
+
+void laws_said_up(struct sim *sim, struct node *n, const struct dp_msg *m)
+{
+	const struct dp_core *c = dp_stream_core(n->stream);
+	if (m->type == DP_MSG_ACK) {
+		check_cached(sim, n, c, m->u.ack.cached);
+		check_committed(sim, n, c, m->u.ack.committed);
+	} else if (m->type == DP_MSG_WELCOME) {
+		if (c->up.epoch < n->told_promised)
+			sim_fail("law 5: %s lets a controller of epoch %" PRIu64
+				 " in, and had promised %" PRIu64 " to a newer one",
+				n->name, c->up.epoch, n->told_promised);
+		check_promise(n, m->u.welcome->last.promised, "WELCOME");
+		check_cached(sim, n, c, m->u.welcome->cached);
+		check_committed(sim, n, c, m->u.welcome->committed);
+	}
+}
+
+void laws_said_down(struct node *n, const struct dp_msg *m)
+{
+	if (m->type == DP_MSG_HELLO)
+		check_promise(n, m->u.hello.epoch, "HELLO");
+}
+
+/* ---- after each event ---- */
+
+/* The checker learns what the controller makes, and that no position is ever rewritten. */
+static void learn(struct sim *sim, struct node *n, const struct dp_core *c)
+{
+	struct dp_position last = c->log.last.at, here;
+	if (dp_position_equal(n->seen, last))
+		return;
+	uint64_t from = c->log.tail.at.seq;
+	if (n->seen.seq > from && n->seen.seq < last.seq &&
+		dp_log_position(&c->log, n->seen.seq, &here) && here.chain == n->seen.chain)
+		from = n->seen.seq;
+	for (uint64_t seq = from + 1; seq <= last.seq; seq++) {
+		struct dp_log_entry *e = dp_log_entry(&c->log, seq);
+		dp_log_position(&c->log, seq - 1, &here);
+		if (e->record)
+			check_record(sim->check, e->record, here.chain);
+		else if (!check_known(sim->check, (struct dp_position){e->epoch, seq, e->chain}))
+			sim_fail("%s holds a record at %" PRIu64 " that nobody made", n->name, seq);
+	}
+	n->seen = last;
+}
+
+void laws_learn(struct sim *sim)
+{
+	if (sim->nodes[0].stream)
+		learn(sim, &sim->nodes[0], dp_stream_core(sim->nodes[0].stream));
+}
+
+/* An image takes only what can never be cut: the policy is satisfied, and every controller to come
+ * will find the record. */
+static void check_applied(struct sim *sim, struct node *n, const struct dp_core *c)
+{
+	struct dp_position p;
+	if (!c->cfg.image || c->apply_told <= n->applied.seq ||
+		!dp_log_position(&c->log, c->apply_told, &p))
+		return;
+	const struct node *controller = &sim->nodes[0],
+			  *missing = unsatisfied(sim, p, sim->opt.ack);
+	for (unsigned i = 0; i < controller->down_count && !missing; i++)
+		if (!check_kept(sim->check, controller->index, p) &&
+			!holds(sim, &sim->nodes[controller->down[i]], p))
+			missing = &sim->nodes[controller->down[i]];
+	if (missing)
+		sim_fail("law 6: %s applies %" PRIu64
+			 ", which can still be cut: it is not on the disk of %s",
+			n->name, p.seq, missing->name);
+	n->applied = p;
+}
+
+/* The retention rule, for what leaves log and journal while a node serves. */
+static void check_released(struct sim *sim, struct node *n, const struct dp_core *c)
+{
+	struct dp_position tail = c->log.tail.at;
+	bool moved = tail.seq > n->seen_tail && n->was_open;
+	n->seen_tail = tail.seq;
+	n->was_open = c->state == DP_CORE_OPEN;
+	for (unsigned i = 0; i < n->down_count && moved; i++) {
+		const struct node *below = &sim->nodes[n->down[i]];
+		const struct node *missing = !sim->opt.next_hop	       ? lacks(sim, below, tail)
+					     : holds(sim, below, tail) ? NULL
+								       : below;
+		if (missing)
+			sim_fail("retain: %s frees record %" PRIu64
+				 ", which is not on the disk of %s",
+				n->name, tail.seq, missing->name);
+	}
+}
+
+void laws_watch(struct sim *sim, struct node *n)
+{
+	const struct dp_core *c = dp_stream_core(n->stream);
+	bool opens = n->role == DP_CORE_CONTROLLER && c->state == DP_CORE_OPEN && !n->was_open;
+	if (n->role == DP_CORE_CONTROLLER)
+		learn(sim, n, c);
+	if (opens)
+		check_opened(sim, c->log.last.at);
+	if (dp_stream_broken(n->stream) || c->state == DP_CORE_FAILED)
+		sim_fail("%s is broken", n->name);
+	/* One record and one group beyond the window at most. */
+	if (c->log.memory > c->cfg.window_bytes + 2 * DP_MIB)
+		sim_fail("law 7: %s holds %" PRIu64 " bytes in memory", n->name, c->log.memory);
+	if (c->durable > c->log.last.at.seq || c->agreed > c->log.last.at.seq ||
+		c->log.tail.at.seq > c->agreed)
+		sim_fail("positions of %s are out of order (tail %" PRIu64 " agreed %" PRIu64
+			 " durable %" PRIu64 " last %" PRIu64 ")",
+			n->name, c->log.tail.at.seq, c->agreed, c->durable, c->log.last.at.seq);
+	for (unsigned i = 0; i < c->cfg.down_count; i++)
+		if (c->down[i].cached > c->down[i].sent || c->down[i].committed > c->down[i].cached)
+			sim_fail("positions of link %u of %s are out of order", i, n->name);
+	check_applied(sim, n, c);
+	check_released(sim, n, c);
+	if (c->log.last.at.seq < n->told_cached)
+		n->told_cached = c->log.last.at.seq; /* a cut: what it had said was not agreed */
+}
+
+/* ---- after a restart ---- */
+
+void laws_recovered(struct sim *sim, struct node *n)
+{
+	const struct dp_core *c = dp_stream_core(n->stream);
+	struct dp_position last = c->log.last.at, p;
+	if (!check_known(sim->check, last))
+		sim_fail("law 3: %s recovered to a position that never was (%" PRIu64 ")", n->name,
+			last.seq);
+	if (last.seq < n->told_cached)
+		sim_fail("law 2: %s had said cached %" PRIu64 " and recovered %" PRIu64, n->name,
+			n->told_cached, last.seq);
+	if (c->log.last.promised < n->told_promised)
+		sim_fail("law 5: %s had promised epoch %" PRIu64
+			 " and recovered the promise of %" PRIu64,
+			n->name, n->told_promised, c->log.last.promised);
+	/* What a crash left of a group commit is on the disk now, and stays. */
+	n->disk_promised = c->log.last.promised;
+	for (uint64_t seq = c->log.tail.at.seq; seq <= last.seq; seq++)
+		if (dp_log_position(&c->log, seq, &p))
+			check_keep(sim->check, n->index, p);
+	n->was_open = false;
+	n->seen_tail = c->log.tail.at.seq;
+	if (c->cfg.image)
+		check_image(sim, n, c->log.tail.at.seq, last);
+}
+
+void laws_wiped(struct node *n)
+{
+	n->told_cached = n->told_promised = n->disk_promised = 0;
+}
