@@ -110,13 +110,20 @@ static void send_record(uint64_t seq, uint64_t previous)
 	from_up((struct dp_msg){.type = DP_MSG_RECORD, .session = 100, .u.record = record(seq, previous)});
 }
 
-static void welcome_from(uint32_t leg)
+static void welcome_with(uint32_t leg, struct dp_position last)
 {
 	struct dp_welcome *w = calloc(1, sizeof *w);
 	w->room = 64 << 20;
 	w->instance = leg + 1;
-	w->last.at.chain = w->tail.at.chain = dp_chain_start(STREAM);
+	w->cached = last.seq;
+	w->last.at = last;
+	w->tail.at.chain = dp_chain_start(STREAM);
 	from_down(leg, (struct dp_msg){.type = DP_MSG_WELCOME, .u.welcome = w});
+}
+
+static void welcome_from(uint32_t leg)
+{
+	welcome_with(leg, (struct dp_position){0, 0, dp_chain_start(STREAM)});
 }
 
 /* A relay with an open session at position 0, and one node below. */
@@ -137,8 +144,9 @@ static void open_controller(unsigned ack_legs, enum dp_core_stage ack)
 	make(DP_CORE_CONTROLLER, 2, ack_legs, ack);
 	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
-	for (uint32_t i = 0; i < 2; i++)
-		welcome_from(i);
+	welcome_from(0);
+	cr_assert_eq(core.state, DP_CORE_RECOVERING, "goes on before all legs have answered");
+	welcome_from(1);
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
 	cr_assert_eq(core.state, DP_CORE_OPEN);
 }
@@ -265,6 +273,7 @@ Test(engine, relay_waits_for_the_mirror, .fini = done)
 	from_up((struct dp_msg){.type = DP_MSG_MARKS, .session = 100, .u.marks = {.agreed = 1, .sent = 1}});
 	ack(0, 1, 0);
 	cr_assert_null(find(DP_ACT_RELEASE, 0), "freed before the mirror has it");
+	cr_assert_eq(core.committed, 0, "committed, and nothing below has it");
 	ack(0, 1, 1);
 	cr_assert_eq(find(DP_ACT_SEND_UP, DP_MSG_ACK)->msg.u.ack.committed, 1);
 	cr_assert_not_null(find(DP_ACT_RELEASE, 0));
@@ -304,7 +313,7 @@ Test(engine, ack_policy_counts_legs_and_stages, .fini = done)
 	cr_assert_null(find(DP_ACT_REPLY, 0), "one of two legs is not all");
 	ack(1, 1, 0);
 	cr_assert_not_null(find(DP_ACT_REPLY, 0));
-	cr_assert_null(find(DP_ACT_RELEASE, 0), "one leg has not committed it");
+	cr_assert_null(find(DP_ACT_RELEASE, 0), "freed, and one leg has not committed it");
 	host(DP_OP_FLUSH, 2, &flush);
 	ack(0, 2, 2);
 	ack(1, 2, 1);
@@ -312,6 +321,27 @@ Test(engine, ack_policy_counts_legs_and_stages, .fini = done)
 	ack(1, 2, 2);
 	cr_assert_not_null(find(DP_ACT_REPLY, 0));
 	cr_assert_eq(core.log.tail.at.seq, 2);
+}
+
+/* A relay on a leg may have had to begin anew: the longest history has all that was answered. */
+Test(engine, controller_adopts_the_longest_history, .fini = done)
+{
+	for (uint32_t longest = 0; longest < 2; longest++) {
+		make(DP_CORE_CONTROLLER, 2, 2, DP_CORE_CACHED);
+		step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+		step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
+		core.log.last.promised = core.epoch = 9; /* a journal that knows its epochs */
+		for (uint32_t i = 0; i < 2; i++) {
+			cr_assert_eq(core.state, DP_CORE_RECOVERING,
+				"goes on before all legs have answered");
+			welcome_with(i, (struct dp_position){1, i == longest ? 5 : 3, i + 70});
+		}
+		struct dp_action *pull = find(DP_ACT_SEND_DOWN, DP_MSG_PULL);
+		cr_assert_not_null(pull);
+		cr_assert_eq(pull->peer, longest, "a shorter history is adopted");
+		if (longest == 0)
+			done();
+	}
 }
 
 Test(engine, fewer_legs_count_the_own_journal, .fini = done)

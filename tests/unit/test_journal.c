@@ -399,7 +399,7 @@ Test(journal, room_waits_for_the_superblock)
 	fill(r, 65536);
 	uint64_t before = dp_journal_room(r->j);
 	dp_journal_release(r->j, &r->meta);
-	cr_assert_eq(dp_journal_room(r->j), before);
+	cr_assert_eq(dp_journal_room(r->j), before, "space is told to be free before it is");
 	cr_assert(dp_journal_busy(r->j));
 	memdisk_run(r->disk);
 	cr_assert_gt(dp_journal_room(r->j), 8 * DP_MIB);
@@ -581,6 +581,30 @@ Test(journal, release_does_not_pass_a_promise_that_is_not_yet_told)
 	end(r);
 }
 
+/* A release that has to wait, and a promise that becomes durable meanwhile. The superblock that
+ * passes the promise's barrier must hold it. */
+Test(journal, waiting_release_does_not_pass_a_promise)
+{
+	struct rig *r = begin(DP_JOURNAL_SIZE_MIN);
+	uint64_t chain = 0;
+	for (unsigned i = 1; i <= 40; i++) {
+		append(r, 65536, 0);
+		chain = i == 20 ? r->meta.at.chain : chain;
+		commit(r);
+	}
+	struct dp_meta part = meta_at(r, 20, chain), promise = r->meta;
+	dp_journal_release(r->j, &part); /* its superblock is under way */
+	dp_journal_release(r->j, &r->meta);
+	promise.promised = 5;
+	dp_journal_barrier(r->j, &promise, 5);
+	commit(r);
+	cr_assert(r->tokens == 1 && r->told[0] == 5);
+	cr_assert_eq(reopen(r), 0);
+	cr_assert_eq(r->tail, 40);
+	cr_assert_eq(r->meta.promised, 5, "a durable promise is forgotten");
+	end(r);
+}
+
 /* ---- torn ends ---- */
 
 static bool not_this(uint64_t sector, void *arg)
@@ -701,13 +725,42 @@ Test(torn, cut_off_frames_do_not_revive)
 			uint64_t size;
 			uint8_t *bytes = memdisk_bytes(r->disk, NAME, &size), *copy = malloc(size);
 			memcpy(copy, bytes, size);
-			cr_assert_eq(reopen(r), 0);
+			cr_assert_eq(reopen(r), 0, "what was cut off is damage now");
+			cr_assert_eq(r->meta.at.seq, s.meta.at.seq, "what was cut off revives");
 			check_snapshot(r, &s);
 			dp_journal_close(&r->j);
 			memcpy(bytes, copy, size); /* without the barrier of this look */
 			free(copy);
 			cr_assert_eq(reopen(r), 0);
 		}
+		end(r);
+	}
+}
+
+/* The same with a barrier, which no chain ties to what stands before it. */
+Test(torn, cut_off_barriers_do_not_revive)
+{
+	for (unsigned blocks = 1; blocks < 6; blocks++) {
+		struct rig *r = begin(SMALL);
+		group(r, 2, 320);
+		struct dp_meta cut = r->meta;
+		group(r, 2, 320);
+		struct dp_meta whole = r->meta;
+		for (unsigned i = 0; i < 8 * blocks; i++)
+			append(r, 320, 1);
+		dp_journal_barrier(r->j, &cut, 1);
+		dp_journal_kick(r->j);
+		uint64_t missing = 0;
+		memdisk_crash(r->disk, not_this, &missing);
+		r->meta = whole;
+		cr_assert_eq(reopen(r), 0);
+		cr_assert_eq(r->count, 4);
+		for (unsigned i = 1; i < blocks; i++) /* up to the old barrier's place */
+			group(r, 8, 320);
+		struct snapshot s = {0, r->meta.at.seq, r->meta.at.chain, r->meta};
+		cr_assert_eq(reopen(r), 0, "what was cut off is damage now");
+		cr_assert_eq(r->meta.at.seq, s.meta.at.seq, "what was cut off revives");
+		check_snapshot(r, &s);
 		end(r);
 	}
 }
@@ -857,6 +910,7 @@ Test(failure, is_told_once_and_nothing_after_it_is_durable)
 	dp_journal_barrier(r->j, &r->meta, 8);
 	r->disk->write_error = DP_EIO;
 	commit(r);
+	cr_assert_eq(r->durable, 2, "a failed write is told to be durable");
 	cr_assert_eq(r->failures, 1);
 	r->disk->write_error = 0; /* the disk seems to work again: that is not to be believed */
 	uint64_t writes = r->disk->writes;

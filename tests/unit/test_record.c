@@ -190,7 +190,8 @@ Test(record, payload_of_another_length_or_content_is_refused)
 	cr_assert_eq(dp_record_decode(raw, NULL, &r), DP_EBADMSG);
 	cr_assert_eq(dp_record_decode(raw, payload_of(63, 9), &r), DP_EBADMSG);
 	cr_assert_eq(dp_record_decode(raw, payload_of(65, 9), &r), DP_EBADMSG);
-	cr_assert_eq(dp_record_decode(raw, payload_of(64, 8), &r), DP_ECHECKSUM);
+	cr_assert_eq(dp_record_decode(raw, payload_of(64, 8), &r), DP_ECHECKSUM,
+		"damaged bytes are taken");
 	for (size_t at = 0; at < payload->size; at++) {
 		payload->data[at] ^= 1;
 		cr_assert_eq(dp_record_decode(raw, dp_buf_ref(payload), &r), DP_ECHECKSUM);

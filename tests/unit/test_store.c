@@ -657,7 +657,7 @@ Test(apply, is_told_after_the_sync)
 	quiet(r);
 	bool synced[VOLUMES] = {false};
 	while (r->disk->count) {
-		cr_assert_eq(r->told, 0);
+		cr_assert_eq(r->told, 0, "told to be applied before it is synced");
 		const struct dp_io *io = r->disk->queue[0];
 		for (unsigned v = 0; v < VOLUMES; v++) {
 			bool mine = io->file == r->store->volumes[v].file;
