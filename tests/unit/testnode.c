@@ -79,22 +79,28 @@ void testnode_start(struct testnode *t)
 	dp_stream_start(t->n.streams[0].stream, t->n.now_us);
 }
 
+static void run_disk(struct testnode *t)
+{
+	if (!t->disk_waits)
+		memdisk_run(t->disk);
+}
+
 void testnode_turn(struct testnode *t)
 {
 	struct dp_stream *s = t->n.streams[0].stream;
 	t->n.now_us = node_clock_us() + t->ahead_us;
 	dp_stream_tick(s, t->n.now_us);
-	memdisk_run(t->disk);
+	run_disk(t);
 	if (t->n.zmq) {
 		net_tick(&t->n);
 		net_wake_all(&t->n);
 		while (net_receive(&t->n)) {
 			dp_stream_flush(s);
-			memdisk_run(t->disk);
+			run_disk(t);
 		}
 	}
 	dp_stream_flush(s);
-	memdisk_run(t->disk);
+	run_disk(t);
 	local_flush(&t->n);
 }
 

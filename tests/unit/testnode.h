@@ -14,6 +14,7 @@ struct testnode {
 	struct dp_node_config cfg; /* one stream "s" with one volume "v"; the test adds to it */
 	struct memdisk *disk;
 	uint64_t ahead_us; /* its clock is so much ahead */
+	bool disk_waits;   /* what is submitted stays so */
 	unsigned alarms;
 	const char *alarm; /* the newest */
 	/* Replies to requests of the test's own, whose tags point into here. */
