@@ -116,8 +116,11 @@ static void send_out(struct conn *c)
 		m.msg_iovlen = (size_t)fill_iov(c, iov);
 		ssize_t sent = sendmsg(c->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (sent < 0) {
-			if (errno != EAGAIN && errno != EINTR)
-				c->closing = true;
+			if (errno == EAGAIN || errno == EINTR)
+				return;
+			c->closing = true;
+			while (c->out)
+				drop_first(c); /* nobody will take it */
 			return;
 		}
 		size_t left = (size_t)sent;

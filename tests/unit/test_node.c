@@ -528,6 +528,22 @@ Test(sockets, are_limited, .init = make_scratch, .fini = remove_scratch)
 	testnode_free(t);
 }
 
+Test(lines, who_goes_away_before_the_answer, .init = make_scratch, .fini = remove_scratch)
+{
+	struct testnode *t = listening_controller();
+	for (unsigned i = 0; i < 2; i++) {
+		int fd = dial("control.sock");
+		for (unsigned n = 0; n < (i ? 600 : 1); n++)
+			give(t, fd, STATUS, sizeof STATUS - 1);
+		look(t);
+		close(fd);
+		for (unsigned n = 0; n < 20; n++)
+			look(t);
+		cr_assert_eq(t->n.conn_count, 0, "its connection is kept for ever");
+	}
+	testnode_free(t);
+}
+
 /* ---- hosts ---- */
 
 #define CLIENT 0x1234567890u
