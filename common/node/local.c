@@ -46,6 +46,7 @@ struct conn {
 	struct request *requests;
 	unsigned request_count;
 	struct out *out, **out_end;
+	unsigned out_count;
 	size_t out_sent; /* of the first one */
 };
 
@@ -54,15 +55,17 @@ int local_conn_fd(const struct conn *c)
 	return c->fd;
 }
 
-/* A host whose requests find no place waits in its socket. */
+/* A host whose requests find no place waits in its socket, and so does whoever takes no answers:
+ * what is kept for a connection is bounded. */
 static bool may_take(const struct conn *c)
 {
-	return c->request_count < HOST_REQUESTS && !(c->stream && dp_stream_full(c->stream->stream));
+	return c->request_count + c->out_count < HOST_REQUESTS &&
+	       !(c->stream && dp_stream_full(c->stream->stream));
 }
 
 short local_wants(const struct conn *c)
 {
-	bool read = !c->closing && (!c->host || may_take(c));
+	bool read = !c->closing && may_take(c) && (c->host || c->in_size < IN_SIZE);
 	return (short)((read ? POLLIN : 0) | (c->out ? POLLOUT : 0));
 }
 
@@ -79,6 +82,7 @@ static void enqueue(struct conn *c, const void *head, uint32_t size, struct dp_b
 	memcpy(o->head, head, size);
 	*c->out_end = o;
 	c->out_end = &o->next;
+	c->out_count++;
 }
 
 static void drop_first(struct conn *c)
@@ -88,6 +92,7 @@ static void drop_first(struct conn *c)
 	if (!c->out)
 		c->out_end = &c->out;
 	c->out_sent = 0;
+	c->out_count--;
 	dp_buf_unref(&o->data);
 	free(o);
 }
@@ -140,6 +145,7 @@ static void send_out(struct conn *c)
 /* ---- closing ---- */
 
 static void parse_host(struct node *n, struct conn *c);
+static void parse_control(struct node *n, struct conn *c);
 
 static bool belongs(void *tag, void *arg)
 {
@@ -178,11 +184,14 @@ void local_flush(struct node *n)
 {
 	for (unsigned i = n->conn_count; i-- > 0;) {
 		struct conn *c = n->conns[i];
+		/* What had to wait for a place among the open requests. */
 		if (c->host && !c->payload && c->in_size >= DP_LOCAL_REQUEST_SIZE)
-			parse_host(n, c); /* had to wait for a place among the open requests */
+			parse_host(n, c);
+		else if (!c->host && c->in_size)
+			parse_control(n, c);
 		if (c->out)
 			send_out(c);
-		if (c->closing && (!c->out || c->host))
+		if (c->closing && (c->host || (!c->out && !memchr(c->in, '\n', c->in_size))))
 			close_conn(n, c);
 	}
 }
@@ -418,18 +427,10 @@ static void ready_host(struct node *n, struct conn *c)
 
 /* ---- control ---- */
 
-static void ready_control(struct node *n, struct conn *c)
+static void parse_control(struct node *n, struct conn *c)
 {
-	size_t got;
-	if (c->in_size == IN_SIZE) {
-		c->closing = true; /* a line beyond the limit */
-		return;
-	}
-	if (!receive(c, c->in + c->in_size, IN_SIZE - c->in_size, &got))
-		return;
-	c->in_size += (uint32_t)got;
 	uint8_t *end;
-	while ((end = memchr(c->in, '\n', c->in_size)) != NULL) {
+	while (may_take(c) && (end = memchr(c->in, '\n', c->in_size)) != NULL) {
 		uint32_t size = (uint32_t)(end - c->in) + 1;
 		json_t *request = json_loadb((char *)c->in, size - 1, JSON_REJECT_DUPLICATES, NULL);
 		json_t *reply = control_answer(n, request);
@@ -444,6 +445,17 @@ static void ready_control(struct node *n, struct conn *c)
 		memmove(c->in, c->in + size, c->in_size - size);
 		c->in_size -= size;
 	}
+	if (c->in_size == IN_SIZE && !memchr(c->in, '\n', c->in_size))
+		c->closing = true; /* a line beyond the limit */
+}
+
+static void ready_control(struct node *n, struct conn *c)
+{
+	size_t got;
+	if (!receive(c, c->in + c->in_size, IN_SIZE - c->in_size, &got))
+		return;
+	c->in_size += (uint32_t)got;
+	parse_control(n, c);
 }
 
 /* ---- sockets ---- */

@@ -544,6 +544,36 @@ Test(lines, who_goes_away_before_the_answer, .init = make_scratch, .fini = remov
 	testnode_free(t);
 }
 
+/* Sends `what` again and again and takes no answer, until the node hears no more. Returns how often
+ * it was sent in full; `most` times at the most. */
+static unsigned talk(struct testnode *t, int fd, const void *what, size_t size, unsigned most)
+{
+	size_t sent = 0;
+	for (unsigned idle = 0; idle < 10 && sent < most * size;) {
+		const char *from = (const char *)what + sent % size;
+		ssize_t n = send(fd, from, size - sent % size, MSG_NOSIGNAL | MSG_DONTWAIT);
+		idle = n < 0 ? idle + 1 : 0;
+		sent += n < 0 ? 0 : (size_t)n;
+		look(t);
+	}
+	return (unsigned)(sent / size);
+}
+
+Test(lines, who_does_not_listen_is_not_heard, .init = make_scratch, .fini = remove_scratch)
+{
+	struct testnode *t = listening_controller();
+	int fd = dial("control.sock"), other = dial("control.sock");
+	unsigned said = talk(t, fd, STATUS, sizeof STATUS - 1, 20000);
+	cr_assert_lt(said, 20000, "answers are gathered without end");
+	give(t, other, STATUS, sizeof STATUS - 1);
+	expect_line(t, other, true);
+	for (unsigned i = 0; i < said; i++) /* nothing is lost by it */
+		expect_line(t, fd, true);
+	close(fd);
+	close(other);
+	testnode_free(t);
+}
+
 /* ---- hosts ---- */
 
 #define CLIENT 0x1234567890u
@@ -715,6 +745,25 @@ Test(host, more_requests_than_may_be_open, .init = make_scratch, .fini = remove_
 		expect_reply(t, fd, DP_LOCAL_ZERO, id, 0, NULL);
 	cr_assert_eq(core(t)->log.last.at.seq, COUNT);
 	close(fd);
+	testnode_free(t);
+}
+
+Test(host, that_does_not_listen_is_not_heard, .init = make_scratch, .fini = remove_scratch)
+{
+	struct testnode *t = listening_controller();
+	int fd = host_of(t), other = host_of(t);
+	static uint8_t head[DP_LOCAL_REQUEST_SIZE], data[8192];
+	struct dp_local_request r = {.type = DP_LOCAL_READ, .client = CLIENT, .id = 5,
+		.length = sizeof data};
+	dp_local_request_encode(&r, head);
+	unsigned said = talk(t, fd, head, sizeof head, 10000);
+	cr_assert_lt(said, 10000, "answers are gathered without end");
+	send_request(t, other, r, NULL);
+	expect_reply(t, other, DP_LOCAL_READ, 5, 0, data);
+	for (unsigned i = 0; i < said; i++)
+		expect_reply(t, fd, DP_LOCAL_READ, 5, 0, data);
+	close(fd);
+	close(other);
 	testnode_free(t);
 }
 
