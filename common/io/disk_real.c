@@ -128,7 +128,7 @@ static int fill_new(struct real *d, int fd, unsigned flags, uint64_t size)
 }
 
 /* Whether the new file at `temporary` is ours to fill and to give its name. Of several processes
- * that start at once one makes it: the others may neither write to it nor put theirs in its place. */
+ * that start at once one makes it: no other writes to it or puts its own in its place. */
 static int claim(struct real *d, int fd, const char *temporary, const char *name)
 {
 	struct stat ours, there;
