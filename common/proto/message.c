@@ -21,6 +21,7 @@ static uint32_t encode_welcome(const struct dp_msg *m, uint8_t *p)
 	struct dp_meta last = m->u.welcome->last;
 	last.clients.count = 0;
 	dp_put32(p + 32, size);
+	dp_put32(p + 36, 0);
 	return 40 + size + dp_meta_encode(&last, p + 40 + size);
 }
 
