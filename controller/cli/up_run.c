@@ -126,7 +126,8 @@ static unsigned running(const struct up *up, enum up_stage stage)
 	return count;
 }
 
-/* SIGCONT: a process that is stopped would not notice that it is to end. */
+/* SIGCONT: a process that is stopped would not notice that it is to end. It comes first, as it
+ * would also undo the stop with which a debugger, or LeakSanitizer, looks at a process that ends. */
 static void signal_stage(const struct up *up, enum up_stage stage, int number)
 {
 	for (unsigned i = 0; i < up->count; i++) {
@@ -136,8 +137,8 @@ static void signal_stage(const struct up *up, enum up_stage stage, int number)
 		if (number == SIGKILL)
 			cli_fail(0, "%s (pid %d) does not end within %d s and is killed",
 				child->name, (int)child->pid, STOP_LIMIT_US / 1000000);
-		kill(child->pid, number);
 		kill(child->pid, SIGCONT);
+		kill(child->pid, number);
 	}
 }
 
