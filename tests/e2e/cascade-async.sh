@@ -26,7 +26,7 @@ bounded 30 dipole sets orders --state "$S" --wait "$set" --timeout 20s >/dev/nul
   fail "set $set is not committed though the mirror is back"
 same_everywhere
 stop_up
-rm -rf "$S"
+S=$D/s2
 
 # 2. A flush is to be cached; the relays keep little.
 sed -E 's/flush: committed/flush: cached/; s/(relay-[123]:.*journal: )256MiB/\116MiB/' \

@@ -17,6 +17,28 @@ declare -A CHILDREN=()
 
 dipole() { "$BUILD/controller/cli/dipole" "$@"; }
 
+# ---- sanitizers ----
+
+# A daemon that a sanitizer ends is started again, and the test may pass. So what is found goes
+# into files, and cleanup looks for them (docs/testing.md).
+E2E_RUNTIME=$(ldd "$BUILD/controller/nbd/nbdkit-dipole-plugin.so" | awk '/lib[at]san/ {print $3}')
+if [ -n "$E2E_RUNTIME" ]; then
+  for options in ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS; do
+    export $options="${!options:-}:log_path=$D/sanitizer"
+  done
+  UBSAN_OPTIONS+=:print_stacktrace=1
+  TSAN_OPTIONS+=:suppressions=$ROOT/tests/tsan.supp
+  export E2E_RUNTIME DIPOLE_BIN_DIR=$HERE/sanitized # its nbdkit comes first
+fi
+
+# Prints what was found. Beside ASan, UBSan writes to stderr whatever its log_path is.
+complaints() {
+  {
+    cat "$D"/sanitizer.*
+    grep -rIh -A 20 --include=log --include='*.log' 'runtime error: ' "$D"
+  } 2>/dev/null | grep .
+}
+
 # ---- ways out ----
 
 # A pid file may be older than its process: only what was started for $D is ours.
@@ -33,7 +55,7 @@ each_daemon() {
 }
 
 cleanup() {
-  local p
+  local status=$? p
   trap '' INT TERM
   each_daemon -CONT
   [ -f "$D/fio.pid" ] && p=$(cat "$D/fio.pid") && ours "$p" && kill -KILL "$p" 2>/dev/null
@@ -43,8 +65,13 @@ cleanup() {
     wait_until 30 gone "$UP_PID" || kill -KILL "$UP_PID" 2>/dev/null
     each_daemon -KILL
   fi
-  [ -n "${KEPT:-}" ] && [ -n "${E2E_KEEP:-}" ] && echo "kept: $D" && return
+  if complaints; then
+    echo "FAILED $NAME: a sanitizer complains"
+    KEPT=1 status=1
+  fi
+  [ -n "${KEPT:-}" ] && [ -n "${E2E_KEEP:-}" ] && echo "kept: $D" && exit "$status"
   rm -rf "$D"
+  exit "$status"
 }
 trap cleanup EXIT
 trap 'exit 1' INT TERM HUP

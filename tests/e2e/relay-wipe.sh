@@ -33,7 +33,8 @@ touch "$D/enough"
 await 60 "$load" || fail "fio: $(fio_said)"
 same_everywhere
 stop_up
-rm -rf "$S" "$D/enough"
+rm "$D/enough"
+S=$D/s2
 
 # 2. retain: next-hop
 sed -E 's/(relay-east-[12]:.*journal: 256MiB)/\1, retain: next-hop/' "$EXAMPLES/bipolar-cascade.yaml" >"$D/next.yaml"
