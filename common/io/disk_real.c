@@ -395,9 +395,10 @@ bool dp_disk_real_flush(struct dp_disk *disk)
 	struct real *d = (struct real *)disk;
 	bool lone = d->lone && d->pending == 1;
 	d->lone = false;
-	if (!d->pending || io_uring_submit(&d->ring) < 0)
+	int taken = d->pending ? io_uring_submit(&d->ring) : -1;
+	if (taken < 0)
 		return false;
-	d->pending = 0;
+	d->pending -= (unsigned)taken; /* the kernel may have taken a part only */
 	struct __kernel_timespec limit = {.tv_nsec = LONE_WAIT_NS};
 	struct io_uring_cqe *cqe;
 	return lone && io_uring_wait_cqe_timeout(&d->ring, &cqe, &limit) == 0;
