@@ -335,6 +335,7 @@ static void settle(struct dp_core *c, struct dp_actions *out)
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)
 		dp_down_pump(c, i, out);
 	settle_release(c, out);
+	dp_recover_settle(c, out);
 	dp_read_settle(c, out);
 	dp_up_settle(c, out);
 }
@@ -386,9 +387,7 @@ static void loaded(struct dp_core *c, uint64_t seq, struct dp_record *r, struct 
 	if (c->up.pull_loading == seq) {
 		c->up.pull_loading = r ? 0 : DP_LOAD_LATER;
 		if (r && c->up.active && c->up.pull == seq) {
-			struct dp_msg m = {.u.record = dp_record_ref(r)};
-			dp_core_send_up(c, c->up.peer, DP_MSG_RECORD, &m, out);
-			c->up.pull++;
+			dp_up_pulled(c, r, out);
 			dp_up_pump(c, out);
 		}
 	}

@@ -83,6 +83,7 @@ struct dp_up {
 	uint64_t nak_us;      /* when a NAK was sent last, and for which seq */
 	uint64_t nak_seq;
 	uint64_t pull;        /* next seq to be sent up to an adopting sender; 0: none */
+	uint64_t pull_bytes;  /* how much of it, in dp_core_cost(), until it asks again */
 	uint64_t room_told;
 	bool ack_due;
 	uint64_t pull_loading; /* as dp_down.loading */
@@ -126,6 +127,7 @@ struct dp_core {
 	uint64_t base_token;                   /* the barrier that says "based"; 0: none */
 	unsigned adopt_from;
 	uint64_t adopt_to, adopt_us; /* last progress */
+	uint64_t adopt_bytes;        /* asked for and not yet there */
 	struct dp_up up;
 	struct dp_msg held_hello; /* HELLO that waits for a promise or for this node's base */
 	uint32_t held_peer;

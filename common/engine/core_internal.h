@@ -25,6 +25,7 @@ void dp_up_message(struct dp_core *c, uint32_t peer, struct dp_msg *m, struct dp
 void dp_up_bad(struct dp_core *c, uint32_t peer, struct dp_msg *m, struct dp_actions *out);
 void dp_up_barrier(struct dp_core *c, uint64_t token, struct dp_actions *out);
 void dp_up_hello(struct dp_core *c, struct dp_actions *out); /* goes on with a held HELLO */
+void dp_up_pulled(struct dp_core *c, struct dp_record *r, struct dp_actions *out);
 void dp_up_pump(struct dp_core *c, struct dp_actions *out);
 void dp_up_settle(struct dp_core *c, struct dp_actions *out);
 
@@ -43,6 +44,7 @@ void dp_recover_start(struct dp_core *c, struct dp_actions *out);
 void dp_recover_claim(struct dp_core *c, uint64_t epoch, struct dp_actions *out);
 void dp_recover_try(struct dp_core *c, struct dp_actions *out);
 void dp_recover_record(struct dp_core *c, uint32_t from, struct dp_record *r, struct dp_actions *out);
+void dp_recover_settle(struct dp_core *c, struct dp_actions *out);
 void dp_recover_tick(struct dp_core *c, struct dp_actions *out);
 
 /* core_host.c */

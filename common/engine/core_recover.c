@@ -92,6 +92,15 @@ static bool meet(struct dp_core *c, const struct dp_welcome *w, struct dp_action
 	return true;
 }
 
+/* Asks for what follows, as much as half the window: the rest when this is here and, as far as it
+ * does not fit into memory, in the journal. */
+static void pull(struct dp_core *c, struct dp_actions *out)
+{
+	c->adopt_bytes = c->cfg.window_bytes / 2;
+	struct dp_msg m = {.u.pull = {.seq = c->log.last.at.seq + 1, .bytes = c->adopt_bytes}};
+	dp_core_send_down(c, c->adopt_from, DP_MSG_PULL, &m, out);
+}
+
 static void adopt(struct dp_core *c, uint32_t i, struct dp_actions *out)
 {
 	struct dp_down *d = &c->down[i];
@@ -119,11 +128,10 @@ static void adopt(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	d->flight = 0;
 	d->progress_us = c->now_us;
 	struct dp_msg start = {.u.start = {.at = w->last.at, .agreed = 0}};
-	struct dp_msg pull = {.u.pull.seq = own + 1};
 	free(w);
 	d->welcome = NULL;
 	dp_core_send_down(c, i, DP_MSG_START, &start, out);
-	dp_core_send_down(c, i, DP_MSG_PULL, &pull, out);
+	pull(c, out);
 }
 
 void dp_recover_try(struct dp_core *c, struct dp_actions *out)
@@ -164,8 +172,17 @@ void dp_recover_record(struct dp_core *c, uint32_t from, struct dp_record *r, st
 	if (dp_core_take(c, r))
 		return; /* not the successor it should be: the stall timer starts over */
 	c->adopt_us = c->now_us;
+	uint64_t cost = dp_core_cost(r->h.payload_len);
+	c->adopt_bytes -= cost < c->adopt_bytes ? cost : c->adopt_bytes;
 	if (c->log.last.at.seq >= c->adopt_to)
 		dp_core_open(c, out);
+}
+
+void dp_recover_settle(struct dp_core *c, struct dp_actions *out)
+{
+	if (c->state == DP_CORE_ADOPTING && c->adopt_bytes == 0 &&
+		c->log.memory <= c->cfg.window_bytes / 2)
+		pull(c, out);
 }
 
 void dp_recover_tick(struct dp_core *c, struct dp_actions *out)

@@ -182,7 +182,7 @@ void dp_up_bad(struct dp_core *c, uint32_t peer, struct dp_msg *m, struct dp_act
 
 void dp_up_pump(struct dp_core *c, struct dp_actions *out)
 {
-	while (c->up.active && c->up.pull && !c->up.pull_loading) {
+	while (c->up.active && c->up.pull && c->up.pull_bytes && !c->up.pull_loading) {
 		if (c->up.pull > c->log.last.at.seq) {
 			c->up.pull = 0;
 			return;
@@ -198,10 +198,17 @@ void dp_up_pump(struct dp_core *c, struct dp_actions *out)
 			dp_act(out, DP_ACT_LOAD)->seq = c->up.pull;
 			return;
 		}
-		struct dp_msg m = {.u.record = dp_record_ref(e->record)};
-		dp_core_send_up(c, c->up.peer, DP_MSG_RECORD, &m, out);
-		c->up.pull++;
+		dp_up_pulled(c, e->record, out);
 	}
+}
+
+void dp_up_pulled(struct dp_core *c, struct dp_record *r, struct dp_actions *out)
+{
+	uint64_t cost = dp_core_cost(r->h.payload_len);
+	struct dp_msg m = {.u.record = dp_record_ref(r)};
+	dp_core_send_up(c, c->up.peer, DP_MSG_RECORD, &m, out);
+	c->up.pull++;
+	c->up.pull_bytes -= cost < c->up.pull_bytes ? cost : c->up.pull_bytes;
 }
 
 static void unknown(struct dp_core *c, uint32_t peer, const struct dp_msg *m, struct dp_actions *out)
@@ -242,6 +249,7 @@ void dp_up_message(struct dp_core *c, uint32_t peer, struct dp_msg *m, struct dp
 		break;
 	case DP_MSG_PULL:
 		c->up.pull = m->u.pull.seq;
+		c->up.pull_bytes = m->u.pull.bytes;
 		dp_up_pump(c, out);
 		break;
 	case DP_MSG_READ:

@@ -53,9 +53,12 @@ static uint32_t encode_body(const struct dp_msg *m, uint8_t *p)
 		dp_put64(p + 16, m->u.ack.room);
 		return 24;
 	case DP_MSG_NAK:
-	case DP_MSG_PULL:
 		dp_put64(p, m->u.nak.seq);
 		return 8;
+	case DP_MSG_PULL:
+		dp_put64(p, m->u.pull.seq);
+		dp_put64(p + 8, m->u.pull.bytes);
+		return 16;
 	case DP_MSG_MARKS:
 		dp_put64(p, m->u.marks.agreed);
 		dp_put64(p + 8, m->u.marks.sent);
@@ -122,7 +125,7 @@ static int decode_welcome(const uint8_t *p, uint32_t size, struct dp_msg *m)
 /* Sizes of the bodies that have one size; 0: checked elsewhere. */
 static const uint8_t body_size[] = {[DP_MSG_HELLO] = 16, [DP_MSG_REFUSE] = 12, [DP_MSG_START] = 32,
 	[DP_MSG_RECORD] = DP_RECORD_HEADER_SIZE, [DP_MSG_ACK] = 24, [DP_MSG_NAK] = 8,
-	[DP_MSG_MARKS] = 16, [DP_MSG_PULL] = 8, [DP_MSG_READ] = 32, [DP_MSG_DATA] = 16};
+	[DP_MSG_MARKS] = 16, [DP_MSG_PULL] = 16, [DP_MSG_READ] = 32, [DP_MSG_DATA] = 16};
 
 static int decode_body(const uint8_t *p, uint32_t size, struct dp_msg *m)
 {
@@ -147,9 +150,12 @@ static int decode_body(const uint8_t *p, uint32_t size, struct dp_msg *m)
 		m->u.ack.room = dp_get64(p + 16);
 		return m->u.ack.committed > m->u.ack.cached ? DP_EBADMSG : 0;
 	case DP_MSG_NAK:
-	case DP_MSG_PULL:
 		m->u.nak.seq = dp_get64(p);
 		return m->u.nak.seq == 0 ? DP_EBADMSG : 0;
+	case DP_MSG_PULL:
+		m->u.pull.seq = dp_get64(p);
+		m->u.pull.bytes = dp_get64(p + 8);
+		return m->u.pull.seq == 0 ? DP_EBADMSG : 0;
 	case DP_MSG_MARKS:
 		m->u.marks.agreed = dp_get64(p);
 		m->u.marks.sent = dp_get64(p + 8);

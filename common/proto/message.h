@@ -67,7 +67,10 @@ struct dp_msg {
 		} ack;
 		struct {
 			uint64_t seq;
-		} nak, pull;
+		} nak;
+		struct {
+			uint64_t seq, bytes;
+		} pull;
 		struct {
 			uint64_t agreed, sent;
 		} marks;

@@ -111,6 +111,7 @@ static struct dp_msg make(unsigned kind)
 		break;
 	case 10:
 		m.u.pull.seq = UINT64_MAX;
+		m.u.pull.bytes = 77;
 		break;
 	case 11:
 		m.u.read.id = 1;
