@@ -246,13 +246,15 @@ static void turn(struct node *n, uint64_t timeout_us)
 	struct signalfd_siginfo info;
 	if (fds[0].revents && read(n->signal_fd, &info, sizeof info) == sizeof info)
 		n->stopping = true;
-	if (fds[1].revents)
-		dp_disk_real_complete(n->disk);
 	/* No connection closes before local_flush(), so their places still hold. */
 	for (unsigned i = 0; i < conns; i++)
 		if (fds[count - conns + i].revents)
 			local_ready(n, n->conns[i], fds[count - conns + i].revents);
 	mark_wakers(n, fds);
+	/* What has arrived joins the group commit that a completion starts. */
+	net_receive(n);
+	if (fds[1].revents)
+		dp_disk_real_complete(n->disk);
 	do
 		flush_all(n);
 	while (net_receive(n));
