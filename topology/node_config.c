@@ -56,6 +56,28 @@ static uint64_t hash_volumes(const struct dp_topology *t, unsigned stream)
 	return dp_get64(out);
 }
 
+static struct dp_health_config health_of(const struct dp_topology *t, unsigned a, unsigned b)
+{
+	const struct dp_topo_link *l = dp_topology_link(t, a, b);
+	const struct dp_topo_heartbeat *beat = l ? &l->heartbeat : &t->heartbeat;
+	return (struct dp_health_config){beat->interval_us, beat->down_after_us, beat->probation_us};
+}
+
+/* Notes the node above, from which heartbeats come. */
+static void link_from(struct builder *b, unsigned above)
+{
+	const struct dp_topo_node *peer = &b->t->nodes[above];
+	struct dp_node_config *cfg = b->cfg;
+	for (unsigned i = 0; i < cfg->above_count; i++)
+		if (strcmp(cfg->above[i].peer, peer->name) == 0)
+			return;
+	struct dp_node_link *l = &cfg->above[cfg->above_count++];
+	snprintf(l->peer, sizeof l->peer, "%s", peer->name);
+	if (!is_trusted(b->t, b->me, above))
+		snprintf(l->key, sizeof l->key, "%s", peer->key);
+	l->health = health_of(b->t, b->me, above);
+}
+
 /* The index of this node's link to `below`, made if it is new. */
 static int link_to(struct builder *b, unsigned below, unsigned *index)
 {
@@ -67,6 +89,7 @@ static int link_to(struct builder *b, unsigned below, unsigned *index)
 	struct dp_node_link *l = &cfg->links[cfg->link_count++];
 	snprintf(l->peer, sizeof l->peer, "%s", peer->name);
 	snprintf(l->address, sizeof l->address, "%s", peer->listen);
+	l->health = health_of(b->t, b->me, below);
 	if (is_trusted(b->t, b->me, below))
 		return 0;
 	int err = need_keys(b, peer);
@@ -98,6 +121,7 @@ static int set_up(struct builder *b, struct dp_node_stream *s, unsigned above)
 			b->t->nodes[b->me].name);
 	snprintf(s->upstream, sizeof s->upstream, "%s", peer->name);
 	b->cfg->listen_curve = !is_trusted(b->t, b->me, above);
+	link_from(b, above);
 	return b->cfg->listen_curve ? need_keys(b, peer) : 0;
 }
 
@@ -155,6 +179,7 @@ static int add_stream(struct builder *b, unsigned index)
 	s->core.image = me->role == DP_ROLE_MIRROR || (controller && ts->local == DP_LOCAL_MIRROR);
 	s->core.ack = stages[ts->ack_stage];
 	s->core.flush = stages[ts->flush];
+	s->core.keep_serving = ts->keep_serving;
 	s->core.ack_legs = ts->ack_legs;
 	s->core.retain_next_hop = !controller && me->retain == DP_RETAIN_NEXT_HOP;
 	s->core.window_bytes = DP_WINDOW_BYTES;
@@ -169,6 +194,7 @@ int dp_node_config_fill(const struct dp_topology *t, unsigned index, struct dp_n
 	const struct dp_topo_node *me = &t->nodes[index];
 	memset(cfg, 0, sizeof *cfg);
 	snprintf(cfg->name, sizeof cfg->name, "%s", me->name);
+	snprintf(cfg->deployment, sizeof cfg->deployment, "%s", t->name);
 	snprintf(cfg->public_key, sizeof cfg->public_key, "%s", me->key);
 	cfg->role = roles[me->role];
 	for (unsigned i = 0; i < t->node_count; i++) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/err.h"
 #include "base/units.h"
 
 #define DIGITS "0123456789"
@@ -239,4 +240,13 @@ bool dp_scalar_when_full(const char *text, void *out)
 	if (c)
 		*(enum dp_when_full *)out = (enum dp_when_full)c->value;
 	return c;
+}
+
+bool dp_scalar_interval(const char *text, void *out)
+{
+	uint64_t time_us;
+	if (dp_parse_time(text, &time_us) || time_us < 10000 || time_us > 3600000000)
+		return false;
+	*(uint64_t *)out = time_us;
+	return true;
 }

@@ -171,6 +171,38 @@ static void parse_between(
 	check_between(l, path, value, link);
 }
 
+#define HEARTBEAT(member) offsetof(struct dp_topo_heartbeat, member)
+#define EXPECT_INTERVAL	  "a time with a unit such as 1.5s, from 10ms to 1h"
+static const struct dp_field heartbeat_fields[] = {
+	{"interval", DP_OPTIONAL, EXPECT_INTERVAL, HEARTBEAT(interval_us), dp_scalar_interval, NULL},
+	{"down-after", DP_OPTIONAL, EXPECT_INTERVAL, HEARTBEAT(down_after_us), dp_scalar_interval,
+		NULL},
+	{"probation", DP_OPTIONAL, EXPECT_INTERVAL, HEARTBEAT(probation_us), dp_scalar_interval,
+		NULL},
+	{0},
+};
+
+static void parse_heartbeat(struct dp_loader *l, const struct dp_path *path,
+	const yaml_node_t *value, struct dp_topo_heartbeat *beat)
+{
+	dp_loader_fields(l, path, value, heartbeat_fields, beat);
+	if (beat->down_after_us < 2 * beat->interval_us)
+		dp_loader_error(l, path, value,
+			"down-after is less than twice the interval; expected room for a lost beat");
+}
+
+static void parse_link_heartbeat(
+	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+{
+	parse_heartbeat(l, path, value, &((struct dp_topo_link *)object)->heartbeat);
+}
+
+static void parse_file_heartbeat(
+	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+{
+	parse_heartbeat(l, path, value, &((struct dp_topology *)object)->heartbeat);
+}
+
 #define LINK(member) offsetof(struct dp_topo_link, member)
 static const struct dp_field link_fields[] = {
 	{"between", DP_REQUIRED, "[NODE, NODE]", 0, NULL, parse_between},
@@ -182,6 +214,8 @@ static const struct dp_field link_fields[] = {
 	{"trusted", DP_OPTIONAL, "true or false", LINK(trusted), dp_scalar_bool, NULL},
 	{"window", DP_OPTIONAL, "a size with a unit such as 16MiB, from 1MiB to 64MiB",
 		LINK(window_bytes), dp_scalar_window, NULL},
+	{"heartbeat", DP_OPTIONAL, "{interval: TIME, down-after: TIME, probation: TIME}", 0, NULL,
+		parse_link_heartbeat},
 	{0},
 };
 
@@ -204,6 +238,7 @@ static void parse_link(struct dp_loader *l, const struct dp_path *path, const ya
 	l->link_at[index] = value;
 	link->a = link->b = DP_UNRESOLVED;
 	link->distance_m = -1;
+	link->heartbeat = l->t->heartbeat;
 	dp_loader_fields(l, path, value, link_fields, link);
 	link->distance_given = link->distance_m >= 0;
 	if (!link->distance_given)
@@ -411,6 +446,8 @@ static const struct dp_field file_fields[] = {
 		offsetof(struct dp_topology, name), dp_scalar_name, NULL},
 	{"sites", DP_REQUIRED, "NAME: {at: [LATITUDE, LONGITUDE]}", 0, NULL, parse_sites},
 	{"nodes", DP_REQUIRED, "NAME: {role: ROLE, site: SITE}", 0, NULL, parse_nodes},
+	{"heartbeat", DP_OPTIONAL, "{interval: TIME, down-after: TIME, probation: TIME}", 0, NULL,
+		parse_file_heartbeat},
 	{"links", DP_REQUIRED, "a list of {between: [NODE, NODE]}", 0, NULL, parse_links},
 	{"streams", DP_REQUIRED, "NAME: {controller: NODE, legs: ...}", 0, NULL, parse_streams},
 	{"volumes", DP_REQUIRED, "NAME: {stream: STREAM, size: SIZE}", 0, NULL, parse_volumes},
@@ -436,6 +473,7 @@ void dp_schema_load(struct dp_loader *l, const yaml_node_t *root)
 {
 	if (other_version(l, root))
 		return;
+	l->t->heartbeat = (struct dp_topo_heartbeat){1500000, 4000000, 10000000};
 	dp_loader_fields(l, NULL, root, file_fields, l->t);
 	dp_schema_check(l);
 }

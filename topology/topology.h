@@ -49,6 +49,13 @@ struct dp_topo_node {
 	enum dp_retain retain;		 /* default committed */
 };
 
+/* When a link counts as down, and as up again. Microseconds. */
+struct dp_topo_heartbeat {
+	uint64_t interval_us;	/* default 1.5 s */
+	uint64_t down_after_us; /* default 4 s; at least twice the interval */
+	uint64_t probation_us;	/* default 10 s */
+};
+
 struct dp_topo_link {
 	unsigned a, b;	   /* node indexes, as written in `between` */
 	bool trusted;	   /* no CURVE */
@@ -56,6 +63,7 @@ struct dp_topo_link {
 	bool distance_given;
 	uint64_t bandwidth_bits; /* 0: unlimited */
 	uint64_t window_bytes;	 /* 0: default */
+	struct dp_topo_heartbeat heartbeat;
 };
 
 struct dp_topo_leg {
@@ -89,6 +97,7 @@ struct dp_topo_volume {
 
 struct dp_topology {
 	char name[DP_NAME_MAX + 1];
+	struct dp_topo_heartbeat heartbeat; /* of links that name none */
 	struct dp_site sites[DP_SITES_MAX];
 	unsigned site_count;
 	struct dp_topo_node nodes[DP_NODES_MAX];

@@ -54,6 +54,10 @@ static void write_links(const struct dp_topology *t, FILE *to)
 		const struct dp_topo_link *l = &t->links[i];
 		fprintf(to, "  - between: [%s, %s]\n    trusted: %s\n", t->nodes[l->a].name,
 			t->nodes[l->b].name, l->trusted ? "true" : "false");
+		fprintf(to, "    heartbeat: {interval: %lluus, down-after: %lluus, probation: %lluus}\n",
+			(unsigned long long)l->heartbeat.interval_us,
+			(unsigned long long)l->heartbeat.down_after_us,
+			(unsigned long long)l->heartbeat.probation_us);
 		if (l->distance_given)
 			fprintf(to, "    distance: %.3fm\n", l->distance_m);
 		if (l->bandwidth_bits)

@@ -94,8 +94,9 @@ void dp_core_send_down(struct dp_core *c, uint32_t link, uint8_t type, struct dp
 
 bool dp_core_lazy(const struct dp_core *c)
 {
-	return c->cfg.role == DP_CORE_CONTROLLER && !c->cfg.image && c->cfg.ack != DP_CORE_LOCAL &&
-	       c->cfg.ack_legs == c->cfg.down_count;
+	/* While a leg is away the journal has what it lacks. */
+	bool all = c->cfg.ack_legs == c->cfg.down_count && !c->away && !c->log.last.away;
+	return c->cfg.role == DP_CORE_CONTROLLER && !c->cfg.image && c->cfg.ack != DP_CORE_LOCAL && all;
 }
 
 int dp_core_init(struct dp_core *c, const struct dp_core_config *cfg, const struct dp_meta *tail)
@@ -258,15 +259,19 @@ uint64_t dp_core_reached(const struct dp_core *c, enum dp_core_stage stage)
 	if (stage == DP_CORE_LOCAL || c->cfg.down_count == 0)
 		return c->durable;
 	uint64_t positions[DP_DOWN_MAX];
-	uint32_t n = c->cfg.down_count;
-	for (uint32_t i = 0; i < n; i++) {
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
+		if (c->away >> i & 1)
+			continue;
 		uint64_t p = stage == DP_CORE_COMMITTED ? c->down[i].committed : c->down[i].cached;
-		uint32_t j = i;
+		uint32_t j = n++;
 		for (; j > 0 && positions[j - 1] < p; j--)
 			positions[j] = positions[j - 1];
 		positions[j] = p;
 	}
-	uint64_t reached = positions[c->cfg.ack_legs - 1];
+	if (n == 0)
+		return 0;
+	uint64_t reached = positions[(c->cfg.ack_legs < n ? c->cfg.ack_legs : n) - 1];
 	/* Fewer than all legs: the controller's own journal is the copy the others get theirs
 	 * from, so it counts too. */
 	return dp_core_lazy(c) || reached < c->durable ? reached : c->durable;
@@ -327,6 +332,7 @@ static void settle(struct dp_core *c, struct dp_actions *out)
 {
 	if (c->state == DP_CORE_FAILED)
 		return;
+	dp_insync_settle(c, out);
 	if (!dp_core_lazy(c) || c->log.memory > c->cfg.window_bytes / 2)
 		dp_core_append_upto(c, c->log.last.at.seq, out);
 	settle_agreed(c, out);
@@ -410,6 +416,9 @@ void dp_core_step(struct dp_core *c, const struct dp_event *ev, struct dp_action
 	case DP_EV_FROM_DOWN:
 		dp_down_message(c, ev->peer, ev->u.msg, out);
 		break;
+	case DP_EV_LINK:
+		dp_down_link(c, ev->peer, ev->u.up, out);
+		break;
 	case DP_EV_HOST:
 		dp_host_request(c, ev->u.host, out);
 		break;
@@ -450,6 +459,6 @@ const char *dp_core_state_name(enum dp_core_state state)
 
 const char *dp_down_state_name(enum dp_down_state state)
 {
-	static const char *const names[] = {"Connecting", "Waiting", "Connected", "Inconsistent"};
+	static const char *const names[] = {"Connecting", "Waiting", "Connected", "Inconsistent", "Down"};
 	return names[state];
 }

@@ -33,7 +33,8 @@ struct dp_core_config {
 	enum dp_core_role role;
 	bool image;               /* keeps images of the volumes */
 	enum dp_core_stage ack, flush;
-	unsigned ack_legs;        /* 1..down_count */
+	unsigned ack_legs;        /* 1..down_count; of those that count */
+	unsigned keep_serving;    /* 1..down_count: legs that must go on counting */
 	bool retain_next_hop;
 	unsigned down_count;
 	uint64_t window_bytes;    /* unacknowledged bytes per link; payload kept in memory */
@@ -59,7 +60,13 @@ enum dp_core_state {
 	DP_CORE_FAILED,     /* the journal failed: nothing is acknowledged any more */
 };
 
-enum dp_down_state { DP_DOWN_CONNECTING, DP_DOWN_WAITING, DP_DOWN_ACTIVE, DP_DOWN_INCONSISTENT };
+enum dp_down_state {
+	DP_DOWN_CONNECTING,
+	DP_DOWN_WAITING, /* for the others' answers, in recovery */
+	DP_DOWN_ACTIVE,
+	DP_DOWN_INCONSISTENT,
+	DP_DOWN_DOWN, /* heartbeats say so */
+};
 
 /* A downstream link of the stream. sent >= cached >= committed. */
 struct dp_down {
@@ -120,6 +127,10 @@ struct dp_core {
 	uint64_t durable;    /* in the journal for good */
 	uint64_t agreed, applied, apply_told, committed;
 	uint64_t replied;    /* the host has the answer to everything up to here: reads must see it */
+	/* Controller: legs that do not count (a bit each), and the record that says so. What the
+	 * newest such record says (log.last.away, at insync_seq) holds once it is durable here and
+	 * at all legs that count by it. */
+	uint64_t away, away_seq, insync_seq;
 	uint64_t room;       /* journal bytes free; set by the shell before each step */
 	uint64_t owed;       /* journal bytes that (appended, last] will take */
 	uint64_t tokens;     /* names barriers */
@@ -146,6 +157,7 @@ enum dp_event_type {
 	DP_EV_START,    /* u.random */
 	DP_EV_FROM_UP,  /* a message from an upstream peer */
 	DP_EV_FROM_DOWN,
+	DP_EV_LINK,     /* heartbeats say that link `peer` went down or came back: u.up */
 	DP_EV_BAD_UP,   /* a record from upstream failed its checksum */
 	DP_EV_HOST,
 	DP_EV_READ,
@@ -173,6 +185,7 @@ struct dp_event {
 	union {
 		uint64_t random, seq;
 		const char *text; /* static */
+		bool up;
 		struct dp_msg *msg; /* borrowed; the core takes what it keeps */
 		const struct dp_host_request *host;
 		struct {

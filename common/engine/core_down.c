@@ -6,14 +6,21 @@
 static const char *const lost_text =
 	"a downstream node lost its journal; sending again what it has not";
 
+static void end_session(struct dp_down *d)
+{
+	free(d->welcome);
+	d->welcome = NULL;
+	d->session = 0;
+	d->loading = 0;
+}
+
 void dp_down_connect(struct dp_core *c, uint32_t i, struct dp_actions *out)
 {
 	struct dp_down *d = &c->down[i];
-	free(d->welcome);
-	d->welcome = NULL;
+	end_session(d);
+	if (d->state == DP_DOWN_DOWN)
+		return;
 	d->state = DP_DOWN_CONNECTING;
-	d->session = 0;
-	d->loading = 0;
 	uint64_t epoch = c->log.last.promised;
 	if (c->state == DP_CORE_PROMISING || c->state == DP_CORE_FAILED || epoch == 0)
 		return;
@@ -273,6 +280,16 @@ void dp_down_tick(struct dp_core *c, uint32_t i, struct dp_actions *out)
 		}
 		break;
 	case DP_DOWN_WAITING:
+	case DP_DOWN_DOWN:
 		break;
 	}
+}
+
+void dp_down_link(struct dp_core *c, uint32_t i, bool up, struct dp_actions *out)
+{
+	struct dp_down *d = &c->down[i];
+	if (up != (d->state == DP_DOWN_DOWN))
+		return;
+	d->state = up ? DP_DOWN_CONNECTING : DP_DOWN_DOWN;
+	dp_down_connect(c, i, out);
 }

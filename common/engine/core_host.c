@@ -93,6 +93,15 @@ void dp_host_request(struct dp_core *c, const struct dp_host_request *r, struct 
 	dp_record_unref(&record);
 }
 
+bool dp_core_write_insync(struct dp_core *c, uint64_t away)
+{
+	struct dp_host_request r = {.op = DP_OP_INSYNC, .offset = away};
+	struct dp_record *record = make_record(c, &r, current_set(c), true);
+	bool taken = record && dp_core_take(c, record) == 0;
+	dp_record_unref(&record);
+	return taken;
+}
+
 static void answer(struct dp_core *c, struct dp_waits *w, uint64_t reached, struct dp_actions *out)
 {
 	while (w->count && w->ring[w->head].seq <= reached) {

@@ -31,6 +31,7 @@ void dp_up_settle(struct dp_core *c, struct dp_actions *out);
 
 /* core_down.c: towards the receivers below */
 void dp_down_message(struct dp_core *c, uint32_t i, struct dp_msg *m, struct dp_actions *out);
+void dp_down_link(struct dp_core *c, uint32_t i, bool up, struct dp_actions *out);
 void dp_down_connect(struct dp_core *c, uint32_t i, struct dp_actions *out);
 void dp_down_cut(struct dp_core *c, uint32_t i, uint64_t seq, struct dp_actions *out);
 void dp_down_pump(struct dp_core *c, uint32_t i, struct dp_actions *out);
@@ -38,6 +39,11 @@ void dp_down_loaded(struct dp_core *c, uint32_t i, uint64_t seq, struct dp_recor
 	struct dp_actions *out);
 void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out);
 void dp_down_tick(struct dp_core *c, uint32_t i, struct dp_actions *out);
+
+/* core_insync.c: the legs that count */
+unsigned dp_insync_count(const struct dp_core *c, uint64_t away);
+void dp_insync_open(struct dp_core *c);
+void dp_insync_settle(struct dp_core *c, struct dp_actions *out);
 
 /* core_recover.c: taking part again after a start */
 void dp_recover_start(struct dp_core *c, struct dp_actions *out);
@@ -49,6 +55,7 @@ void dp_recover_tick(struct dp_core *c, struct dp_actions *out);
 
 /* core_host.c */
 void dp_host_request(struct dp_core *c, const struct dp_host_request *r, struct dp_actions *out);
+bool dp_core_write_insync(struct dp_core *c, uint64_t away); /* a record; false: no memory */
 void dp_host_settle(struct dp_core *c, struct dp_actions *out);
 
 /* core_read.c */

@@ -38,8 +38,8 @@ static bool to_link(struct dp_core *c, struct dp_read *r, struct dp_actions *out
 {
 	for (uint32_t n = 0; n < c->cfg.down_count; n++) {
 		uint32_t i = (r->down + n) % c->cfg.down_count;
-		if (c->down[i].state != DP_DOWN_ACTIVE)
-			continue;
+		if (c->down[i].state != DP_DOWN_ACTIVE || (c->away >> i & 1))
+			continue; /* a leg that is behind would let the read wait */
 		r->down = i;
 		r->deadline_us = c->now_us + DP_CORE_READ_US;
 		struct dp_msg m = {.u.read = {.id = r->id, .offset = r->offset, .min_seq = r->min_seq,

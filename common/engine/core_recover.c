@@ -49,6 +49,7 @@ void dp_core_open(struct dp_core *c, struct dp_actions *out)
 {
 	c->state = DP_CORE_OPEN;
 	c->replied = c->log.last.at.seq;
+	dp_insync_open(c);
 	if (!c->log.last.based) {
 		c->log.last.based = c->log.tail.based = true;
 		dp_core_append_upto(c, c->log.last.at.seq, out);

@@ -19,16 +19,21 @@ static json_t *hist(const struct dp_hist *h)
 		(json_int_t)dp_hist_percentile(h, 99), "max_us", (json_int_t)h->max_us);
 }
 
-static json_t *links(const struct node *n, const struct node_stream *s)
+static json_t *links(struct node *n, const struct node_stream *s)
 {
 	json_t *list = json_array();
 	const struct dp_core *c = dp_stream_core(s->stream);
 	for (unsigned i = 0; i < c->cfg.down_count; i++) {
 		const struct dp_down *d = &c->down[i];
+		const char *state = d->state == DP_DOWN_DOWN
+					    ? dp_health_state_name(n->links[s->cfg->links[i]].health)
+					    : dp_down_state_name(d->state);
+		bool counts = c->cfg.role == DP_CORE_CONTROLLER && !(c->away >> i & 1);
 		json_array_append_new(list,
-			json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I}", "leg", s->cfg->legs[i],
+			json_pack("{s:s,s:s,s:s,s:b,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "leg", s->cfg->legs[i],
 				"peer", n->cfg->links[s->cfg->links[i]].peer, "state",
-				dp_down_state_name(d->state), "sent", (json_int_t)d->sent, "cached",
+				state, "in_sync", counts, "health",
+				health_json(n, false, s->cfg->links[i]), "sent", (json_int_t)d->sent, "cached",
 				(json_int_t)d->cached, "committed", (json_int_t)d->committed,
 				"flight_bytes", (json_int_t)d->flight, "room_bytes", (json_int_t)d->room,
 				"naks", (json_int_t)d->naks));
@@ -58,7 +63,7 @@ static json_t *alarms(const struct node_stream *s)
 	return list;
 }
 
-static json_t *stream_status(const struct node *n, const struct node_stream *s)
+static json_t *stream_status(struct node *n, const struct node_stream *s)
 {
 	const struct dp_core *c = dp_stream_core(s->stream);
 	struct dp_journal_stats j = dp_journal_stats(dp_stream_journal(s->stream));

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "io/disk.h"
+#include "io/heart.h"
 #include "node/node.h"
 #include "node/stream.h"
 #include "proto/local.h"
@@ -54,6 +55,8 @@ struct link {
 	void *socket;
 	struct waker waker;
 	uint64_t heard_us, connected_us;
+	bool open; /* heartbeats have not closed it */
+	enum dp_health_state health;
 };
 
 struct conn; /* a local connection: host or control */
@@ -61,6 +64,7 @@ struct conn; /* a local connection: host or control */
 struct node {
 	const struct dp_node_config *cfg;
 	struct dp_disk *disk;
+	struct dp_heart *heart; /* peers: links, then those above */
 	void *zmq, *router, *zap;
 	struct waker router_waker, zap_waker;
 	struct link links[DP_NODE_LINKS_MAX];
@@ -84,8 +88,14 @@ void net_close(struct node *n);
 bool net_receive(struct node *n); /* from dirty sockets; false: none was dirty */
 void net_wake_all(struct node *n); /* marks all dirty */
 void net_tick(struct node *n);
+void net_link(struct node *n, unsigned link, bool open); /* connects, or closes what there is */
 void net_send_up(struct node *n, uint32_t peer, struct dp_msg *m);
 void net_send_down(struct node *n, unsigned link, struct dp_msg *m);
+
+/* health.c: heartbeats and what follows from them */
+int health_open(struct node *n); /* 0 or a dp_err, logged */
+void health_changed(struct node *n);
+json_t *health_json(struct node *n, bool above, unsigned i);
 
 /* local.c: Unix sockets */
 int local_open(struct node *n);

@@ -1,6 +1,5 @@
 /* Links: ZeroMQ sockets, CURVE, and who may connect. */
 #include <errno.h>
-#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
@@ -8,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "io/address.h"
 #include "node/internal.h"
 
 #define RECEIVE_BATCH  256
@@ -40,25 +40,10 @@ static int open_waker(void *socket, struct waker *w)
 	return zmq_getsockopt(socket, ZMQ_FD, &w->fd, &size) ? DP_EIO : 0;
 }
 
-/* libzmq listens on numbers only, while peers may know this node by its name. */
-static void numeric(const char *address, char *out, size_t size)
-{
-	char host[NI_MAXHOST];
-	const char *from = address + strlen("tcp://"), *colon = strrchr(address, ':');
-	struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found;
-	snprintf(out, size, "%s", address);
-	snprintf(host, sizeof host, "%.*s", (int)(colon - from), from);
-	if (host[0] == '[' || host[0] == '*' || getaddrinfo(host, NULL, &hints, &found))
-		return;
-	if (getnameinfo(found->ai_addr, found->ai_addrlen, host, sizeof host, NULL, 0, NI_NUMERICHOST) == 0)
-		snprintf(out, size, "tcp://%s%s", host, colon);
-	freeaddrinfo(found);
-}
-
 static int open_router(struct node *n)
 {
-	char address[NI_MAXHOST + 16];
-	numeric(n->cfg->listen, address, sizeof address);
+	char address[160]; /* libzmq listens on numbers only, while peers may know a name */
+	dp_address_numeric(n->cfg->listen, address, sizeof address);
 	void *s = n->router = zmq_socket(n->zmq, ZMQ_ROUTER);
 	if (!s || common_options(s, address) || set_int(s, ZMQ_ROUTER_MANDATORY, 1))
 		return DP_ENOMEM;
@@ -105,6 +90,7 @@ static int open_link(struct node *n, unsigned i)
 		return DP_ECONFIG;
 	}
 	n->links[i].connected_us = n->now_us;
+	n->links[i].open = true;
 	return open_waker(s, &n->links[i].waker);
 }
 
@@ -454,7 +440,7 @@ void net_tick(struct node *n)
 	for (unsigned i = 0; i < n->cfg->link_count; i++) {
 		struct link *l = &n->links[i];
 		uint64_t since = l->heard_us > l->connected_us ? l->heard_us : l->connected_us;
-		if (n->now_us - since < RECONNECT_US)
+		if (!l->open || n->now_us - since < RECONNECT_US)
 			continue;
 		dp_log(DP_LOG_DEBUG, "connect", "peer=%s address=%s", n->cfg->links[i].peer,
 			n->cfg->links[i].address);
@@ -462,4 +448,17 @@ void net_tick(struct node *n)
 		zmq_connect(l->socket, n->cfg->links[i].address);
 		l->connected_us = n->now_us;
 	}
+}
+
+void net_link(struct node *n, unsigned i, bool open)
+{
+	struct link *l = &n->links[i];
+	if (l->open == open)
+		return;
+	l->open = open;
+	l->connected_us = n->now_us;
+	if (open)
+		zmq_connect(l->socket, n->cfg->links[i].address);
+	else
+		zmq_disconnect(l->socket, n->cfg->links[i].address);
 }

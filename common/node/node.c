@@ -176,13 +176,15 @@ static int open_all(struct node *n)
 	if (!err)
 		err = net_open(n);
 	if (!err)
+		err = health_open(n);
+	if (!err)
 		err = local_open(n);
 	return err;
 }
 
 /* ---- the loop ---- */
 
-#define FIXED_FDS 6
+#define FIXED_FDS 7
 
 static struct pollfd watch(int fd, bool wanted)
 {
@@ -199,6 +201,7 @@ static unsigned wait_fds(struct node *n, struct pollfd *fds)
 	fds[3] = watch(n->control_fd, true);
 	fds[4] = watch(n->router_waker.fd, n->router != NULL);
 	fds[5] = watch(n->host_fd, !n->stopping);
+	fds[6] = watch(dp_heart_fd(n->heart), true);
 	for (unsigned i = 0; i < n->cfg->link_count; i++)
 		fds[count++] = watch(n->links[i].waker.fd, true);
 	for (unsigned i = 0; i < n->conn_count; i++)
@@ -246,6 +249,8 @@ static void turn(struct node *n, uint64_t timeout_us)
 	struct signalfd_siginfo info;
 	if (fds[0].revents && read(n->signal_fd, &info, sizeof info) == sizeof info)
 		n->stopping = true;
+	if (fds[6].revents)
+		health_changed(n);
 	/* No connection closes before local_flush(), so their places still hold. */
 	for (unsigned i = 0; i < conns; i++)
 		if (fds[count - conns + i].revents)
@@ -364,6 +369,7 @@ static int exit_code(int err)
 static int close_all(struct node *n, int code)
 {
 	local_close(n);
+	dp_heart_stop(&n->heart);
 	net_close(n);
 	if (busy(n)) {
 		dp_log(DP_LOG_ERROR, "stopped", "disk=busy");

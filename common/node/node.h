@@ -4,6 +4,7 @@
 #define DP_NODE_NODE_H
 
 #include "engine/core.h"
+#include "engine/health.h"
 
 #define DP_NODE_STREAMS_MAX 64
 #define DP_NODE_LINKS_MAX   64
@@ -32,6 +33,7 @@ struct dp_node_link {
 	char peer[DP_NAME_MAX + 1];
 	char address[128];
 	char key[DP_KEY_SIZE]; /* the peer's public key; "" on a trusted link */
+	struct dp_health_config health;
 };
 
 struct dp_node_key {
@@ -40,7 +42,7 @@ struct dp_node_key {
 };
 
 struct dp_node_config {
-	char name[DP_NAME_MAX + 1];
+	char name[DP_NAME_MAX + 1], deployment[DP_NAME_MAX + 1];
 	enum dp_core_role role;
 	const char *state;       /* directory, exists */
 	char listen[128];        /* "" if nothing connects here */
@@ -50,6 +52,8 @@ struct dp_node_config {
 	unsigned key_count;
 	struct dp_node_link links[DP_NODE_LINKS_MAX];
 	unsigned link_count;
+	struct dp_node_link above[DP_NODE_LINKS_MAX]; /* nodes that connect here; no address */
+	unsigned above_count;
 	struct dp_node_stream streams[DP_NODE_STREAMS_MAX];
 	unsigned stream_count;
 };

@@ -309,6 +309,12 @@ void dp_stream_from_down(struct dp_stream *s, uint32_t link, struct dp_msg *m)
 	step_all(s, &ev);
 }
 
+void dp_stream_link(struct dp_stream *s, uint32_t link, bool up)
+{
+	struct dp_event ev = {.type = DP_EV_LINK, .peer = link, .u.up = up};
+	step_all(s, &ev);
+}
+
 void dp_stream_tick(struct dp_stream *s, uint64_t now_us)
 {
 	s->now_us = now_us;

@@ -91,6 +91,8 @@ void dp_meta_advance(struct dp_meta *meta, const struct dp_header *h)
 	meta->at = (struct dp_position){h->epoch, h->seq, h->chain};
 	meta->set = h->set;
 	meta->set_closed = h->flags & DP_RECORD_CLOSES_SET;
+	if (h->op == DP_OP_INSYNC)
+		meta->away = h->offset;
 }
 
 uint32_t dp_meta_encode(const struct dp_meta *meta, uint8_t *out)
@@ -105,6 +107,7 @@ uint32_t dp_meta_encode(const struct dp_meta *meta, uint8_t *out)
 	out[41] = meta->based;
 	dp_put32(out + 48, meta->history.count);
 	dp_put32(out + 52, meta->clients.count);
+	dp_put64(out + 56, meta->away);
 	uint8_t *p = out + 64;
 	for (uint32_t i = 0; i < meta->history.count; i++, p += 24) {
 		dp_put64(p, meta->history.entry[i].epoch);
@@ -132,6 +135,7 @@ int dp_meta_decode(const uint8_t *in, uint32_t size, struct dp_meta *meta)
 	meta->set = dp_get64(in + 32);
 	meta->set_closed = in[40];
 	meta->based = in[41];
+	meta->away = dp_get64(in + 56);
 	meta->history.count = epochs;
 	meta->clients.count = clients;
 	const uint8_t *p = in + 64;

@@ -35,6 +35,7 @@ struct dp_meta {
 	struct dp_position at;      /* the position this state belongs to */
 	uint64_t set;               /* write set of the record at `at` */
 	bool set_closed;            /* and whether it ended there */
+	uint64_t away;              /* bit i: leg i does not count (is not in the in-sync set) */
 	bool based;                 /* false: the node has never taken part in its stream */
 	struct dp_history history;  /* up to `at` */
 	struct dp_clients clients;  /* up to `at` */

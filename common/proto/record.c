@@ -64,7 +64,7 @@ void dp_header_encode(const struct dp_header *h, uint8_t out[DP_RECORD_HEADER_SI
 
 static int check_extent(const struct dp_header *h)
 {
-	if (h->op < DP_OP_WRITE || h->op > DP_OP_MARK)
+	if (h->op < DP_OP_WRITE || h->op > DP_OP_INSYNC)
 		return DP_EBADMSG;
 	if (h->payload_len != (h->op == DP_OP_WRITE ? h->length : 0))
 		return DP_EBADMSG;

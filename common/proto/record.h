@@ -19,6 +19,7 @@ enum dp_op {
 	DP_OP_ZERO = 3,
 	DP_OP_FLUSH = 4, /* closes a write set; no extent */
 	DP_OP_MARK = 5,  /* a named point of the stream; `offset` is the mark's id */
+	DP_OP_INSYNC = 6, /* which legs count from here on; `offset` is dp_meta.away */
 };
 
 #define DP_RECORD_FUA        0x01 /* durable at the flush stage before the host's acknowledgement */

@@ -84,6 +84,8 @@ static size_t add_legs(struct cli_table *t, const struct dp_topo_node *n, const 
 		cli_table_add(t, "%s", cli_text(link, "leg"));
 		cli_table_add(t, "%s", cli_text(link, "peer"));
 		cli_table_add(t, "%s", cli_text(link, "state"));
+		cli_table_add(t, "%s", n->role != DP_ROLE_CONTROLLER ? "-"
+				       : json_is_true(json_object_get(link, "in_sync")) ? "yes" : "no");
 		cli_table_add(
 			t, "%llu", (unsigned long long)(last > committed ? last - committed : 0));
 	}
@@ -93,10 +95,10 @@ static size_t add_legs(struct cli_table *t, const struct dp_topo_node *n, const 
 static void print_legs(const struct cli_survey *survey)
 {
 	static const char *const heading[] = {
-		"NODE", "STREAM", "LEG", "TO", "STATE", "RECORDS-BEHIND"};
-	struct cli_table *t = cli_table_new("lllllr");
+		"NODE", "STREAM", "LEG", "TO", "STATE", "COUNTS", "RECORDS-BEHIND"};
+	struct cli_table *t = cli_table_new("llllllr");
 	size_t rows = 0;
-	add_words(t, heading, 6);
+	add_words(t, heading, 7);
 	for (unsigned i = 0; i < survey->place.topology->node_count; i++) {
 		json_t *stream;
 		size_t k;

@@ -51,6 +51,16 @@ int up_lock(struct up *up)
 
 /* ---- ports ---- */
 
+/* Heartbeats use the UDP port of the same number. */
+static bool is_free_for_udp(const struct sockaddr_in *address)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool free = fd >= 0 && bind(fd, (const struct sockaddr *)address, sizeof *address) == 0;
+	if (fd >= 0)
+		close(fd);
+	return free;
+}
+
 /* A listening socket on 127.0.0.1 that keeps others off the port; *port 0: any. -1 if taken. */
 static int hold_port(unsigned *port)
 {
@@ -66,7 +76,7 @@ static int hold_port(unsigned *port)
 	if (*port) /* connections of the last run may linger */
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
 	if (bind(fd, (struct sockaddr *)&address, size) || listen(fd, 1) ||
-		getsockname(fd, (struct sockaddr *)&address, &size)) {
+		getsockname(fd, (struct sockaddr *)&address, &size) || !is_free_for_udp(&address)) {
 		close(fd);
 		return -1;
 	}
@@ -88,7 +98,7 @@ static int choose_port(struct dp_topo_node *node, const struct dp_topology *last
 {
 	unsigned port = last_port(last, node->name);
 	*fd = hold_port(&port);
-	if (*fd < 0 && port) {
+	for (int again = 0; *fd < 0 && again < 16; again++) {
 		port = 0;
 		*fd = hold_port(&port);
 	}

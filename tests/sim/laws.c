@@ -98,9 +98,16 @@ static const struct node *lacks(const struct sim *sim, const struct node *n, str
 
 /* ---- law 1: an answer speaks of copies that exist ---- */
 
+/* Legs that do not count, as the controller says. */
+static uint64_t away(const struct sim *sim)
+{
+	const struct node *controller = &sim->nodes[0];
+	return controller->stream ? dp_stream_core(controller->stream)->away : 0;
+}
+
 static bool lazy(const struct sim *sim)
 {
-	return !sim->opt.local_image && sim->opt.ack != DP_CORE_LOCAL &&
+	return !away(sim) && !sim->opt.local_image && sim->opt.ack != DP_CORE_LOCAL &&
 	       sim->opt.ack_legs == sim->opt.legs;
 }
 
@@ -109,11 +116,16 @@ static const struct node *unsatisfied(
 	const struct sim *sim, struct dp_position p, enum dp_core_stage stage)
 {
 	const struct node *controller = &sim->nodes[0], *missing = NULL;
-	unsigned legs = 0;
-	if (!lazy(sim) && !check_kept(sim->check, controller->index, p))
+	unsigned legs = 0, counting = 0;
+	/* A journal that was lazy until a leg left lacks what all legs had committed by then. */
+	if (!lazy(sim) && !check_kept(sim->check, controller->index, p) &&
+		!(away(sim) && holds(sim, controller, p)))
 		return controller;
 	for (unsigned i = 0; i < controller->down_count && stage != DP_CORE_LOCAL; i++) {
 		const struct node *first = &sim->nodes[controller->down[i]], *without;
+		if (away(sim) >> i & 1)
+			continue;
+		counting++;
 		without = stage == DP_CORE_COMMITTED ? lacks(sim, first, p)
 			  : holds(sim, first, p)     ? NULL
 						     : first;
@@ -122,7 +134,25 @@ static const struct node *unsatisfied(
 		else
 			legs++;
 	}
-	return stage == DP_CORE_LOCAL || legs >= sim->opt.ack_legs ? NULL : missing;
+	if (stage != DP_CORE_LOCAL && counting < sim->opt.keep_serving)
+		sim_fail("law 5: %u legs count, and %u must", counting, sim->opt.keep_serving);
+	unsigned needed = sim->opt.ack_legs < counting ? sim->opt.ack_legs : counting;
+	return stage == DP_CORE_LOCAL || legs >= needed ? NULL : missing;
+}
+
+/* A smaller set counts only when all that count by it know of it. */
+static void check_shrunk(struct sim *sim, struct node *n, const struct dp_core *c)
+{
+	struct dp_position p;
+	if (n->role != DP_CORE_CONTROLLER || !c->away || !dp_log_position(&c->log, c->away_seq, &p))
+		return;
+	const struct node *missing = check_kept(sim->check, n->index, p) ? NULL : n;
+	for (unsigned i = 0; i < n->down_count && !missing; i++)
+		if (!(c->away >> i & 1) && !holds(sim, &sim->nodes[n->down[i]], p))
+			missing = &sim->nodes[n->down[i]];
+	if (missing)
+		sim_fail("law 5: legs %#" PRIx64 " do not count any more, and %s does not know",
+			c->away, missing->name);
 }
 
 static const char *const stage_name[] = {"durable here", "cached", "committed"};
@@ -251,24 +281,35 @@ void laws_learn(struct sim *sim)
 		learn(sim, &sim->nodes[0], dp_stream_core(sim->nodes[0].stream));
 }
 
-/* An image takes only what can never be cut: the policy is satisfied, and every controller to come
- * will find the record. */
+/* What a controller calls agreed can never be cut: the policy is satisfied, and every controller
+ * to come will find the record. */
+static void check_agreed(struct sim *sim, struct node *n, const struct dp_core *c)
+{
+	struct dp_position p;
+	if (n->role != DP_CORE_CONTROLLER || c->agreed <= sim->agreed.seq ||
+		!dp_log_position(&c->log, c->agreed, &p))
+		return;
+	const struct node *missing = unsatisfied(sim, p, sim->opt.ack);
+	for (unsigned i = 0; i < n->down_count && !missing; i++)
+		if (!check_kept(sim->check, n->index, p) && !holds(sim, &sim->nodes[n->down[i]], p))
+			missing = &sim->nodes[n->down[i]];
+	if (missing)
+		sim_fail("law 6: record %" PRIu64
+			 " is called agreed, and can still be cut: it is not on the disk of %s",
+			p.seq, missing->name);
+	sim->agreed = p;
+}
+
+/* An image takes only what was agreed. */
 static void check_applied(struct sim *sim, struct node *n, const struct dp_core *c)
 {
 	struct dp_position p;
 	if (!c->cfg.image || c->apply_told <= n->applied.seq ||
 		!dp_log_position(&c->log, c->apply_told, &p))
 		return;
-	const struct node *controller = &sim->nodes[0],
-			  *missing = unsatisfied(sim, p, sim->opt.ack);
-	for (unsigned i = 0; i < controller->down_count && !missing; i++)
-		if (!check_kept(sim->check, controller->index, p) &&
-			!holds(sim, &sim->nodes[controller->down[i]], p))
-			missing = &sim->nodes[controller->down[i]];
-	if (missing)
-		sim_fail("law 6: %s applies %" PRIu64
-			 ", which can still be cut: it is not on the disk of %s",
-			n->name, p.seq, missing->name);
+	if (!check_on_path(sim->check, p, sim->agreed))
+		sim_fail("law 6: %s applies %" PRIu64 ", which can still be cut: %" PRIu64 " is agreed",
+			n->name, p.seq, sim->agreed.seq);
 	n->applied = p;
 }
 
@@ -312,6 +353,8 @@ void laws_watch(struct sim *sim, struct node *n)
 	for (unsigned i = 0; i < c->cfg.down_count; i++)
 		if (c->down[i].cached > c->down[i].sent || c->down[i].committed > c->down[i].cached)
 			sim_fail("positions of link %u of %s are out of order", i, n->name);
+	check_shrunk(sim, n, c);
+	check_agreed(sim, n, c);
 	check_applied(sim, n, c);
 	check_released(sim, n, c);
 	if (c->log.last.at.seq < n->told_cached)

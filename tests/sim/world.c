@@ -83,6 +83,71 @@ static void post(struct sim *sim, struct wire *w, struct node *to, unsigned link
 	sim_at(sim, at - sim->now, deliver, p, 0);
 }
 
+/* ---- heartbeats: datagrams of their own ---- */
+
+struct beat {
+	struct node *to;
+	int link; /* the receiver's link down; -1: its link up */
+	struct wire *wire;
+	struct dp_beat beat;
+};
+
+static void deliver_beat(struct sim *sim, void *arg, uint64_t number)
+{
+	struct beat *b = arg;
+	(void)number;
+	if (b->to->stream && !b->wire->cut)
+		dp_health_beat(b->link < 0 ? &b->to->health_up : &b->to->health_down[b->link],
+			&b->beat, sim->now);
+	free(b);
+}
+
+static void post_beat(struct sim *sim, const struct dp_beat *beat, struct node *to, int link,
+	struct wire *w)
+{
+	if (rng_chance(&sim->health_rng, sim->opt.loss))
+		return;
+	struct beat *b = malloc(sizeof *b);
+	*b = (struct beat){.to = to, .link = link, .wire = w, .beat = *beat};
+	sim_at(sim, w->latency_us + rng_below(&sim->health_rng, w->jitter_us + 1), deliver_beat, b, 0);
+}
+
+static void send_beats(struct sim *sim, struct dp_health *h, struct node *to, int link,
+	struct wire *w)
+{
+	struct dp_beat beat;
+	if (dp_health_due(h, sim->now, &beat))
+		post_beat(sim, &beat, to, link, w);
+	if (dp_health_answer(h, sim->now, &beat))
+		post_beat(sim, &beat, to, link, w);
+}
+
+static void tick_health(struct sim *sim, struct node *n)
+{
+	for (unsigned i = 0; i < n->down_count; i++) {
+		struct dp_health *h = &n->health_down[i];
+		send_beats(sim, h, &sim->nodes[n->down[i]], -1, &n->to_down[i]);
+		if (!dp_health_tick(h, sim->now))
+			continue;
+		if (sim->verbose)
+			printf("%10.6f %s link %u %s\n", (double)sim->now / 1e6, n->name, i,
+				dp_health_state_name(h->state));
+		dp_stream_link(n->stream, i, dp_health_open(h));
+	}
+	if (n->up < 0)
+		return;
+	send_beats(sim, &n->health_up, &sim->nodes[n->up], (int)n->up_link, &n->to_up);
+	dp_health_tick(&n->health_up, sim->now);
+}
+
+static void start_health(struct sim *sim, struct node *n)
+{
+	for (unsigned i = 0; i < n->down_count; i++)
+		dp_health_init(&n->health_down[i], &sim->opt.health, rng_next(&sim->health_rng) | 1,
+			sim->now);
+	dp_health_init(&n->health_up, &sim->opt.health, rng_next(&sim->health_rng) | 1, sim->now);
+}
+
 /* ---- what a stream asks of its node ---- */
 
 static struct node *node_of(struct sim *sim, struct dp_stream *s)
@@ -158,6 +223,7 @@ static void tick(struct sim *sim, void *arg, uint64_t life)
 	struct node *n = arg;
 	if (!n->stream || n->life != life)
 		return;
+	tick_health(sim, n);
 	dp_stream_tick(n->stream, sim->now);
 	sim_at(sim, TICK_US, tick, n, life);
 }
@@ -185,6 +251,7 @@ static void start_node(struct sim *sim, void *arg, uint64_t number)
 	if (err)
 		sim_fail("%s does not start: %s", n->name, dp_strerror(err));
 	laws_recovered(sim, n);
+	start_health(sim, n);
 	dp_stream_start(n->stream, sim->now);
 	if (n->role == DP_CORE_CONTROLLER)
 		host_resubmit(sim);
@@ -217,13 +284,16 @@ static void fault_crash(struct sim *sim, void *arg, uint64_t number)
 	/* Soon after a disk was lost, the crash of a controller would need a resync. */
 	if (sim->wiped && n->role == DP_CORE_CONTROLLER && sim->now < sim->wiped_us + WIPE_REST_US)
 		return;
+	/* Nor may the journal be lost that has what a leg lacks. */
+	const struct dp_core *core = n->stream ? dp_stream_core(n->stream) : NULL;
+	bool whole = core && !core->away && !core->log.last.away;
 	crash_node(sim, n);
 	/* One disk of a relay, or the controller's where its journal is lazy, may be lost
 	 * altogether under retain: committed. */
 	bool lazy = !sim->opt.local_image && sim->opt.ack != DP_CORE_LOCAL &&
 		    sim->opt.ack_legs == sim->opt.legs;
 	bool may = n->role == DP_CORE_RELAY ? sim->nodes[0].stream != NULL
-					    : n->role == DP_CORE_CONTROLLER && lazy;
+					    : n->role == DP_CORE_CONTROLLER && lazy && whole;
 	bool rot = n->role == DP_CORE_RELAY && rng_chance(&sim->process_rng, 0.5);
 	if (sim->opt.wipes && may && !sim->wiped && rot && !n->stream) {
 		sim_disk_rot(n->disk);
@@ -337,12 +407,19 @@ static void draw_options(struct sim *sim)
 	o->duplication = rng_chance(g, 0.6) ? 0 : 0.05;
 	o->crash_mean_us = rng_chance(g, 0.15) ? 0 : rng_between(g, 50000, 1500000);
 	o->cut_mean_us = rng_chance(g, 0.4) ? 0 : rng_between(g, 200000, 3000000);
+	o->keep_serving = rng_chance(&sim->health_rng, 0.4)
+				  ? o->legs
+				  : (unsigned)rng_between(&sim->health_rng, 1, o->legs);
+	o->health.interval_us = rng_between(&sim->health_rng, 20000, 200000);
+	o->health.down_after_us = o->health.interval_us * rng_between(&sim->health_rng, 3, 8) +
+				  4 * o->latency_us;
+	o->health.probation_us = rng_below(&sim->health_rng, 2000000);
 	o->wipes = !o->next_hop && rng_chance(g, 0.3);
 	if (sim->verbose)
-		printf("legs %u (hops %u %u %u) ack %d/%u flush %d next_hop %d local %d window %" PRIu64
+		printf("legs %u (hops %u %u %u) ack %d/%u keep %u flush %d next_hop %d local %d window %" PRIu64
 		       " fault %" PRIu64 " sync %" PRIu64 " latency %" PRIu64
 		       " loss %.3f corrupt %.3f dup %.2f crash %" PRIu64 " cut %" PRIu64 " wipes %d\n",
-			o->legs, o->hops[0], o->hops[1], o->hops[2], o->ack, o->ack_legs, o->flush,
+			o->legs, o->hops[0], o->hops[1], o->hops[2], o->ack, o->ack_legs, o->keep_serving, o->flush,
 			o->next_hop, o->local_image, o->window_bytes, o->fault_us, o->sync_us,
 			o->latency_us, o->loss, o->corruption, o->duplication, o->crash_mean_us,
 			o->cut_mean_us, o->wipes);
@@ -362,6 +439,7 @@ static struct node *add_node(struct sim *sim, enum dp_core_role role, const char
 			.image = role == DP_CORE_MIRROR ||
 				 (role == DP_CORE_CONTROLLER && sim->opt.local_image),
 			.ack = sim->opt.ack, .flush = sim->opt.flush, .ack_legs = sim->opt.ack_legs,
+			.keep_serving = sim->opt.keep_serving,
 			.retain_next_hop = sim->opt.next_hop, .window_bytes = sim->opt.window_bytes},
 		.journal_file = "journal",
 		.journal_size = SIM_JOURNAL,
@@ -413,7 +491,7 @@ bool world_converged(struct sim *sim)
 	if (!host_idle(sim))
 		return false;
 	const struct dp_core *c = dp_stream_core(sim->nodes[0].stream);
-	if (c->committed != c->log.last.at.seq)
+	if (c->committed != c->log.last.at.seq || c->away || c->log.last.away)
 		return false;
 	for (unsigned i = 0; i < sim->node_count; i++) {
 		const struct dp_core *n = dp_stream_core(sim->nodes[i].stream);
@@ -467,6 +545,8 @@ static void fail_progress(struct sim *sim)
 			sim_fail("progress: %s has applied %" PRIu64 " of %" PRIu64 " records, %" PRIu64
 				 " are agreed", n->name, c->applied, last, c->agreed);
 	}
+	if (dp_stream_core(sim->nodes[0].stream)->away)
+		sim_fail("progress: a leg that has caught up does not count again");
 	sim_fail("progress: %s", host_idle(sim) ? "all is sent, and not committed"
 						 : "a request of the host is not answered");
 }
@@ -506,6 +586,8 @@ void world_free(struct sim *sim)
 			struct packet *p = ev->arg;
 			dp_buf_unref(&p->payload);
 			free(p);
+		} else if (ev->fn == deliver_beat) {
+			free(ev->arg);
 		}
 	}
 	for (unsigned i = 0; i < sim->node_count; i++)

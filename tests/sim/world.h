@@ -2,6 +2,7 @@
 #ifndef DP_TESTS_SIM_WORLD_H
 #define DP_TESTS_SIM_WORLD_H
 
+#include "engine/health.h"
 #include "sim.h"
 
 #define SIM_STREAM 0x5157u
@@ -33,6 +34,7 @@ struct node {
 	unsigned down[DP_DOWN_MAX];
 	unsigned down_count;
 	struct wire to_down[DP_DOWN_MAX], to_up;
+	struct dp_health health_down[DP_DOWN_MAX], health_up;
 	struct dp_stream_config cfg;
 	bool rotten;              /* a byte of its journal went bad */
 	/* laws.c */
@@ -47,7 +49,8 @@ struct node {
 struct sim_options {
 	unsigned legs, hops[DP_DOWN_MAX];
 	enum dp_core_stage ack, flush;
-	unsigned ack_legs;
+	unsigned ack_legs, keep_serving;
+	struct dp_health_config health;
 	bool next_hop, local_image, wipes;
 	uint64_t volume_size, window_bytes, fault_us, sync_us, latency_us;
 	double loss, corruption, duplication;
@@ -58,13 +61,14 @@ struct sim {
 	uint64_t now, order, steps, trace;
 	struct event *events;
 	size_t event_count, event_capacity;
-	struct rng options_rng, network_rng, disk_rng, process_rng, host_rng, deposed_rng;
+	struct rng options_rng, network_rng, disk_rng, process_rng, host_rng, deposed_rng, health_rng;
 	struct wire deposed_wire; /* from a controller that is none any more */
 	struct sim_options opt;
 	struct node nodes[SIM_NODES];
 	unsigned node_count, crashes;
 	bool healed, verbose, wiped;
 	uint64_t wiped_us;
+	struct dp_position agreed; /* the newest that a controller called so, with reason */
 	struct check *check;
 	struct host *host;
 };

@@ -54,7 +54,7 @@ struct testnode *testnode_new(const char *name, enum dp_core_role role)
 	snprintf(s->name, sizeof s->name, "s");
 	s->journal_bytes = DP_JOURNAL_SIZE_MIN;
 	s->core = (struct dp_core_config){.stream = TEST_STREAM, .config = 1, .role = role,
-		.image = role == DP_CORE_MIRROR, .ack = DP_CORE_LOCAL, .flush = DP_CORE_LOCAL,
+		.image = role == DP_CORE_MIRROR, .ack = DP_CORE_LOCAL, .flush = DP_CORE_LOCAL, .keep_serving = DP_DOWN_MAX,
 		.window_bytes = DP_WINDOW_BYTES};
 	s->volume_count = 1;
 	s->volumes[0] = (struct dp_node_volume){"v", TEST_VOLUME, TEST_SIZE};
@@ -63,6 +63,10 @@ struct testnode *testnode_new(const char *name, enum dp_core_role role)
 	t->n.host_fd = t->n.control_fd = t->n.signal_fd = -1;
 	t->n.start_us = t->n.now_us = node_clock_us();
 	t->n.streams[0] = (struct node_stream){.cfg = s, .node = &t->n};
+	struct dp_heart_config *heart = calloc(1, sizeof *heart); /* that beats for nobody */
+	if (!heart || dp_heart_start(heart, &t->n.heart))
+		abort();
+	free(heart);
 	return t;
 }
 
@@ -107,6 +111,7 @@ void testnode_turn(struct testnode *t)
 void testnode_free(struct testnode *t)
 {
 	local_close(&t->n);
+	dp_heart_stop(&t->n.heart);
 	net_close(&t->n);
 	memdisk_crash(t->disk, NULL, NULL);
 	dp_stream_close(&t->n.streams[0].stream);

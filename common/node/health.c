@@ -1,0 +1,75 @@
+/* Heartbeats decide which links are open. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "node/internal.h"
+
+static int add_peer(struct node *n, struct dp_heart_config *heart, const struct dp_node_link *l)
+{
+	struct dp_heart_peer *p = &heart->peers[heart->peer_count++];
+	p->name = dp_beat_name(n->cfg->deployment, l->peer);
+	p->health = l->health;
+	memcpy(p->address, l->address, sizeof p->address);
+	return dp_beat_key(l->key, n->cfg->secret_key, p->key);
+}
+
+int health_open(struct node *n)
+{
+	struct dp_heart_config *heart = calloc(1, sizeof *heart);
+	if (!heart)
+		return DP_ENOMEM;
+	int err = 0;
+	heart->name = dp_beat_name(n->cfg->deployment, n->cfg->name);
+	memcpy(heart->listen, n->cfg->listen, sizeof heart->listen);
+	for (unsigned i = 0; i < n->cfg->link_count && !err; i++)
+		err = add_peer(n, heart, &n->cfg->links[i]);
+	for (unsigned i = 0; i < n->cfg->above_count && !err; i++)
+		err = add_peer(n, heart, &n->cfg->above[i]);
+	if (!err)
+		err = dp_heart_start(heart, &n->heart);
+	free(heart);
+	if (err)
+		dp_log(DP_LOG_ERROR, "heartbeat-failed", "address=%s error=\"%s\"", n->cfg->listen,
+			dp_strerror(err));
+	return err;
+}
+
+static void tell_streams(struct node *n, unsigned link, bool open)
+{
+	for (unsigned s = 0; s < n->cfg->stream_count; s++) {
+		const struct dp_node_stream *cfg = &n->cfg->streams[s];
+		for (unsigned i = 0; i < cfg->core.down_count; i++)
+			if (cfg->links[i] == link)
+				dp_stream_link(n->streams[s].stream, i, open);
+	}
+}
+
+void health_changed(struct node *n)
+{
+	if (!dp_heart_changed(n->heart))
+		return;
+	for (unsigned i = 0; i < n->cfg->link_count; i++) {
+		struct dp_health h = dp_heart_get(n->heart, i);
+		bool open = dp_health_open(&h);
+		if (n->links[i].health != h.state)
+			dp_log(open ? DP_LOG_NOTICE : DP_LOG_WARNING, "heartbeat", "peer=%s state=%s",
+				n->cfg->links[i].peer, dp_health_state_name(h.state));
+		n->links[i].health = h.state;
+		if (n->links[i].open == open)
+			continue;
+		net_link(n, i, open);
+		tell_streams(n, i, open);
+	}
+}
+
+json_t *health_json(struct node *n, bool above, unsigned i)
+{
+	struct dp_health h = dp_heart_get(n->heart, above ? n->cfg->link_count + i : i);
+	uint64_t now = node_clock_us();
+	return json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "state", dp_health_state_name(h.state),
+		"age_us", (json_int_t)(now - h.since_us), "last_beat_us",
+		(json_int_t)(h.beat_us ? now - h.beat_us : 0), "round_trip_us", (json_int_t)h.rtt_us,
+		"beats", (json_int_t)h.beats, "outages", (json_int_t)h.outages);
+}
