@@ -73,6 +73,7 @@ struct dp_journal {
 	uint32_t flight_items;   /* from the queue's head; dropped when durable */
 	uint64_t flight_bytes;
 	uint64_t flight_head;    /* head after the group */
+	uint32_t last_group;     /* items in the last durable group */
 	bool writing, failed, told;
 
 	uint8_t *super_block;

@@ -252,12 +252,12 @@ static void group_done(struct dp_io *io, int err)
 		return;
 	}
 	j->commits++;
+	j->last_group = j->flight_items;
 	j->bytes += j->flight_bytes;
 	j->head = j->flight_head;
 	report(j, j->flight_items);
 	j->writing = false;
 	try_release(j);
-	dp_journal_kick(j);
 }
 
 static void fill_frame(struct dp_journal *j, enum dp_frame_kind kind, uint64_t lsn, uint32_t length,
@@ -568,5 +568,7 @@ struct dp_journal_stats dp_journal_stats(const struct dp_journal *j)
 		.commits = j->commits,
 		.records = j->records,
 		.bytes = j->bytes,
+		.last_group = j->last_group,
+		.waiting = j->writing ? j->queue_count - j->flight_items : j->queue_count,
 		.torn_bytes = j->torn_bytes};
 }

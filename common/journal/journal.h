@@ -52,7 +52,8 @@ bool dp_journal_busy(const struct dp_journal *j);
 void dp_journal_append(struct dp_journal *j, struct dp_record *r);
 void dp_journal_barrier(struct dp_journal *j, const struct dp_meta *meta, uint64_t token);
 
-/* Starts a group commit if something waits and none is under way. */
+/* Starts a group commit if something waits and none is under way. The owner calls it after appending
+ * and after completions. */
 void dp_journal_kick(struct dp_journal *j);
 
 /* Everything up to meta->at is no longer needed. Space comes back once a superblock says so. */
@@ -70,6 +71,7 @@ uint64_t dp_journal_instance(const struct dp_journal *j);
 
 struct dp_journal_stats {
 	uint64_t size, used, commits, records, bytes, torn_bytes;
+	uint32_t last_group, waiting; /* items in the last group, items for the next one */
 };
 struct dp_journal_stats dp_journal_stats(const struct dp_journal *j);
 

@@ -309,6 +309,17 @@ static void tick(struct node *n)
 	while (net_receive(n));
 }
 
+/* Until the next tick, or until a group commit has waited long enough for more records. */
+static uint64_t wait_us(const struct node *n, uint64_t now_us, uint64_t tick_us)
+{
+	uint64_t until = tick_us;
+	for (unsigned i = 0; i < n->cfg->stream_count; i++) {
+		uint64_t wake = dp_stream_wake_us(n->streams[i].stream);
+		until = wake < until ? wake : until;
+	}
+	return until > now_us ? until - now_us : 0;
+}
+
 static void run_until_stopped(struct node *n)
 {
 	uint64_t next = 0;
@@ -318,7 +329,7 @@ static void run_until_stopped(struct node *n)
 			tick(n);
 			next = before + TICK_US;
 		}
-		turn(n, next - before);
+		turn(n, wait_us(n, before, next));
 	}
 }
 

@@ -5,6 +5,8 @@
 
 #include "base/err.h"
 
+#define GATHER_US 200
+
 struct waiting {
 	struct dp_host_request request;
 	uint64_t start_us;
@@ -33,6 +35,7 @@ struct dp_stream {
 	void *ctx;
 	struct dp_actions actions;
 	uint64_t now_us, random;
+	uint64_t commits, gather_until_us; /* group commits seen, see gathering() */
 	bool stepping, broken, journal_failed;
 	struct dp_event *events; /* that arise while actions are carried out, in order */
 	uint32_t event_count, event_capacity;
@@ -325,10 +328,28 @@ void dp_stream_tick(struct dp_stream *s, uint64_t now_us)
 	dp_stream_flush(s);
 }
 
+/* A commit costs much the same for one record as for many: under load the next one waits a moment
+ * for as many as the last one had. A lone writer never waits. */
+static bool gathering(struct dp_stream *s)
+{
+	struct dp_journal_stats j = dp_journal_stats(s->journal);
+	if (s->commits != j.commits) {
+		s->commits = j.commits;
+		s->gather_until_us = s->now_us + GATHER_US;
+	}
+	return j.waiting && j.waiting < j.last_group && s->now_us < s->gather_until_us;
+}
+
 void dp_stream_flush(struct dp_stream *s)
 {
 	feed(s);
-	dp_journal_kick(s->journal);
+	if (!gathering(s))
+		dp_journal_kick(s->journal);
+}
+
+uint64_t dp_stream_wake_us(struct dp_stream *s)
+{
+	return gathering(s) ? s->gather_until_us : UINT64_MAX;
 }
 
 void dp_stream_start(struct dp_stream *s, uint64_t now_us)

@@ -49,6 +49,8 @@ void dp_stream_from_down(struct dp_stream *s, uint32_t link, struct dp_msg *m);
 void dp_stream_tick(struct dp_stream *s, uint64_t now_us);
 void dp_stream_now(struct dp_stream *s, uint64_t now_us); /* before a batch of inputs */
 void dp_stream_flush(struct dp_stream *s);                /* after it: starts the group commit */
+/* When dp_stream_flush() is due again though nothing happens; UINT64_MAX: no such time. */
+uint64_t dp_stream_wake_us(struct dp_stream *s);
 
 /* A host's request, answered through ops.reply, perhaps much later. Requests that cannot go in
  * yet wait here, in order; false (nothing done): DP_HOST_REQUESTS_MAX wait already. */

@@ -47,14 +47,25 @@ static void fill(uint8_t *data, size_t size)
 }
 
 /* Every length and every alignment that the eight-byte steps may meet. */
-Test(crc32c, instruction_and_table_agree)
+/* The polynomial taken bit by bit. */
+static uint32_t slow_crc32c(uint32_t crc, const uint8_t *p, size_t size)
+{
+	for (crc = ~crc; size; size--) {
+		crc ^= *p++;
+		for (int bit = 0; bit < 8; bit++)
+			crc = crc & 1 ? (crc >> 1) ^ 0x82f63b78u : crc >> 1;
+	}
+	return ~crc;
+}
+
+Test(crc32c, any_size_and_alignment)
 {
 	uint8_t data[320];
 	fill(data, sizeof data);
 	for (size_t from = 0; from < 9; from++)
 		for (size_t size = 0; size <= 300; size++)
 			cr_assert_eq(dp_crc32c(7, data + from, size),
-				dp_crc32c_table(7, data + from, size), "%zu at %zu", size, from);
+				slow_crc32c(7, data + from, size), "%zu at %zu", size, from);
 }
 
 Test(crc32c, goes_on_where_it_stopped)
@@ -65,8 +76,6 @@ Test(crc32c, goes_on_where_it_stopped)
 	for (size_t cut = 0; cut <= sizeof data; cut++) {
 		uint32_t first = dp_crc32c(0, data, cut);
 		cr_assert_eq(dp_crc32c(first, data + cut, sizeof data - cut), whole);
-		first = dp_crc32c_table(0, data, cut);
-		cr_assert_eq(dp_crc32c_table(first, data + cut, sizeof data - cut), whole);
 	}
 }
 

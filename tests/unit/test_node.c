@@ -62,20 +62,69 @@ static struct testnode *open_controller(void)
 	return t;
 }
 
-static void write_block(struct testnode *t, uint64_t offset, uint8_t byte)
+static void submit_block(struct testnode *t, struct testreply *r, uint64_t offset, uint8_t byte)
 {
 	static uint64_t request;
-	struct testreply *r = &t->replies[0];
-	unsigned before = r->count;
 	struct dp_buf *payload = dp_buf_new(4096);
 	memset(payload->data, byte, 4096);
 	struct dp_host_request h = {.tag = r, .op = DP_OP_WRITE, .volume = TEST_VOLUME, .client = 3,
 		.request = ++request, .offset = offset, .length = 4096, .payload = payload};
 	cr_assert(dp_stream_request(t->n.streams[0].stream, &h));
 	dp_buf_unref(&payload);
+}
+
+static void write_block(struct testnode *t, uint64_t offset, uint8_t byte)
+{
+	struct testreply *r = &t->replies[0];
+	unsigned before = r->count;
+	submit_block(t, r, offset, byte);
 	for (unsigned i = 0; i < 10 && r->count == before; i++)
 		testnode_turn(t);
 	cr_assert(r->count == before + 1 && r->err == 0);
+}
+
+/* ---- group commit ---- */
+
+/* Submits `count` blocks at a time of the test's choice; true: a commit has started. */
+static bool commit_starts(struct testnode *t, unsigned count, uint64_t now_us)
+{
+	struct dp_stream *s = t->n.streams[0].stream;
+	dp_stream_now(s, now_us);
+	for (unsigned i = 0; i < count; i++)
+		submit_block(t, &t->replies[1], 4096 * i, 1);
+	dp_stream_flush(s);
+	return t->disk->count > 0;
+}
+
+Test(group_commit, waits_for_as_many_as_the_last_had)
+{
+	struct testnode *t = open_controller();
+	struct dp_stream *s = t->n.streams[0].stream;
+	uint64_t now = t->n.now_us + 1000;
+	cr_assert(commit_starts(t, 3, now));
+	memdisk_run(t->disk);
+	cr_assert(!commit_starts(t, 1, now), "a third of the last group does not wait");
+	cr_assert_eq(dp_stream_wake_us(s), now + 200);
+	cr_assert(!commit_starts(t, 1, now + 100));
+	cr_assert(commit_starts(t, 1, now + 101), "it waits though there are three again");
+	memdisk_run(t->disk);
+	cr_assert(!commit_starts(t, 2, now + 200));
+	cr_assert(commit_starts(t, 0, now + 500), "it waits for ever");
+	memdisk_run(t->disk);
+	cr_assert_eq(t->replies[1].count, 8);
+	testnode_free(t);
+}
+
+Test(group_commit, lets_a_lone_writer_go_on)
+{
+	struct testnode *t = open_controller();
+	uint64_t now = t->n.now_us + 1000;
+	for (unsigned i = 0; i < 3; i++) {
+		cr_assert(commit_starts(t, 1, now));
+		memdisk_run(t->disk);
+		cr_assert_eq(dp_stream_wake_us(t->n.streams[0].stream), UINT64_MAX);
+	}
+	testnode_free(t);
 }
 
 /* ---- what the command asks ---- */
