@@ -125,6 +125,7 @@ void dp_core_clear(struct dp_core *c)
 	dp_msg_clear(&c->held_hello);
 	for (uint32_t i = 0; i < DP_DOWN_MAX; i++)
 		free(c->down[i].welcome);
+	free(c->reset);
 	free(c->writes.ring);
 	free(c->flushes.ring);
 	free(c->reads);
@@ -170,6 +171,7 @@ int dp_core_restore_barrier(struct dp_core *c, const struct dp_meta *meta)
 	}
 	log->last.promised = log->tail.promised = meta->promised;
 	log->last.based = log->tail.based = meta->based;
+	log->last.images = log->tail.images = meta->images;
 	restored(c);
 	return 0;
 }
@@ -219,6 +221,19 @@ void dp_core_append_upto(struct dp_core *c, uint64_t seq, struct dp_actions *out
 	c->in_journal = c->appended;
 }
 
+void dp_core_jump(struct dp_core *c, const struct dp_meta *meta)
+{
+	uint64_t seq = meta->at.seq;
+	dp_log_reset(&c->log, meta);
+	c->sets.count = c->sets.executing = 0;
+	c->appended = c->in_journal = c->durable = seq;
+	c->owed = 0;
+	if (c->agreed < seq)
+		c->agreed = seq;
+	if (c->cfg.image)
+		c->applied = c->apply_told = seq;
+}
+
 /* Cuts a divergent tail: only what was never agreed and so never applied (law 6). */
 void dp_core_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out)
 {
@@ -229,6 +244,7 @@ void dp_core_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out)
 	}
 	dp_log_cut(&c->log, seq);
 	dp_sets_cut(&c->sets, seq);
+	dp_resync_cut(c, seq, out);
 	dp_core_barrier(c, &c->log.last, out);
 	c->appended = seq;
 	if (c->durable > seq)
@@ -269,7 +285,8 @@ uint64_t dp_core_reached(const struct dp_core *c, enum dp_core_stage stage)
 			positions[j] = positions[j - 1];
 		positions[j] = p;
 	}
-	if (n == 0)
+	/* Legs that are resynced do not count, even where too few are left then. */
+	if (n == 0 || (n < c->cfg.keep_serving && n < c->cfg.down_count))
 		return 0;
 	uint64_t reached = positions[(c->cfg.ack_legs < n ? c->cfg.ack_legs : n) - 1];
 	/* Fewer than all legs: the controller's own journal is the copy the others get theirs
@@ -337,6 +354,7 @@ static void settle(struct dp_core *c, struct dp_actions *out)
 		dp_core_append_upto(c, c->log.last.at.seq, out);
 	settle_agreed(c, out);
 	settle_committed(c);
+	dp_resync_settle(c, out);
 	dp_host_settle(c, out);
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)
 		dp_down_pump(c, i, out);
@@ -442,7 +460,13 @@ void dp_core_step(struct dp_core *c, const struct dp_event *ev, struct dp_action
 		loaded(c, ev->u.loaded.seq, ev->u.loaded.record, out);
 		break;
 	case DP_EV_IMAGE:
-		dp_read_image(c, ev->u.image.id, ev->u.image.status, ev->u.image.data, out);
+		dp_read_image(c, &ev->u.image.found, ev->u.image.data, out);
+		break;
+	case DP_EV_WANT:
+		dp_resync_want(c, &ev->u.want, out);
+		break;
+	case DP_EV_COPIED:
+		dp_resync_copied(c, ev->u.copied.bytes, ev->u.copied.valid_seq, ev->u.copied.all, out);
 		break;
 	case DP_EV_TICK:
 		tick(c, out);

@@ -78,6 +78,7 @@ struct dp_down {
 	uint64_t marked;       /* the agreed position told last */
 	uint64_t heard_us, sent_us, hello_us, progress_us;
 	uint64_t loading;      /* seq being read back from the journal; 0: none */
+	enum dp_images_state images; /* below; said last, or known since it was told to resync */
 	struct dp_welcome *welcome; /* while WAITING: the receiver's answer, not yet acted on */
 	uint64_t resent, naks; /* counters for status */
 };
@@ -110,10 +111,13 @@ struct dp_waits {
 struct dp_read {
 	bool used;
 	void *tag;              /* controller: the host's request */
-	uint64_t id, up_id, up_session; /* relay: whom to answer */
-	uint64_t min_seq, offset, deadline_us;
-	uint32_t volume, length, down;
+	struct dp_wanted want;
+	uint64_t up_id, up_session; /* mirror, relay: whom to answer */
+	uint64_t deadline_us;
+	uint32_t down;
 	bool at_image;          /* handed to the node's own image */
+	bool fetch;             /* controller: for the resync of leg fetch_link, which calls it up_id */
+	uint32_t fetch_link;
 };
 
 struct dp_core {
@@ -143,6 +147,10 @@ struct dp_core {
 	struct dp_msg held_hello; /* HELLO that waits for a promise or for this node's base */
 	uint32_t held_peer;
 	bool hello_held;
+	/* Resync (core_resync.c). */
+	struct dp_meta *reset;  /* to jump to once all that is here is in the images */
+	uint64_t reset_token, switch_token; /* barriers that say so; 0: none */
+	bool copied;            /* all of the new images is there */
 	struct dp_down down[DP_DOWN_MAX];
 	struct dp_waits writes, flushes;
 	struct dp_read *reads;
@@ -167,6 +175,8 @@ enum dp_event_type {
 	DP_EV_APPLIED,  /* u.seq: images are synced up to it */
 	DP_EV_LOADED,   /* u.loaded */
 	DP_EV_IMAGE,    /* u.image: a read of the node's own image is done */
+	DP_EV_WANT,     /* u.want: a resync of the node's own images needs this */
+	DP_EV_COPIED,   /* u.copied: how far it is */
 	DP_EV_TICK,
 };
 
@@ -193,10 +203,14 @@ struct dp_event {
 			struct dp_record *record; /* borrowed; NULL: it could not be read */
 		} loaded;
 		struct {
-			uint64_t id;
-			int status;
+			struct dp_found found;
 			struct dp_buf *data; /* borrowed */
 		} image;
+		struct dp_wanted want;
+		struct {
+			uint64_t bytes, valid_seq;
+			bool all;
+		} copied;
 	} u;
 };
 
@@ -210,7 +224,11 @@ enum dp_action_type {
 	DP_ACT_APPLY,     /* images may take records up to seq */
 	DP_ACT_LOAD,      /* read record seq back from the journal */
 	DP_ACT_REPLY,     /* host request `tag` is done; err, set */
-	DP_ACT_READ,      /* read the node's own image */
+	DP_ACT_READ,      /* `want` from the node's own image */
+	DP_ACT_RESYNC,    /* build new images; seq: they stand there (0: where they are) */
+	DP_ACT_RESYNC_STOP,
+	DP_ACT_FILL,      /* found, data: an answer for the resync */
+	DP_ACT_SWITCH,    /* the new images count */
 	DP_ACT_DATA,      /* a host's read is done: tag, err, data */
 	DP_ACT_ALARM,     /* text for the operator, about `peer`: a link's index or one of: */
 };
@@ -228,7 +246,8 @@ struct dp_action {
 	struct dp_meta *meta;     /* BARRIER: heap, owned */
 	struct dp_buf *data;
 	const char *text;         /* ALARM: static */
-	struct dp_read read;      /* READ */
+	struct dp_wanted want;    /* READ */
+	struct dp_found found;    /* FILL */
 };
 
 struct dp_actions {

@@ -56,8 +56,14 @@ void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	struct dp_position at;
 	uint64_t resume = resume_at(c, w);
 	d->welcome = NULL;
-	if (!dp_log_position(&c->log, resume, &at)) {
-		dp_alarm(out, "a leg lacks records that are gone from this journal; it needs a resync", i);
+	bool known = dp_log_position(&c->log, resume, &at);
+	/* All that it has is the beginning of what there is here: nothing is lost by the jump. */
+	bool resync = !known && resume == w->last.at.seq && dp_resync_possible(c, i);
+	if (!known && !resync) {
+		dp_alarm(out, resume == w->last.at.seq
+				      ? "a leg lacks records that are gone from this journal, and no copy is there to resync it from"
+				      : "a leg lacks records that are gone from this journal, and has others: it is left as it is",
+			i);
 		d->state = DP_DOWN_INCONSISTENT;
 		d->cached = d->committed = resume < d->committed ? resume : d->committed;
 		free(w);
@@ -69,6 +75,16 @@ void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
 		dp_alarm(out, "a downstream node has less than it had said to be durable; look at its disk", i);
 	d->instance = w->instance;
 	d->state = DP_DOWN_ACTIVE;
+	if (w->images != DP_IMAGES_UNKNOWN)
+		d->images = w->images;
+	if (resync) {
+		dp_alarm(out, "a leg lacks records that are gone from this journal; it is resynced", i);
+		d->room = w->room;
+		d->progress_us = c->now_us;
+		free(w);
+		dp_resync_start(c, i, out);
+		return;
+	}
 	d->sent = resume;
 	d->cached = w->cached < resume ? w->cached : resume;
 	d->committed = w->committed < d->cached ? w->committed : d->cached;
@@ -230,6 +246,10 @@ void dp_down_message(struct dp_core *c, uint32_t i, struct dp_msg *m, struct dp_
 		if (d->state != DP_DOWN_ACTIVE)
 			break;
 		d->room = m->u.ack.room;
+		if (m->u.ack.images != DP_IMAGES_UNKNOWN && d->images != m->u.ack.images) {
+			d->images = m->u.ack.images;
+			c->up.ack_due = true;
+		}
 		take_marks(c, d, m->u.ack.cached, m->u.ack.committed);
 		break;
 	case DP_MSG_NAK:
@@ -241,6 +261,10 @@ void dp_down_message(struct dp_core *c, uint32_t i, struct dp_msg *m, struct dp_
 		break;
 	case DP_MSG_DATA:
 		dp_read_data(c, i, m, out);
+		break;
+	case DP_MSG_FETCH:
+		if (d->state == DP_DOWN_ACTIVE)
+			dp_resync_fetch(c, i, m, out);
 		break;
 	default:
 		c->refused++;

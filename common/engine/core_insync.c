@@ -1,7 +1,7 @@
 /* The in-sync set: the legs whose acknowledgement counts.
  *
  * A leg that is down, or cannot be brought up to date, leaves the set as long as enough others
- * remain (keep_serving); one that has caught up comes back. The change is a record of the stream
+ * remain (keep_serving); one whose images are resynced leaves it in any case; one that has caught up comes back. The change is a record of the stream
  * like any other: it is durable wherever later records are, a mirror knows by it what it missed,
  * and recovery finds it. Nothing is acknowledged by the new set before the record is durable here
  * and, at the stage that `ack` names, at every leg that counts by it (shrink before you
@@ -22,10 +22,18 @@ static bool is_lost(const struct dp_down *d)
 	return d->state == DP_DOWN_DOWN || d->state == DP_DOWN_INCONSISTENT;
 }
 
+/* What such a leg has is no copy: it leaves the set even where too few remain, and then nothing is
+ * acknowledged until it is whole. */
+static bool is_hollow(const struct dp_down *d)
+{
+	return d->images == DP_IMAGES_RESYNCING;
+}
+
 /* Whether everything there is has been sent and fits into the window: no backlog. */
 static bool has_caught_up(const struct dp_core *c, const struct dp_down *d)
 {
-	return d->state == DP_DOWN_ACTIVE && d->sent == c->log.last.at.seq;
+	return d->state == DP_DOWN_ACTIVE && d->images == DP_IMAGES_WHOLE &&
+	       d->sent == c->log.last.at.seq;
 }
 
 static uint64_t wanted(const struct dp_core *c)
@@ -34,6 +42,9 @@ static uint64_t wanted(const struct dp_core *c)
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)
 		if ((away >> i & 1) && has_caught_up(c, &c->down[i]))
 			away &= ~(1ull << i);
+	for (uint32_t i = 0; i < c->cfg.down_count; i++)
+		if (is_hollow(&c->down[i]))
+			away |= 1ull << i;
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)
 		if (!(away >> i & 1) && is_lost(&c->down[i]) &&
 			dp_insync_count(c, away) > c->cfg.keep_serving)

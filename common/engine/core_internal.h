@@ -14,6 +14,8 @@ int dp_core_take(struct dp_core *c, struct dp_record *r); /* into log, sets; err
 void dp_core_append_upto(struct dp_core *c, uint64_t seq, struct dp_actions *out);
 uint64_t dp_core_barrier(struct dp_core *c, const struct dp_meta *meta, struct dp_actions *out);
 void dp_core_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out);
+/* The log stands at meta now, with nothing in it; a barrier is to say so. */
+void dp_core_jump(struct dp_core *c, const struct dp_meta *meta);
 void dp_core_open(struct dp_core *c, struct dp_actions *out);
 void dp_core_send_up(struct dp_core *c, uint32_t peer, uint8_t type, struct dp_msg *m,
 	struct dp_actions *out);
@@ -58,11 +60,27 @@ void dp_host_request(struct dp_core *c, const struct dp_host_request *r, struct 
 bool dp_core_write_insync(struct dp_core *c, uint64_t away); /* a record; false: no memory */
 void dp_host_settle(struct dp_core *c, struct dp_actions *out);
 
+/* core_resync.c */
+bool dp_resync_possible(const struct dp_core *c, uint32_t i); /* has leg i where to fetch from? */
+void dp_resync_start(struct dp_core *c, uint32_t i, struct dp_actions *out); /* of leg i */
+void dp_resync_reset(struct dp_core *c, const struct dp_meta *meta, struct dp_actions *out);
+void dp_resync_barrier(struct dp_core *c, uint64_t token, struct dp_actions *out);
+void dp_resync_go_on(struct dp_core *c, struct dp_actions *out);
+void dp_resync_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out); /* before its barrier */
+void dp_resync_want(struct dp_core *c, const struct dp_wanted *w, struct dp_actions *out);
+void dp_resync_copied(struct dp_core *c, uint64_t bytes, uint64_t valid_seq, bool all,
+	struct dp_actions *out);
+void dp_resync_fetch(struct dp_core *c, uint32_t i, struct dp_msg *m, struct dp_actions *out);
+void dp_resync_fill(struct dp_core *c, struct dp_msg *m, struct dp_actions *out);
+void dp_resync_settle(struct dp_core *c, struct dp_actions *out);
+enum dp_images_state dp_core_images(const struct dp_core *c); /* here and below */
+
 /* core_read.c */
 void dp_read_host(struct dp_core *c, const struct dp_host_request *r, struct dp_actions *out);
 void dp_read_up(struct dp_core *c, const struct dp_msg *m, struct dp_actions *out);
 void dp_read_data(struct dp_core *c, uint32_t link, struct dp_msg *m, struct dp_actions *out);
-void dp_read_image(struct dp_core *c, uint64_t id, int status, struct dp_buf *data,
+void dp_read_fetch(struct dp_core *c, uint32_t i, const struct dp_wanted *w, struct dp_actions *out);
+void dp_read_image(struct dp_core *c, const struct dp_found *f, struct dp_buf *data,
 	struct dp_actions *out);
 void dp_read_settle(struct dp_core *c, struct dp_actions *out);
 void dp_read_tick(struct dp_core *c, struct dp_actions *out);

@@ -13,7 +13,7 @@ static struct dp_read *new_read(struct dp_core *c)
 		struct dp_read *r = &c->reads[id % DP_READS_MAX];
 		if (r->used)
 			continue;
-		*r = (struct dp_read){.used = true, .id = id, .down = c->read_link};
+		*r = (struct dp_read){.used = true, .want.id = id, .down = c->read_link};
 		c->read_count++;
 		return r;
 	}
@@ -23,14 +23,14 @@ static struct dp_read *new_read(struct dp_core *c)
 static struct dp_read *find_read(struct dp_core *c, uint64_t id)
 {
 	struct dp_read *r = &c->reads[id % DP_READS_MAX];
-	return r->used && r->id == id ? r : NULL;
+	return r->used && r->want.id == id ? r : NULL;
 }
 
 static void to_image(struct dp_core *c, struct dp_read *r, struct dp_actions *out)
 {
 	(void)c;
 	r->at_image = true;
-	dp_act(out, DP_ACT_READ)->read = *r;
+	dp_act(out, DP_ACT_READ)->want = r->want;
 }
 
 /* Sends a read down the next active link after `r->down`; false if there is none. */
@@ -38,12 +38,13 @@ static bool to_link(struct dp_core *c, struct dp_read *r, struct dp_actions *out
 {
 	for (uint32_t n = 0; n < c->cfg.down_count; n++) {
 		uint32_t i = (r->down + n) % c->cfg.down_count;
-		if (c->down[i].state != DP_DOWN_ACTIVE || (c->away >> i & 1))
-			continue; /* a leg that is behind would let the read wait */
+		/* A leg that is behind would let the read wait. */
+		if (c->down[i].state != DP_DOWN_ACTIVE || (c->away >> i & 1) ||
+			c->down[i].images == DP_IMAGES_RESYNCING || (r->fetch && r->fetch_link == i))
+			continue;
 		r->down = i;
 		r->deadline_us = c->now_us + DP_CORE_READ_US;
-		struct dp_msg m = {.u.read = {.id = r->id, .offset = r->offset, .min_seq = r->min_seq,
-					   .volume = r->volume, .length = r->length}};
+		struct dp_msg m = {.u.read = r->want};
 		dp_core_send_down(c, i, DP_MSG_READ, &m, out);
 		return true;
 	}
@@ -51,21 +52,32 @@ static bool to_link(struct dp_core *c, struct dp_read *r, struct dp_actions *out
 	return false;
 }
 
-static void finish(struct dp_core *c, struct dp_read *r, int status, struct dp_buf *data,
-	struct dp_actions *out)
+static void finish(struct dp_core *c, struct dp_read *r, const struct dp_found *f,
+	struct dp_buf *data, struct dp_actions *out)
 {
-	if (c->cfg.role == DP_CORE_CONTROLLER) {
+	struct dp_msg m = {.u.data = *f};
+	m.u.data.id = r->up_id;
+	if (r->fetch) {
+		if (f->status == 0 && c->down[r->fetch_link].state == DP_DOWN_ACTIVE) {
+			m.payload = dp_buf_ref(data);
+			dp_core_send_down(c, r->fetch_link, DP_MSG_FILL, &m, out);
+		}
+	} else if (c->cfg.role == DP_CORE_CONTROLLER) {
 		struct dp_action *a = dp_act(out, DP_ACT_DATA);
 		a->tag = r->tag;
-		a->err = status;
+		a->err = f->status;
 		a->data = dp_buf_ref(data);
 	} else if (c->up.active && c->up.session == r->up_session) {
-		struct dp_msg m = {.payload = dp_buf_ref(data),
-			.u.data = {.id = r->up_id, .status = status}};
+		m.payload = dp_buf_ref(data);
 		dp_core_send_up(c, c->up.peer, DP_MSG_DATA, &m, out);
 	}
 	r->used = false;
 	c->read_count--;
+}
+
+static void give_up(struct dp_core *c, struct dp_read *r, int status, struct dp_actions *out)
+{
+	finish(c, r, &(struct dp_found){.status = status}, NULL, out);
 }
 
 void dp_read_host(struct dp_core *c, const struct dp_host_request *h, struct dp_actions *out)
@@ -78,34 +90,56 @@ void dp_read_host(struct dp_core *c, const struct dp_host_request *h, struct dp_
 		return;
 	}
 	r->tag = h->tag;
-	r->volume = h->volume;
-	r->offset = h->offset;
-	r->length = h->length;
-	r->min_seq = c->replied;
+	r->want.volume = h->volume;
+	r->want.offset = h->offset;
+	r->want.length = h->length;
+	r->want.min_seq = c->replied;
 	if (c->cfg.image)
 		to_image(c, r, out);
 	else
 		to_link(c, r, out);
 }
 
+void dp_read_fetch(struct dp_core *c, uint32_t i, const struct dp_wanted *w, struct dp_actions *out)
+{
+	/* Hosts come first; a resync asks again. */
+	struct dp_read *r = c->read_count < DP_READS_MAX / 2 ? new_read(c) : NULL;
+	if (!r || c->state != DP_CORE_OPEN) {
+		if (r) {
+			r->used = false;
+			c->read_count--;
+		}
+		return;
+	}
+	uint64_t id = r->want.id;
+	r->want = *w;
+	r->want.id = id;
+	r->up_id = w->id;
+	r->fetch = true;
+	r->fetch_link = i;
+	if (c->cfg.image)
+		to_image(c, r, out);
+	else if (!to_link(c, r, out))
+		give_up(c, r, DP_EAGAIN, out);
+}
+
 void dp_read_up(struct dp_core *c, const struct dp_msg *m, struct dp_actions *out)
 {
-	struct dp_read *r = new_read(c);
+	struct dp_read *r = dp_core_images(c) == DP_IMAGES_RESYNCING ? NULL : new_read(c);
 	struct dp_read busy = {.up_id = m->u.read.id, .up_session = c->up.session};
 	if (!r) {
 		c->read_count++;
-		finish(c, &busy, DP_EAGAIN, NULL, out);
+		give_up(c, &busy, DP_EAGAIN, out);
 		return;
 	}
+	uint64_t id = r->want.id;
+	r->want = m->u.read;
+	r->want.id = id;
 	r->up_id = m->u.read.id;
 	r->up_session = c->up.session;
-	r->volume = m->u.read.volume;
-	r->offset = m->u.read.offset;
-	r->length = m->u.read.length;
-	r->min_seq = m->u.read.min_seq;
 	r->deadline_us = c->now_us + PARK_US;
 	if (!c->cfg.image && !to_link(c, r, out))
-		finish(c, r, DP_EAGAIN, NULL, out);
+		give_up(c, r, DP_EAGAIN, out);
 	/* A mirror's reads start in dp_read_settle(), once it has min_seq. */
 }
 
@@ -114,24 +148,25 @@ void dp_read_data(struct dp_core *c, uint32_t link, struct dp_msg *m, struct dp_
 	struct dp_read *r = find_read(c, m->u.data.id);
 	if (!r || r->down != link)
 		return;
-	int status = m->u.data.status;
-	if (status == 0 && (!m->payload || m->payload->size != r->length))
-		status = DP_EBADMSG;
-	if (status && c->cfg.role == DP_CORE_CONTROLLER) {
+	struct dp_found f = m->u.data;
+	bool plain = f.kind != DP_FOUND_DATA && r->want.compare;
+	if (f.status == 0 && !plain && (!m->payload || m->payload->size != r->want.length))
+		f.status = DP_EBADMSG;
+	if (f.status && c->cfg.role == DP_CORE_CONTROLLER && !r->fetch) {
 		/* Another leg, but not at once: the tick asks the next. */
 		r->deadline_us = c->now_us + DP_CORE_PROBE_US / 2;
 		return;
 	}
 	c->read_link = link;
-	finish(c, r, status, m->payload, out);
+	finish(c, r, &f, m->payload, out);
 }
 
-void dp_read_image(struct dp_core *c, uint64_t id, int status, struct dp_buf *data,
+void dp_read_image(struct dp_core *c, const struct dp_found *f, struct dp_buf *data,
 	struct dp_actions *out)
 {
-	struct dp_read *r = find_read(c, id);
+	struct dp_read *r = find_read(c, f->id);
 	if (r)
-		finish(c, r, status, data, out);
+		finish(c, r, f, data, out);
 }
 
 void dp_read_settle(struct dp_core *c, struct dp_actions *out)
@@ -140,7 +175,9 @@ void dp_read_settle(struct dp_core *c, struct dp_actions *out)
 		return;
 	for (uint32_t i = 0; i < DP_READS_MAX; i++) {
 		struct dp_read *r = &c->reads[i];
-		if (r->used && !r->at_image && r->min_seq <= c->log.last.at.seq)
+		if (r->used && !r->at_image && c->log.last.images.building)
+			give_up(c, r, DP_EAGAIN, out);
+		else if (r->used && !r->at_image && r->want.min_seq <= c->log.last.at.seq)
 			to_image(c, r, out);
 	}
 }
@@ -151,11 +188,11 @@ void dp_read_tick(struct dp_core *c, struct dp_actions *out)
 		struct dp_read *r = &c->reads[i];
 		if (!r->used || r->at_image || c->now_us < r->deadline_us)
 			continue;
-		if (c->cfg.role == DP_CORE_CONTROLLER) {
+		if (c->cfg.role == DP_CORE_CONTROLLER && !r->fetch) {
 			r->down = (r->down + 1) % c->cfg.down_count;
 			to_link(c, r, out);
 		} else {
-			finish(c, r, DP_EAGAIN, NULL, out);
+			give_up(c, r, DP_EAGAIN, out);
 		}
 	}
 }

@@ -83,12 +83,8 @@ static bool meet(struct dp_core *c, const struct dp_welcome *w, struct dp_action
 	struct dp_meta meta = w->tail;
 	meta.promised = c->log.last.promised;
 	meta.based = c->log.last.based;
-	dp_log_reset(&c->log, &meta);
-	c->sets.count = c->sets.executing = 0;
-	c->appended = c->in_journal = c->durable = meta.at.seq;
-	c->owed = 0;
-	if (c->agreed < meta.at.seq)
-		c->agreed = meta.at.seq;
+	meta.images = c->log.last.images;
+	dp_core_jump(c, &meta);
 	dp_core_barrier(c, &meta, out);
 	return true;
 }

@@ -43,6 +43,7 @@ static void welcome(struct dp_core *c, struct dp_actions *out)
 		.cached = c->durable,
 		.committed = c->committed,
 		.room = c->room,
+		.images = dp_core_images(c),
 		.tail = c->log.tail,
 		.last = c->log.last,
 	};
@@ -53,7 +54,7 @@ static void welcome(struct dp_core *c, struct dp_actions *out)
  * stands: a relay whose journal is new learns that from below first. */
 void dp_up_hello(struct dp_core *c, struct dp_actions *out)
 {
-	if (!c->hello_held || c->promise_token || c->base_token)
+	if (!c->hello_held || c->promise_token || c->base_token || c->reset_token)
 		return;
 	uint64_t epoch = c->held_hello.u.hello.epoch;
 	if (epoch < c->log.last.promised) {
@@ -87,6 +88,8 @@ static void hello(struct dp_core *c, uint32_t peer, const struct dp_msg *m, stru
 	}
 	/* The old session ends here: what it still sends must not mix with the new one's. */
 	c->up.active = false;
+	free(c->reset);
+	c->reset = NULL;
 	c->held_hello = *m;
 	c->held_peer = peer;
 	c->hello_held = true;
@@ -95,6 +98,7 @@ static void hello(struct dp_core *c, uint32_t peer, const struct dp_msg *m, stru
 
 void dp_up_barrier(struct dp_core *c, uint64_t token, struct dp_actions *out)
 {
+	dp_resync_barrier(c, token, out);
 	if (c->base_token == token) {
 		c->base_token = 0;
 	} else if (c->promise_token == token) {
@@ -129,6 +133,7 @@ static void start(struct dp_core *c, const struct dp_msg *m, struct dp_actions *
 	if (m->u.start.agreed > c->agreed)
 		c->agreed = m->u.start.agreed < at.seq ? m->u.start.agreed : at.seq;
 	c->up.started = c->up.ack_due = true;
+	dp_resync_go_on(c, out);
 }
 
 static void nak(struct dp_core *c, struct dp_actions *out)
@@ -229,6 +234,12 @@ void dp_up_message(struct dp_core *c, uint32_t peer, struct dp_msg *m, struct dp
 	/* Without its START a session has no position: a lost one is asked for again like a
 	 * session that is unknown. */
 	bool ours = c->up.active && m->session == c->up.session;
+	if (ours && !c->up.started && m->type == DP_MSG_RESET) {
+		dp_resync_reset(c, m->u.reset, out);
+		return;
+	}
+	if (ours && !c->up.started && (c->reset || c->reset_token))
+		return; /* what is sent already is asked for again after the jump */
 	if (!ours || (!c->up.started && m->type != DP_MSG_START)) {
 		unknown(c, peer, m, out);
 		return;
@@ -255,6 +266,9 @@ void dp_up_message(struct dp_core *c, uint32_t peer, struct dp_msg *m, struct dp
 	case DP_MSG_READ:
 		dp_read_up(c, m, out);
 		break;
+	case DP_MSG_FILL:
+		dp_resync_fill(c, m, out);
+		break;
 	default:
 		c->refused++;
 	}
@@ -273,6 +287,6 @@ void dp_up_settle(struct dp_core *c, struct dp_actions *out)
 	c->up.ack_due = false;
 	c->up.room_told = c->room;
 	uint64_t committed = c->committed < c->durable ? c->committed : c->durable;
-	struct dp_msg m = {.u.ack = {c->durable, committed, c->room}};
+	struct dp_msg m = {.u.ack = {c->durable, committed, c->room, dp_core_images(c)}};
 	dp_core_send_up(c, c->up.peer, DP_MSG_ACK, &m, out);
 }

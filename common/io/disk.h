@@ -48,6 +48,8 @@ struct dp_disk_ops {
 	int (*open)(struct dp_disk *disk, const char *name, unsigned flags, uint64_t size,
 		struct dp_file **out, bool *created);
 	void (*close)(struct dp_file *file);
+	/* Removes `name`, durably; 0 also if there is none. Not while it is open. */
+	int (*remove)(struct dp_disk *disk, const char *name);
 	uint64_t (*size)(struct dp_file *file);
 	int (*read)(struct dp_file *file, void *data, size_t size, uint64_t offset);
 	int (*write)(struct dp_file *file, const void *data, size_t size, uint64_t offset); /* durable */

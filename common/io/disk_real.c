@@ -213,6 +213,14 @@ static void real_close(struct dp_file *file)
 	free(file);
 }
 
+static int real_remove(struct dp_disk *disk, const char *name)
+{
+	struct real *d = (struct real *)disk;
+	if (unlinkat(d->dir, name, 0))
+		return errno == ENOENT ? 0 : last_error();
+	return sync_dir(d);
+}
+
 static uint64_t real_size(struct dp_file *file)
 {
 	struct stat st;
@@ -449,7 +457,7 @@ void dp_disk_real_delay(struct dp_disk *disk, unsigned delay_us)
 	((struct real *)disk)->delay_us = delay_us;
 }
 
-static const struct dp_disk_ops real_ops = {real_open, real_close, real_size, real_read, real_write,
+static const struct dp_disk_ops real_ops = {real_open, real_close, real_remove, real_size, real_read, real_write,
 	real_submit, real_next_data};
 
 int dp_disk_real_new(const char *dir, struct dp_disk **out)

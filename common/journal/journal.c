@@ -235,6 +235,7 @@ static void report(struct dp_journal *j, uint32_t items)
 			continue;
 		if (j->wanted.promised < item->meta->promised)
 			j->wanted.promised = item->meta->promised;
+		j->wanted.images = item->meta->images;
 		if (item->token)
 			j->events.barrier(j->events.ctx, item->token);
 	}

@@ -102,10 +102,20 @@ static void on_applied(void *ctx, uint64_t seq)
 	post(ctx, (struct dp_event){.type = DP_EV_APPLIED, .u.seq = seq});
 }
 
-static void on_image(void *ctx, uint64_t id, int status, struct dp_buf *data)
+static void on_image(void *ctx, const struct dp_found *found, struct dp_buf *data)
 {
 	post(ctx, (struct dp_event){.type = DP_EV_IMAGE,
-			  .u.image = {.id = id, .status = status, .data = dp_buf_ref(data)}});
+			  .u.image = {.found = *found, .data = dp_buf_ref(data)}});
+}
+
+static void on_want(void *ctx, const struct dp_wanted *want)
+{
+	post(ctx, (struct dp_event){.type = DP_EV_WANT, .u.want = *want});
+}
+
+static void on_copied(void *ctx, uint64_t copied, uint64_t valid_seq, bool all)
+{
+	post(ctx, (struct dp_event){.type = DP_EV_COPIED, .u.copied = {copied, valid_seq, all}});
 }
 
 static void on_loaded(void *ctx, uint64_t seq, struct dp_record *r)
@@ -170,7 +180,22 @@ static void act(struct dp_stream *s, struct dp_action *a)
 		end_ticket(s, a->tag, a->err, 0, a->data);
 		break;
 	case DP_ACT_READ:
-		dp_store_read(s->store, a->read.id, a->read.volume, a->read.offset, a->read.length);
+		dp_store_read(s->store, &a->want);
+		break;
+	case DP_ACT_RESYNC:
+		if (a->seq)
+			dp_store_reset(s->store, a->seq);
+		dp_store_resync(s->store, a->set);
+		break;
+	case DP_ACT_RESYNC_STOP:
+		if (s->store)
+			dp_store_resync_stop(s->store);
+		break;
+	case DP_ACT_FILL:
+		dp_store_fill(s->store, &a->found, a->data);
+		break;
+	case DP_ACT_SWITCH:
+		dp_store_switch(s->store);
 		break;
 	case DP_ACT_ALARM:
 		s->ops.alarm(s->ctx, s, a->text, a->peer);
@@ -396,7 +421,7 @@ static int open_parts(struct dp_stream *s, struct dp_disk *disk, const struct dp
 	s->core.cfg.instance = dp_journal_instance(s->journal);
 	if (!cfg->core.image)
 		return 0;
-	struct dp_store_events se = {on_applied, on_image, on_image_failed, s};
+	struct dp_store_events se = {on_applied, on_image, on_want, on_copied, on_image_failed, s};
 	err = dp_store_open(disk, cfg->volumes, cfg->volume_count, &s->core.log, s->journal, &se,
 		&s->store);
 	if (!err)

@@ -97,7 +97,7 @@ void dp_meta_advance(struct dp_meta *meta, const struct dp_header *h)
 
 uint32_t dp_meta_encode(const struct dp_meta *meta, uint8_t *out)
 {
-	memset(out, 0, 64);
+	memset(out, 0, DP_META_HEAD);
 	dp_put64(out, meta->promised);
 	dp_put64(out + 8, meta->at.epoch);
 	dp_put64(out + 16, meta->at.seq);
@@ -108,7 +108,11 @@ uint32_t dp_meta_encode(const struct dp_meta *meta, uint8_t *out)
 	dp_put32(out + 48, meta->history.count);
 	dp_put32(out + 52, meta->clients.count);
 	dp_put64(out + 56, meta->away);
-	uint8_t *p = out + 64;
+	dp_put64(out + 64, meta->images.generation);
+	dp_put64(out + 72, meta->images.building);
+	dp_put64(out + 80, meta->images.copied);
+	dp_put64(out + 88, meta->images.valid_seq);
+	uint8_t *p = out + DP_META_HEAD;
 	for (uint32_t i = 0; i < meta->history.count; i++, p += 24) {
 		dp_put64(p, meta->history.entry[i].epoch);
 		dp_put64(p + 8, meta->history.entry[i].start);
@@ -124,11 +128,11 @@ uint32_t dp_meta_encode(const struct dp_meta *meta, uint8_t *out)
 int dp_meta_decode(const uint8_t *in, uint32_t size, struct dp_meta *meta)
 {
 	memset(meta, 0, sizeof *meta);
-	if (size < 64)
+	if (size < DP_META_HEAD)
 		return DP_EBADMSG;
 	uint32_t epochs = dp_get32(in + 48), clients = dp_get32(in + 52);
 	if (epochs > DP_HISTORY_MAX || clients > DP_CLIENTS_MAX ||
-		size != 64 + 24 * epochs + 16 * clients)
+		size != DP_META_HEAD + 24 * epochs + 16 * clients)
 		return DP_EBADMSG;
 	meta->promised = dp_get64(in);
 	meta->at = (struct dp_position){dp_get64(in + 8), dp_get64(in + 16), dp_get64(in + 24)};
@@ -136,9 +140,13 @@ int dp_meta_decode(const uint8_t *in, uint32_t size, struct dp_meta *meta)
 	meta->set_closed = in[40];
 	meta->based = in[41];
 	meta->away = dp_get64(in + 56);
+	meta->images.generation = dp_get64(in + 64);
+	meta->images.building = dp_get64(in + 72);
+	meta->images.copied = dp_get64(in + 80);
+	meta->images.valid_seq = dp_get64(in + 88);
 	meta->history.count = epochs;
 	meta->clients.count = clients;
-	const uint8_t *p = in + 64;
+	const uint8_t *p = in + DP_META_HEAD;
 	for (uint32_t i = 0; i < epochs; i++, p += 24) {
 		meta->history.entry[i].epoch = dp_get64(p);
 		meta->history.entry[i].start = dp_get64(p + 8);

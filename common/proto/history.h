@@ -28,6 +28,15 @@ struct dp_clients {
 	} entry[DP_CLIENTS_MAX];
 };
 
+/* Which files of the node are its images. A resync builds the next generation beside the one that
+ * counts, which stays as it is until the switch (docs/disk-format.md). */
+struct dp_images {
+	uint64_t generation; /* of the images that count; 0: as first made */
+	uint64_t building;   /* of those a resync is making; 0: none */
+	uint64_t copied;     /* so much of them is there: bytes over the volumes in their order */
+	uint64_t valid_seq;  /* with the records up to here applied, what is copied is whole */
+};
+
 /* What a node must remember besides the records themselves; encoded into barriers, superblocks
  * and handshakes. */
 struct dp_meta {
@@ -37,6 +46,7 @@ struct dp_meta {
 	bool set_closed;            /* and whether it ended there */
 	uint64_t away;              /* bit i: leg i does not count (is not in the in-sync set) */
 	bool based;                 /* false: the node has never taken part in its stream */
+	struct dp_images images;    /* the node's own: not taken over from a peer's meta */
 	struct dp_history history;  /* up to `at` */
 	struct dp_clients clients;  /* up to `at` */
 };
@@ -59,9 +69,10 @@ void dp_clients_merge(struct dp_clients *into, const struct dp_clients *from);
 /* Advances a meta over one record that follows meta->at. */
 void dp_meta_advance(struct dp_meta *meta, const struct dp_header *h);
 
+#define DP_META_HEAD 96
 /* Encoded size is at most DP_META_MAX. encode returns the size used; decode takes exactly
  * `size` bytes: 0 or DP_EBADMSG. */
-#define DP_META_MAX (64 + 24 * DP_HISTORY_MAX + 16 * DP_CLIENTS_MAX)
+#define DP_META_MAX (DP_META_HEAD + 24 * DP_HISTORY_MAX + 16 * DP_CLIENTS_MAX)
 uint32_t dp_meta_encode(const struct dp_meta *meta, uint8_t *out);
 int dp_meta_decode(const uint8_t *in, uint32_t size, struct dp_meta *meta);
 

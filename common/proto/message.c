@@ -21,8 +21,54 @@ static uint32_t encode_welcome(const struct dp_msg *m, uint8_t *p)
 	struct dp_meta last = m->u.welcome->last;
 	last.clients.count = 0;
 	dp_put32(p + 32, size);
-	dp_put32(p + 36, 0);
+	dp_put32(p + 36, m->u.welcome->images);
 	return 40 + size + dp_meta_encode(&last, p + 40 + size);
+}
+
+static uint32_t encode_wanted(const struct dp_wanted *w, uint8_t *p)
+{
+	dp_put64(p, w->id);
+	dp_put64(p + 8, w->offset);
+	dp_put64(p + 16, w->min_seq);
+	dp_put32(p + 24, w->volume);
+	dp_put32(p + 28, w->length);
+	dp_put64(p + 32, w->compare);
+	memcpy(p + 40, w->digest, DP_WANTED_DIGEST);
+	return 40 + DP_WANTED_DIGEST;
+}
+
+static int decode_wanted(const uint8_t *p, struct dp_wanted *w)
+{
+	w->id = dp_get64(p);
+	w->offset = dp_get64(p + 8);
+	w->min_seq = dp_get64(p + 16);
+	w->volume = dp_get32(p + 24);
+	w->length = dp_get32(p + 28);
+	w->compare = dp_get64(p + 32);
+	memcpy(w->digest, p + 40, DP_WANTED_DIGEST);
+	return w->length > DP_PAYLOAD_MAX || dp_get64(p + 32) > 1 ? DP_EBADMSG : 0;
+}
+
+static uint32_t encode_found(const struct dp_msg *m, uint8_t *p)
+{
+	const struct dp_found *f = &m->u.data;
+	dp_put64(p, f->id);
+	dp_put32(p + 8, (uint32_t)f->status);
+	dp_put32(p + 12, m->payload ? dp_crc32c(0, m->payload->data, m->payload->size) : 0);
+	dp_put64(p + 16, f->kind);
+	dp_put64(p + 24, f->seq);
+	dp_put64(p + 32, f->length);
+	return 40;
+}
+
+static int decode_found(const uint8_t *p, struct dp_found *f)
+{
+	f->id = dp_get64(p);
+	f->status = (int32_t)dp_get32(p + 8);
+	f->kind = (uint32_t)dp_get64(p + 16);
+	f->seq = dp_get64(p + 24);
+	f->length = dp_get64(p + 32);
+	return f->status > 0 || dp_get64(p + 16) > DP_FOUND_ZEROS ? DP_EBADMSG : 0;
 }
 
 static uint32_t encode_body(const struct dp_msg *m, uint8_t *p)
@@ -51,7 +97,8 @@ static uint32_t encode_body(const struct dp_msg *m, uint8_t *p)
 		dp_put64(p, m->u.ack.cached);
 		dp_put64(p + 8, m->u.ack.committed);
 		dp_put64(p + 16, m->u.ack.room);
-		return 24;
+		dp_put64(p + 24, m->u.ack.images);
+		return 32;
 	case DP_MSG_NAK:
 		dp_put64(p, m->u.nak.seq);
 		return 8;
@@ -64,17 +111,12 @@ static uint32_t encode_body(const struct dp_msg *m, uint8_t *p)
 		dp_put64(p + 8, m->u.marks.sent);
 		return 16;
 	case DP_MSG_READ:
-		dp_put64(p, m->u.read.id);
-		dp_put64(p + 8, m->u.read.offset);
-		dp_put64(p + 16, m->u.read.min_seq);
-		dp_put32(p + 24, m->u.read.volume);
-		dp_put32(p + 28, m->u.read.length);
-		return 32;
-	default: /* DATA */
-		dp_put64(p, m->u.data.id);
-		dp_put32(p + 8, (uint32_t)m->u.data.status);
-		dp_put32(p + 12, m->payload ? dp_crc32c(0, m->payload->data, m->payload->size) : 0);
-		return 16;
+	case DP_MSG_FETCH:
+		return encode_wanted(&m->u.read, p);
+	case DP_MSG_RESET:
+		return dp_meta_encode(m->u.reset, p);
+	default: /* DATA, FILL */
+		return encode_found(m, p);
 	}
 }
 
@@ -111,9 +153,10 @@ static int decode_welcome(const uint8_t *p, uint32_t size, struct dp_msg *m)
 	m->u.welcome->cached = dp_get64(p + 8);
 	m->u.welcome->committed = dp_get64(p + 16);
 	m->u.welcome->room = dp_get64(p + 24);
+	m->u.welcome->images = dp_get32(p + 36);
 	uint32_t first = dp_get32(p + 32);
 	int err = DP_EBADMSG;
-	if (first <= size - 40)
+	if (first <= size - 40 && m->u.welcome->images <= DP_IMAGES_WHOLE)
 		err = dp_meta_decode(p + 40, first, &m->u.welcome->tail);
 	if (!err)
 		err = dp_meta_decode(p + 40 + first, size - 40 - first, &m->u.welcome->last);
@@ -122,10 +165,22 @@ static int decode_welcome(const uint8_t *p, uint32_t size, struct dp_msg *m)
 	return err;
 }
 
+static int decode_reset(const uint8_t *p, uint32_t size, struct dp_msg *m)
+{
+	m->u.reset = malloc(sizeof *m->u.reset);
+	if (!m->u.reset)
+		return DP_ENOMEM;
+	int err = dp_meta_decode(p, size, m->u.reset);
+	if (err)
+		free(m->u.reset);
+	return err;
+}
+
 /* Sizes of the bodies that have one size; 0: checked elsewhere. */
 static const uint8_t body_size[] = {[DP_MSG_HELLO] = 16, [DP_MSG_REFUSE] = 12, [DP_MSG_START] = 32,
-	[DP_MSG_RECORD] = DP_RECORD_HEADER_SIZE, [DP_MSG_ACK] = 24, [DP_MSG_NAK] = 8,
-	[DP_MSG_MARKS] = 16, [DP_MSG_PULL] = 16, [DP_MSG_READ] = 32, [DP_MSG_DATA] = 16};
+	[DP_MSG_RECORD] = DP_RECORD_HEADER_SIZE, [DP_MSG_ACK] = 32, [DP_MSG_NAK] = 8,
+	[DP_MSG_MARKS] = 16, [DP_MSG_PULL] = 16, [DP_MSG_READ] = 72, [DP_MSG_DATA] = 40,
+	[DP_MSG_FETCH] = 72, [DP_MSG_FILL] = 40};
 
 static int decode_body(const uint8_t *p, uint32_t size, struct dp_msg *m)
 {
@@ -148,6 +203,9 @@ static int decode_body(const uint8_t *p, uint32_t size, struct dp_msg *m)
 		m->u.ack.cached = dp_get64(p);
 		m->u.ack.committed = dp_get64(p + 8);
 		m->u.ack.room = dp_get64(p + 16);
+		m->u.ack.images = (uint32_t)dp_get64(p + 24);
+		if (dp_get64(p + 24) > DP_IMAGES_WHOLE)
+			return DP_EBADMSG;
 		return m->u.ack.committed > m->u.ack.cached ? DP_EBADMSG : 0;
 	case DP_MSG_NAK:
 		m->u.nak.seq = dp_get64(p);
@@ -161,16 +219,12 @@ static int decode_body(const uint8_t *p, uint32_t size, struct dp_msg *m)
 		m->u.marks.sent = dp_get64(p + 8);
 		return 0;
 	case DP_MSG_READ:
-		m->u.read.id = dp_get64(p);
-		m->u.read.offset = dp_get64(p + 8);
-		m->u.read.min_seq = dp_get64(p + 16);
-		m->u.read.volume = dp_get32(p + 24);
-		m->u.read.length = dp_get32(p + 28);
-		return m->u.read.length > DP_PAYLOAD_MAX ? DP_EBADMSG : 0;
-	default: /* DATA */
-		m->u.data.id = dp_get64(p);
-		m->u.data.status = (int32_t)dp_get32(p + 8);
-		return m->u.data.status > 0 ? DP_EBADMSG : 0;
+	case DP_MSG_FETCH:
+		return decode_wanted(p, &m->u.read);
+	case DP_MSG_RESET:
+		return decode_reset(p, size, m);
+	default: /* DATA, FILL */
+		return decode_found(p, &m->u.data);
 	}
 }
 
@@ -197,7 +251,8 @@ int dp_msg_decode(const uint8_t *head, size_t size, struct dp_buf *payload, stru
 {
 	memset(m, 0, sizeof *m);
 	int err = check_prefix(head, size, m);
-	if (!err && payload && m->type != DP_MSG_RECORD && m->type != DP_MSG_DATA)
+	bool carries = m->type == DP_MSG_RECORD || m->type == DP_MSG_DATA || m->type == DP_MSG_FILL;
+	if (!err && payload && !carries)
 		err = DP_EBADMSG;
 	if (err) {
 		m->type = 0;
@@ -228,6 +283,8 @@ void dp_msg_clear(struct dp_msg *m)
 		dp_record_unref(&m->u.record);
 	else if (m->type == DP_MSG_WELCOME)
 		free(m->u.welcome);
+	else if (m->type == DP_MSG_RESET)
+		free(m->u.reset);
 	m->type = 0;
 	dp_buf_unref(&m->payload);
 }
@@ -235,6 +292,7 @@ void dp_msg_clear(struct dp_msg *m)
 const char *dp_msg_name(uint8_t type)
 {
 	static const char *const names[] = {"?", "hello", "welcome", "refuse", "start", "record",
-		"ack", "nak", "marks", "pull", "read", "data"};
+		"ack", "nak", "marks", "pull", "read", "data",
+		"reset", "fetch", "fill"};
 	return names[type <= DP_MSG_TYPE_LAST ? type : 0];
 }

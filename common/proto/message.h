@@ -10,8 +10,9 @@
 #include "proto/record.h"
 
 #define DP_MSG_MAGIC    0x314d5044u /* "DPM1" */
-#define DP_MSG_VERSION  1
+#define DP_MSG_VERSION  2
 #define DP_MSG_PREFIX   32
+#define DP_WANTED_DIGEST 32
 #define DP_MSG_HEAD_MAX (DP_MSG_PREFIX + 128 + 2 * DP_META_MAX)
 
 enum dp_msg_type {
@@ -26,7 +27,10 @@ enum dp_msg_type {
 	DP_MSG_PULL = 9,    /* down: send your records from `seq` on up to me (adoption) */
 	DP_MSG_READ = 10,   /* down, relayed to the mirror */
 	DP_MSG_DATA = 11,   /* up */
-	DP_MSG_TYPE_LAST = DP_MSG_DATA,
+	DP_MSG_RESET = 12,  /* down, instead of START: jump your log to this meta and resync */
+	DP_MSG_FETCH = 13,  /* up, relayed to the controller: a READ for a resync */
+	DP_MSG_FILL = 14,   /* down, relayed to the mirror: the DATA of a FETCH */
+	DP_MSG_TYPE_LAST = DP_MSG_FILL,
 };
 
 enum dp_refusal {
@@ -37,9 +41,36 @@ enum dp_refusal {
 	DP_REFUSE_DIVERGED = 5, /* the receiver has applied what the sender's history lacks */
 };
 
+/* What a node knows of the images below it, or of its own. */
+enum dp_images_state {
+	DP_IMAGES_UNKNOWN = 0,
+	DP_IMAGES_RESYNCING = 1,
+	DP_IMAGES_WHOLE = 2,
+};
+
+/* A read that need not carry what the reader has: an equal digest is answered with SAME, and what
+ * reads as zeros with ZEROS and how far they go. */
+struct dp_wanted {
+	uint64_t id, offset, min_seq;
+	uint32_t volume, length;
+	bool compare;
+	uint8_t digest[DP_WANTED_DIGEST]; /* all zero: the reader has nothing */
+};
+
+enum dp_found_kind { DP_FOUND_DATA = 0, DP_FOUND_SAME = 1, DP_FOUND_ZEROS = 2 };
+
+struct dp_found {
+	uint64_t id;
+	int32_t status;  /* 0 or a dp_err code */
+	uint32_t kind;   /* of dp_found_kind */
+	uint64_t seq;    /* no record after it was seen by this read */
+	uint64_t length; /* ZEROS: bytes from the offset that read as zeros, may be more than asked for */
+};
+
 struct dp_welcome {
 	uint64_t instance;         /* changes when the receiver's journal is made anew */
 	uint64_t cached, committed, room;
+	uint32_t images;           /* of dp_images_state */
 	struct dp_meta tail, last; /* records after tail.at can be pulled; last.clients is not sent */
 };
 
@@ -64,6 +95,7 @@ struct dp_msg {
 		struct dp_record *record; /* RECORD: one reference, owned by the message */
 		struct {
 			uint64_t cached, committed, room;
+			uint32_t images; /* of dp_images_state */
 		} ack;
 		struct {
 			uint64_t seq;
@@ -74,14 +106,9 @@ struct dp_msg {
 		struct {
 			uint64_t agreed, sent;
 		} marks;
-		struct {
-			uint64_t id, offset, min_seq;
-			uint32_t volume, length;
-		} read;
-		struct {
-			uint64_t id;
-			int32_t status; /* 0 or a dp_err code */
-		} data;
+		struct dp_wanted read; /* READ, FETCH */
+		struct dp_found data;  /* DATA, FILL */
+		struct dp_meta *reset; /* owned by the message */
 	} u;
 };
 

@@ -14,7 +14,9 @@
 struct volume {
 	uint32_t id;
 	uint64_t size;
-	struct dp_file *file;
+	char name[DP_NAME_MAX + 16]; /* of its first image */
+	struct dp_file *file; /* that records are applied to */
+	struct dp_file *old;  /* during a resync: the image that still counts */
 	struct dp_extents overlay;
 	bool dirty; /* written since its last sync */
 };
@@ -31,6 +33,31 @@ struct digest_job {
 	struct volume *volume;
 	uint64_t offset;
 	uint8_t *data;
+};
+
+/* One chunk of a round: read from the old image, asked for, written to the new one. */
+struct slot {
+	struct dp_io io;
+	struct dp_store *store;
+	struct volume *volume;
+	uint64_t offset, id, asked_us;
+	uint32_t length;
+	bool used, asked, has_data; /* has_data: the old image has other bytes than zeros there */
+	uint8_t *data;
+};
+
+#define SLOTS 64u
+
+/* Rounds and batches take turns: no record is applied while a round is under way, so an answer,
+ * which sees at least what was applied when it was asked for, never undoes a newer write. */
+struct resync {
+	bool running, all, reported_all, my_turn, switching;
+	uint64_t at, next, total; /* bytes over the volumes in their order */
+	uint64_t synced_at, valid_seq, since_sync, fetched;
+	uint64_t ids, start_us, next_round_us;
+	uint64_t rate; /* bytes a second; 0: as fast as it goes */
+	unsigned used, ios;
+	struct slot slots[SLOTS];
 };
 
 struct dp_store {
@@ -59,6 +86,7 @@ struct dp_store {
 	unsigned syncs;
 	uint64_t sync_seq;
 	struct digest_job *job;
+	struct resync resync;
 	struct dp_store_mark marks[MARKS_KEPT];
 	unsigned mark_next;
 };
@@ -69,5 +97,16 @@ void dp_store_work(struct dp_store *s);      /* starts what is next, if nothing 
 bool dp_store_take_mark(struct dp_store *s, uint64_t seq);
 void dp_store_applied(struct dp_store *s, uint64_t seq);
 void dp_store_fail(struct dp_store *s);
+
+void dp_store_chunk_digest(const uint8_t *data, size_t size, uint8_t *out); /* DP_WANTED_DIGEST */
+
+/* resync.c */
+int dp_store_open_images(struct dp_store *s, struct volume *v);
+void dp_store_close_images(struct dp_store *s, struct volume *v);
+bool dp_store_building(const struct dp_store *s);
+bool dp_store_round(struct dp_store *s); /* starts one if it is time; false: not now */
+void dp_store_resync_tick(struct dp_store *s);
+void dp_store_resync_synced(struct dp_store *s); /* the sync that began at resync.synced_at */
+bool dp_store_resync_unsynced(const struct dp_store *s);
 
 #endif

@@ -15,8 +15,7 @@ struct part {
 
 struct read_job {
 	struct dp_store *store;
-	uint64_t id, offset;
-	uint32_t volume, length;
+	struct dp_wanted want;
 	struct dp_buf *data;
 	unsigned waiting;
 	int err;
@@ -25,6 +24,34 @@ struct read_job {
 };
 
 static void start(struct read_job *job);
+
+void dp_store_chunk_digest(const uint8_t *data, size_t size, uint8_t *out)
+{
+	crypto_generichash(out, DP_WANTED_DIGEST, data, size, NULL, 0);
+}
+
+/* What a reader that has something already need not be sent. */
+static enum dp_found_kind compare(const struct dp_wanted *w, const uint8_t *data)
+{
+	uint8_t digest[DP_WANTED_DIGEST];
+	if (!w->compare)
+		return DP_FOUND_DATA;
+	if (data[0] == 0 && memcmp(data, data + 1, w->length - 1) == 0)
+		return DP_FOUND_ZEROS;
+	dp_store_chunk_digest(data, w->length, digest);
+	return memcmp(digest, w->digest, sizeof digest) == 0 ? DP_FOUND_SAME : DP_FOUND_DATA;
+}
+
+static void answer(struct read_job *job)
+{
+	struct dp_store *s = job->store;
+	struct dp_found f = {.id = job->want.id, .status = job->err, .seq = s->log->last.at.seq,
+		.length = job->want.length};
+	if (!job->err)
+		f.kind = compare(&job->want, job->data->data);
+	bool carries = !job->err && f.kind == DP_FOUND_DATA;
+	s->events.image(s->events.ctx, &f, carries ? job->data : NULL);
+}
 
 static void part_over(struct read_job *job)
 {
@@ -38,7 +65,7 @@ static void part_over(struct read_job *job)
 	if (job->again && !job->err)
 		job->err = DP_EIO;
 	s->reads--;
-	s->events.image(s->events.ctx, job->id, job->err, job->err ? NULL : job->data);
+	answer(job);
 	dp_buf_unref(&job->data);
 	free(job);
 }
@@ -56,7 +83,7 @@ static void image_done(struct dp_io *io, int err)
 static void copy_record(struct read_job *job, const struct dp_record *r, uint64_t start_at,
 	uint64_t end)
 {
-	uint8_t *to = job->data->data + (start_at - job->offset);
+	uint8_t *to = job->data->data + (start_at - job->want.offset);
 	if (r->payload)
 		memcpy(to, r->payload->data + (start_at - r->h.offset), end - start_at);
 	else
@@ -97,7 +124,7 @@ static void from_image(struct read_job *job, struct volume *v, uint64_t start_at
 	if (!p)
 		return;
 	p->io = (struct dp_io){.op = DP_IO_READ, .file = v->file,
-		.data = job->data->data + (start_at - job->offset), .size = end - start_at,
+		.data = job->data->data + (start_at - job->want.offset), .size = end - start_at,
 		.offset = start_at, .done = image_done, .arg = p};
 	job->store->disk->ops->submit(job->store->disk, &p->io);
 }
@@ -110,7 +137,7 @@ static void from_record(struct read_job *job, uint64_t seq, uint64_t start_at, u
 		return;
 	}
 	if (e && e->op != DP_OP_WRITE) {
-		memset(job->data->data + (start_at - job->offset), 0, end - start_at);
+		memset(job->data->data + (start_at - job->want.offset), 0, end - start_at);
 		return;
 	}
 	struct part *p = new_part(job, start_at, end);
@@ -120,8 +147,8 @@ static void from_record(struct read_job *job, uint64_t seq, uint64_t start_at, u
 
 static void start(struct read_job *job)
 {
-	struct volume *v = dp_store_volume(job->store, job->volume);
-	uint64_t at = job->offset, end = at + job->length;
+	struct volume *v = dp_store_volume(job->store, job->want.volume);
+	uint64_t at = job->want.offset, end = at + job->want.length;
 	job->waiting = 1; /* held until all parts are under way */
 	job->again = false;
 	struct dp_extent *x = dp_extents_find(&v->overlay, at);
@@ -140,24 +167,49 @@ static void start(struct read_job *job)
 	part_over(job);
 }
 
-void dp_store_read(struct dp_store *s, uint64_t id, uint32_t volume, uint64_t offset, uint32_t length)
+/* How far from `offset` on neither image nor overlay has anything. */
+static uint64_t zeros_from(struct volume *v, const struct dp_store *s, uint64_t offset)
 {
-	struct volume *v = dp_store_volume(s, volume);
+	uint64_t from, to;
+	struct dp_extent *x = dp_extents_find(&v->overlay, offset);
+	s->disk->ops->next_data(v->file, offset, &from, &to);
+	if (x && x->start < from)
+		from = x->start > offset ? x->start : offset;
+	return (from < v->size ? from : v->size) - offset;
+}
+
+static bool answer_zeros(struct dp_store *s, struct volume *v, const struct dp_wanted *w)
+{
+	uint64_t zeros = w->compare ? zeros_from(v, s, w->offset) : 0;
+	if (zeros < w->length)
+		return false;
+	struct dp_found f = {.id = w->id, .kind = DP_FOUND_ZEROS, .seq = s->log->last.at.seq,
+		.length = zeros};
+	s->events.image(s->events.ctx, &f, NULL);
+	return true;
+}
+
+void dp_store_read(struct dp_store *s, const struct dp_wanted *w)
+{
+	struct volume *v = dp_store_volume(s, w->volume);
 	struct read_job *job = NULL;
-	int err = !v ? DP_ENOENT : offset > v->size || length > v->size - offset ? DP_ERANGE : 0;
+	int err = !v ? DP_ENOENT
+		  : (w->compare && !w->length) || w->offset > v->size || w->length > v->size - w->offset ? DP_ERANGE
+											  : 0;
+	if (!err && answer_zeros(s, v, w))
+		return;
 	if (!err) {
 		job = calloc(1, sizeof *job);
-		struct dp_buf *data = job ? dp_buf_new(length) : NULL;
+		struct dp_buf *data = job ? dp_buf_new(w->length) : NULL;
 		if (!data) {
 			free(job);
 			err = DP_ENOMEM;
 		} else {
-			*job = (struct read_job){.store = s, .id = id, .offset = offset,
-				.volume = volume, .length = length, .data = data};
+			*job = (struct read_job){.store = s, .want = *w, .data = data};
 		}
 	}
 	if (err) {
-		s->events.image(s->events.ctx, id, err, NULL);
+		s->events.image(s->events.ctx, &(struct dp_found){.id = w->id, .status = err}, NULL);
 		return;
 	}
 	s->reads++;
@@ -226,8 +278,8 @@ bool dp_store_take_mark(struct dp_store *s, uint64_t seq)
 	uint8_t *data = malloc(DP_MIB);
 	struct volume *v = dp_store_volume(s, e->volume);
 	/* A record that stood in the journal before a restart may be older than what the image
-	 * already held then. */
-	if (!job || !data || !v || seq <= s->image_may_hold) {
+	 * already held then, and what a resync is filling is nothing yet. */
+	if (!job || !data || !v || seq <= s->image_may_hold || dp_store_building(s)) {
 		free(job);
 		free(data);
 		dp_store_applied(s, seq); /* a mark without a digest: nothing is lost by it */

@@ -1,6 +1,7 @@
 #include "store/internal.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,8 +35,11 @@ static void sync_done(struct dp_io *io, int err)
 	s->syncing = false;
 	if (s->failed)
 		return;
-	s->synced = s->sync_seq;
-	s->events.applied(s->events.ctx, s->synced);
+	if (s->synced < s->sync_seq) {
+		s->synced = s->sync_seq;
+		s->events.applied(s->events.ctx, s->synced);
+	}
+	dp_store_resync_synced(s);
 	dp_store_work(s);
 }
 
@@ -43,6 +47,8 @@ static void start_sync(struct dp_store *s)
 {
 	s->syncing = true;
 	s->sync_seq = s->applied;
+	s->resync.synced_at = s->resync.at;
+	s->resync.since_sync = 0;
 	s->since_sync = 0;
 	s->syncs = 1; /* held until all are submitted */
 	for (unsigned i = 0; i < s->volume_count; i++) {
@@ -84,6 +90,7 @@ static void end_batch(struct dp_store *s)
 	if (s->failed)
 		return;
 	dp_store_applied(s, s->batch_last);
+	s->resync.my_turn = true;
 	dp_store_work(s);
 }
 
@@ -218,7 +225,7 @@ static void start_batch(struct dp_store *s)
 static bool due(const struct dp_store *s)
 {
 	struct dp_journal_stats j = dp_journal_stats(s->journal);
-	return s->eager || s->now_us - s->noted_us >= QUIET_US || j.used > j.size / 4 ||
+	return s->eager || dp_store_building(s) || s->now_us - s->noted_us >= QUIET_US || j.used > j.size / 4 ||
 	       dp_log_count(s->log) > j.size / DP_JOURNAL_BYTES_PER_RECORD / 2;
 }
 
@@ -229,7 +236,9 @@ static bool may_apply(const struct dp_store *s)
 
 void dp_store_work(struct dp_store *s)
 {
-	if (s->applying || s->syncing || s->job || s->failed)
+	if (s->applying || s->syncing || s->job || s->failed || s->resync.used)
+		return;
+	if (s->resync.my_turn && dp_store_round(s))
 		return;
 	/* A mark that gets no digest leaves nothing under way that would go on from here. */
 	while (may_apply(s) && dp_log_entry(s->log, s->applied + 1)->op == DP_OP_MARK)
@@ -237,8 +246,10 @@ void dp_store_work(struct dp_store *s)
 			return;
 	if (may_apply(s))
 		start_batch(s);
-	else if (s->synced < s->applied)
+	else if (s->synced < s->applied || dp_store_resync_unsynced(s))
 		start_sync(s);
+	else if (dp_store_round(s))
+		return;
 	else if (s->applied == s->target)
 		s->eager = false;
 }
@@ -287,18 +298,20 @@ void dp_store_reset(struct dp_store *s, uint64_t seq)
 void dp_store_tick(struct dp_store *s, uint64_t now_us)
 {
 	s->now_us = now_us;
+	dp_store_resync_tick(s);
 	dp_store_work(s);
 }
 
 void dp_store_drain(struct dp_store *s)
 {
 	s->eager = true;
+	dp_store_resync_stop(s);
 	dp_store_work(s);
 }
 
 bool dp_store_busy(const struct dp_store *s)
 {
-	return s->applying || s->syncing || s->job || s->reads;
+	return s->applying || s->syncing || s->job || s->reads || s->resync.ios;
 }
 
 /* ---- life ---- */
@@ -306,16 +319,13 @@ bool dp_store_busy(const struct dp_store *s)
 static int open_volume(struct dp_store *s, const struct dp_store_volume *from)
 {
 	struct volume *v = &s->volumes[s->volume_count];
-	bool created;
 	dp_extents_init(&v->overlay);
 	v->id = from->id;
 	v->size = from->size;
-	int err = s->disk->ops->open(s->disk, from->file, DP_OPEN_CREATE, from->size, &v->file,
-		&created);
-	if (err)
-		return err;
+	snprintf(v->name, sizeof v->name, "%s", from->file);
+	s->resync.total += v->size;
 	s->volume_count++;
-	return s->disk->ops->size(v->file) < v->size ? DP_EINVAL : 0;
+	return dp_store_open_images(s, v);
 }
 
 int dp_store_open(struct dp_disk *disk, const struct dp_store_volume *volumes, unsigned count,
@@ -347,15 +357,23 @@ void dp_store_close(struct dp_store **ps)
 		return;
 	for (unsigned i = 0; i < s->volume_count; i++) {
 		dp_extents_clear(&s->volumes[i].overlay);
-		s->disk->ops->close(s->volumes[i].file);
+		dp_store_close_images(s, &s->volumes[i]);
 	}
+	for (unsigned i = 0; i < SLOTS; i++)
+		free(s->resync.slots[i].data);
 	free(s);
 }
 
 struct dp_store_stats dp_store_stats(const struct dp_store *s)
 {
 	struct dp_store_stats st = {.applied = s->applied, .synced = s->synced, .target = s->target,
-		.bytes_applied = s->bytes_applied};
+		.bytes_applied = s->bytes_applied,
+		.size = s->resync.total};
+	if (dp_store_building(s)) {
+		st.copied = s->resync.at;
+		st.fetched = s->resync.fetched;
+		st.resync_us = s->now_us - s->resync.start_us;
+	}
 	for (unsigned i = 0; i < s->volume_count; i++)
 		st.extents += s->volumes[i].overlay.count;
 	return st;

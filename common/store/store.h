@@ -10,6 +10,7 @@
 #include "engine/log.h"
 #include "io/disk.h"
 #include "journal/journal.h"
+#include "proto/message.h"
 #include "store/digest.h"
 
 struct dp_store;
@@ -22,7 +23,12 @@ struct dp_store_volume {
 
 struct dp_store_events {
 	void (*applied)(void *ctx, uint64_t seq); /* synced up to seq */
-	void (*image)(void *ctx, uint64_t id, int status, struct dp_buf *data); /* a read; borrowed */
+	void (*image)(void *ctx, const struct dp_found *found, struct dp_buf *data); /* borrowed */
+	/* A resync asks for a chunk; the answer comes with dp_store_fill(). */
+	void (*want)(void *ctx, const struct dp_wanted *want);
+	/* The new images are synced: so much of them is copied, whole with the records up to
+	 * valid_seq. */
+	void (*copied)(void *ctx, uint64_t copied, uint64_t valid_seq, bool all);
 	void (*failed)(void *ctx); /* an image could not be written; nothing more is applied */
 	void *ctx;
 };
@@ -34,7 +40,8 @@ struct dp_store_mark {
 	bool done;
 };
 
-/* Opens or creates (sparse) the images. `log` is the core's; applied is where the images stand.
+/* Opens or creates (sparse) the images that log->last.images names; also those that a resync was
+ * building. `log` is the core's.
  * Errors: those of the disk, DP_EINVAL (an image is smaller than its volume), DP_ENOMEM. */
 int dp_store_open(struct dp_disk *disk, const struct dp_store_volume *volumes, unsigned count,
 	const struct dp_log *log, struct dp_journal *journal, const struct dp_store_events *events,
@@ -52,14 +59,25 @@ void dp_store_tick(struct dp_store *store, uint64_t now_us);
 void dp_store_drain(struct dp_store *store);
 
 /* Answers through events.image, possibly from within. DP_ENOENT, DP_ERANGE as status. */
-void dp_store_read(struct dp_store *store, uint64_t id, uint32_t volume, uint64_t offset,
-	uint32_t length);
+void dp_store_read(struct dp_store *store, const struct dp_wanted *want);
+
+/* Resync (resync.c): new images, as log->last.images says, are filled chunk by chunk with what
+ * another copy answers, while records are applied to them in between. Names of requests grow from
+ * `seed`. Stopping forgets what was asked for. */
+void dp_store_resync(struct dp_store *store, uint64_t seed);
+void dp_store_resync_stop(struct dp_store *store);
+void dp_store_resync_rate(struct dp_store *store, uint64_t bytes_per_second); /* 0: no limit */
+void dp_store_fill(struct dp_store *store, const struct dp_found *found, struct dp_buf *data);
+/* The new images count now: the old ones are removed. */
+void dp_store_switch(struct dp_store *store);
 
 /* The newest digest that was taken at mark `id`; NULL: none (yet). */
 const struct dp_store_mark *dp_store_find_mark(const struct dp_store *store, uint64_t id);
 
 struct dp_store_stats {
 	uint64_t applied, synced, target, extents, bytes_applied;
+	uint64_t size, copied, fetched; /* bytes: of all volumes; of a resync: done, sent to us */
+	uint64_t resync_us;             /* how long it has been going on */
 };
 struct dp_store_stats dp_store_stats(const struct dp_store *store);
 

@@ -93,6 +93,18 @@ static void sim_close(struct dp_file *f)
 	(void)f;
 }
 
+static int sim_remove(struct dp_disk *disk, const char *name)
+{
+	struct dp_file *f = find((struct sim_disk *)disk, name);
+	if (!f)
+		return 0;
+	drop_pending(f);
+	free(f->now);
+	free(f->safe);
+	*f = (struct dp_file){0};
+	return 0;
+}
+
 static uint64_t sim_size(struct dp_file *f)
 {
 	return f->size;
@@ -190,7 +202,7 @@ static void sim_next_data(struct dp_file *f, uint64_t offset, uint64_t *start, u
 	*end = f->size;
 }
 
-static const struct dp_disk_ops sim_ops = {sim_open, sim_close, sim_size, sim_read, sim_write,
+static const struct dp_disk_ops sim_ops = {sim_open, sim_close, sim_remove, sim_size, sim_read, sim_write,
 	sim_submit, sim_next_data};
 
 struct sim_disk *sim_disk_new(struct sim *sim, struct rng *rng, uint64_t sync_us)

@@ -60,6 +60,19 @@ static void mem_close(struct dp_file *f)
 	f->disk->opened--;
 }
 
+static int mem_remove(struct dp_disk *disk, const char *name)
+{
+	struct memdisk *d = (struct memdisk *)disk;
+	for (unsigned i = 0; i < MEMDISK_FILES; i++) {
+		if (!d->files[i] || strcmp(d->files[i]->name, name) != 0)
+			continue;
+		free(d->files[i]->bytes);
+		free(d->files[i]);
+		d->files[i] = NULL;
+	}
+	return 0;
+}
+
 static uint64_t mem_size(struct dp_file *f)
 {
 	return f->size;
@@ -116,7 +129,7 @@ static void mem_next_data(struct dp_file *f, uint64_t offset, uint64_t *start, u
 	*end = *start + DP_DISK_ALIGN < f->size ? *start + DP_DISK_ALIGN : f->size;
 }
 
-static const struct dp_disk_ops mem_ops = {mem_open, mem_close, mem_size, mem_read, mem_write,
+static const struct dp_disk_ops mem_ops = {mem_open, mem_close, mem_remove, mem_size, mem_read, mem_write,
 	mem_submit, mem_next_data};
 
 struct memdisk *memdisk_new(void)

@@ -311,11 +311,12 @@ Test(message, impossible_bodies_are_refused)
 		uint32_t at, value;
 	} bad[] = {{"committed beyond cached", 7, 8, 10}, {"NAK of nothing", 8, 0, 0},
 		{"read too long", 11, 28, DP_PAYLOAD_MAX + 1}, {"status is no code", 13, 8, 5},
-		{"first meta too long", 1, 32, 65}, {"first meta too short", 1, 32, 63},
+		{"first meta too long", 1, 32, DP_META_HEAD + 1},
+		{"first meta too short", 1, 32, DP_META_HEAD - 1},
 		{"first meta huge", 2, 32, UINT32_MAX - 40}, {"too many epochs", 1, 40 + 48, 33},
 		{"too many clients", 1, 40 + 52, 65}, {"an epoch that is not there", 15, 40 + 48, 2},
 		{"a client that is not there", 15, 40 + 52, 3},
-		{"a client too few in the second", 15, 40 + 64 + 24 + 32 + 48, 0}};
+		{"a client too few in the second", 15, 40 + DP_META_HEAD + 24 + 32 + 48, 0}};
 	for (size_t i = 0; i < COUNT(bad); i++) {
 		uint8_t head[DP_MSG_HEAD_MAX];
 		struct dp_msg out;

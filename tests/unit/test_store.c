@@ -18,6 +18,7 @@
 #define MADE_MAX     4096
 #define ANSWERS      64
 #define VOLUMES      2
+#define WANTS        256
 #define ID(volume)   (100 + (volume)) /* as records name it */
 
 static const char *const files[VOLUMES] = {"image.a", "image.b"};
@@ -25,6 +26,8 @@ static const char *const files[VOLUMES] = {"image.a", "image.b"};
 struct answer {
 	bool given;
 	int status;
+	uint32_t kind;
+	uint64_t length;
 	uint8_t *data;
 	size_t size;
 };
@@ -45,6 +48,10 @@ struct rig {
 	struct answer answers[ANSWERS];
 	uint64_t reads;
 	unsigned steps;
+	struct dp_wanted wants[WANTS]; /* of a resync */
+	unsigned want_count;
+	uint64_t copied, valid_seq;
+	bool copied_all;
 };
 
 /* A generator of our own: the same on every machine. */
@@ -91,17 +98,33 @@ static void on_applied(void *ctx, uint64_t seq)
 	dp_journal_release(r->j, &r->log.tail);
 }
 
-static void on_image(void *ctx, uint64_t id, int status, struct dp_buf *data)
+static void on_image(void *ctx, const struct dp_found *found, struct dp_buf *data)
 {
 	struct rig *r = ctx;
-	struct answer *a = &r->answers[id % ANSWERS];
+	struct answer *a = &r->answers[found->id % ANSWERS];
 	cr_assert_not(a->given, "a read is answered twice");
-	cr_assert_eq(data != NULL, status == 0);
-	*a = (struct answer){.given = true, .status = status, .size = data ? data->size : 0};
+	cr_assert_eq(data != NULL, found->status == 0 && found->kind == DP_FOUND_DATA);
+	*a = (struct answer){.given = true, .status = found->status, .kind = found->kind,
+		.length = found->length, .size = data ? data->size : 0};
 	if (!data)
 		return;
 	a->data = malloc(data->size + 1);
 	memcpy(a->data, data->data, data->size);
+}
+
+static void on_want(void *ctx, const struct dp_wanted *want)
+{
+	struct rig *r = ctx;
+	cr_assert_lt(r->want_count, WANTS);
+	r->wants[r->want_count++] = *want;
+}
+
+static void on_copied(void *ctx, uint64_t copied, uint64_t valid_seq, bool all)
+{
+	struct rig *r = ctx;
+	r->copied = copied;
+	r->valid_seq = valid_seq;
+	r->copied_all = all;
 }
 
 /* ---- opening and closing ---- */
@@ -129,7 +152,8 @@ static int on_scan_barrier(void *ctx, const struct dp_meta *meta)
 static int open_store(struct rig *r)
 {
 	struct dp_store_volume volumes[VOLUMES];
-	struct dp_store_events events = {on_applied, on_image, on_failed, r};
+	struct dp_store_events events = {.applied = on_applied, .image = on_image, .want = on_want,
+		.copied = on_copied, .failed = on_failed, .ctx = r};
 	for (unsigned v = 0; v < VOLUMES; v++)
 		volumes[v] = (struct dp_store_volume){ID(v), r->sizes[v], files[v]};
 	return dp_store_open(&r->disk->base, volumes, VOLUMES, &r->log, r->j, &events, &r->store);
@@ -238,9 +262,12 @@ static uint64_t put(struct rig *r, uint64_t offset, uint32_t length)
 
 static void commit(struct rig *r)
 {
-	dp_journal_kick(r->j);
-	memdisk_run(r->disk);
-	cr_assert_eq(r->durable, r->log.last.at.seq);
+	while (r->durable < r->log.last.at.seq) {
+		uint64_t before = r->durable;
+		dp_journal_kick(r->j);
+		memdisk_run(r->disk);
+		cr_assert_gt(r->durable, before);
+	}
 }
 
 static void agree(struct rig *r, uint64_t seq)
@@ -324,7 +351,8 @@ static uint64_t ask(struct rig *r, unsigned volume, uint64_t offset, uint32_t le
 	struct answer *a = &r->answers[++r->reads % ANSWERS];
 	free(a->data);
 	*a = (struct answer){0};
-	dp_store_read(r->store, r->reads, ID(volume), offset, length);
+	struct dp_wanted w = {.id = r->reads, .volume = ID(volume), .offset = offset, .length = length};
+	dp_store_read(r->store, &w);
 	return r->reads;
 }
 
@@ -941,7 +969,8 @@ Test(failure, too_many_volumes_are_refused)
 {
 	struct rig *r = begin();
 	struct dp_store_volume volumes[DP_VOLUMES_MAX + 1] = {{0}};
-	struct dp_store_events events = {on_applied, on_image, on_failed, r};
+	struct dp_store_events events = {.applied = on_applied, .image = on_image, .want = on_want,
+		.copied = on_copied, .failed = on_failed, .ctx = r};
 	struct dp_store *store;
 	int err = dp_store_open(&r->disk->base, volumes, DP_VOLUMES_MAX + 1, &r->log, r->j, &events,
 		&store);

@@ -1,0 +1,351 @@
+/* Resync: new images are built beside those that count. Walks over the volumes in rounds of chunks:
+ * the old image's chunk is digested, another copy is asked whether it has the same, and what the
+ * new image is to hold is written. The old images stay as they are, whole, until the switch. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "store/internal.h"
+
+#define CHUNK      65536u
+#define RETRY_US   3000000
+#define SYNC_EVERY (16 * DP_MIB)
+
+static const struct dp_images *images(const struct dp_store *s)
+{
+	return &s->log->last.images;
+}
+
+bool dp_store_building(const struct dp_store *s)
+{
+	return s->volume_count && s->volumes[0].old;
+}
+
+/* ---- files ---- */
+
+static void image_name(const struct volume *v, uint64_t generation, char *out, size_t size)
+{
+	if (generation)
+		snprintf(out, size, "%s.%llu", v->name, (unsigned long long)generation);
+	else
+		snprintf(out, size, "%s", v->name);
+}
+
+static int open_image(struct dp_store *s, struct volume *v, uint64_t generation, struct dp_file **out)
+{
+	char name[DP_NAME_MAX + 40];
+	bool created;
+	image_name(v, generation, name, sizeof name);
+	int err = s->disk->ops->open(s->disk, name, DP_OPEN_CREATE, v->size, out, &created);
+	return err ? err : s->disk->ops->size(*out) < v->size ? DP_EINVAL : 0;
+}
+
+static int remove_image(struct dp_store *s, struct volume *v, uint64_t generation)
+{
+	char name[DP_NAME_MAX + 40];
+	image_name(v, generation, name, sizeof name);
+	return s->disk->ops->remove(s->disk, name);
+}
+
+int dp_store_open_images(struct dp_store *s, struct volume *v)
+{
+	const struct dp_images *im = images(s);
+	int err = open_image(s, v, im->generation, &v->file);
+	if (!err && im->building) {
+		v->old = v->file;
+		v->file = NULL;
+		err = open_image(s, v, im->building, &v->file);
+	}
+	/* What a crash left behind: of before the last switch, or of a resync that never began. */
+	if (!err && im->generation)
+		err = remove_image(s, v, im->generation - 1);
+	if (!err && !im->building)
+		err = remove_image(s, v, im->generation + 1);
+	return err;
+}
+
+void dp_store_close_images(struct dp_store *s, struct volume *v)
+{
+	if (v->file)
+		s->disk->ops->close(v->file);
+	if (v->old)
+		s->disk->ops->close(v->old);
+}
+
+static int begin_building(struct dp_store *s)
+{
+	int err = 0;
+	for (unsigned i = 0; i < s->volume_count && !err; i++) {
+		struct volume *v = &s->volumes[i];
+		if (v->old)
+			continue;
+		v->old = v->file;
+		v->file = NULL;
+		err = open_image(s, v, images(s)->building, &v->file);
+	}
+	return err;
+}
+
+/* A read that began before the resync may still have to do with the old images. */
+static void try_switch(struct dp_store *s)
+{
+	if (!s->resync.switching || s->reads)
+		return;
+	s->resync.switching = false;
+	for (unsigned i = 0; i < s->volume_count; i++) {
+		struct volume *v = &s->volumes[i];
+		s->disk->ops->close(v->old);
+		v->old = NULL;
+		if (remove_image(s, v, images(s)->generation - 1))
+			dp_store_fail(s);
+	}
+}
+
+void dp_store_switch(struct dp_store *s)
+{
+	dp_store_resync_stop(s);
+	s->resync.switching = true;
+	try_switch(s);
+}
+
+/* ---- a chunk ---- */
+
+static void end_slot(struct slot *sl)
+{
+	struct resync *r = &sl->store->resync;
+	sl->used = sl->asked = false;
+	r->used--;
+}
+
+static void end_round(struct dp_store *s)
+{
+	struct resync *r = &s->resync;
+	if (r->used)
+		return;
+	r->at = r->next;
+	r->all = r->running && r->at == r->total;
+	r->my_turn = false;
+	dp_store_work(s);
+}
+
+static void written(struct dp_io *io, int err)
+{
+	struct slot *sl = io->arg;
+	struct dp_store *s = sl->store;
+	s->resync.ios--;
+	if (err)
+		dp_store_fail(s);
+	end_slot(sl);
+	end_round(s);
+}
+
+static void put(struct slot *sl, enum dp_io_op op, uint64_t length)
+{
+	struct dp_store *s = sl->store;
+	sl->io = (struct dp_io){.op = op, .file = sl->volume->file, .data = sl->data, .size = length,
+		.offset = sl->offset, .done = written, .arg = sl};
+	sl->volume->dirty = true;
+	s->resync.since_sync += sl->length;
+	s->resync.ios++;
+	s->disk->ops->submit(s->disk, &sl->io);
+}
+
+static void ask(struct slot *sl)
+{
+	struct dp_store *s = sl->store;
+	struct dp_wanted w = {.id = ++s->resync.ids, .offset = sl->offset, .min_seq = s->applied,
+		.volume = sl->volume->id, .length = sl->length, .compare = true};
+	if (sl->has_data)
+		dp_store_chunk_digest(sl->data, sl->length, w.digest);
+	sl->id = w.id;
+	sl->asked = true;
+	sl->asked_us = s->now_us;
+	s->events.want(s->events.ctx, &w);
+}
+
+static void old_read(struct dp_io *io, int err)
+{
+	struct slot *sl = io->arg;
+	struct dp_store *s = sl->store;
+	s->resync.ios--;
+	if (err)
+		sl->has_data = false; /* then it is sent to us */
+	if (s->resync.running) {
+		ask(sl);
+		return;
+	}
+	end_slot(sl);
+	end_round(s);
+}
+
+static void read_old(struct slot *sl)
+{
+	struct dp_store *s = sl->store;
+	uint64_t from, to;
+	s->disk->ops->next_data(sl->volume->old, sl->offset, &from, &to);
+	sl->has_data = from < sl->offset + sl->length;
+	if (!sl->has_data) {
+		ask(sl);
+		return;
+	}
+	sl->io = (struct dp_io){.op = DP_IO_READ, .file = sl->volume->old, .data = sl->data,
+		.size = sl->length, .offset = sl->offset, .done = old_read, .arg = sl};
+	s->resync.ios++;
+	s->disk->ops->submit(s->disk, &sl->io);
+}
+
+/* Zeros may go on beyond the chunk: the whole run is done with it, and where it reaches beyond the
+ * round the next one begins behind it. */
+static void fill_zeros(struct slot *sl, uint64_t run)
+{
+	struct resync *r = &sl->store->resync;
+	uint64_t most = sl->volume->size - sl->offset, base = 0;
+	run = run > most ? most : run < sl->length ? sl->length : run;
+	for (const struct volume *v = sl->store->volumes; v != sl->volume; v++)
+		base += v->size;
+	if (base + sl->offset + run > r->next)
+		r->next = base + sl->offset + run;
+	put(sl, DP_IO_ZERO, run);
+}
+
+void dp_store_fill(struct dp_store *s, const struct dp_found *f, struct dp_buf *data)
+{
+	struct slot *sl = NULL;
+	for (unsigned i = 0; i < SLOTS && !sl; i++)
+		if (s->resync.slots[i].asked && s->resync.slots[i].id == f->id)
+			sl = &s->resync.slots[i];
+	bool right = sl && f->status == 0 && (f->kind != DP_FOUND_SAME || sl->has_data) &&
+		     (f->kind != DP_FOUND_DATA || (data && data->size == sl->length));
+	if (!right)
+		return; /* asked for again in a while */
+	sl->asked = false;
+	if (f->seq > s->resync.valid_seq)
+		s->resync.valid_seq = f->seq;
+	if (f->kind == DP_FOUND_ZEROS) {
+		fill_zeros(sl, f->length);
+		return;
+	}
+	if (f->kind == DP_FOUND_DATA) {
+		memcpy(sl->data, data->data, sl->length);
+		s->resync.fetched += sl->length;
+	}
+	put(sl, DP_IO_WRITE, sl->length);
+}
+
+/* ---- rounds ---- */
+
+static struct slot *new_slot(struct dp_store *s, unsigned i)
+{
+	struct slot *sl = &s->resync.slots[i];
+	void *data = sl->data;
+	if (!data && posix_memalign(&data, DP_DISK_ALIGN, CHUNK))
+		return NULL;
+	*sl = (struct slot){.store = s, .data = data};
+	return sl;
+}
+
+/* The place of byte `at` of all volumes. */
+static void locate(struct dp_store *s, uint64_t at, struct slot *sl)
+{
+	struct volume *v = s->volumes;
+	for (; at >= v->size; v++)
+		at -= v->size;
+	sl->volume = v;
+	sl->offset = at;
+	sl->length = (uint32_t)(v->size - at < CHUNK ? v->size - at : CHUNK);
+}
+
+static void pace(struct dp_store *s, uint64_t bytes)
+{
+	struct resync *r = &s->resync;
+	if (r->rate)
+		r->next_round_us = s->now_us + bytes * 1000000 / r->rate;
+}
+
+bool dp_store_round(struct dp_store *s)
+{
+	struct resync *r = &s->resync;
+	if (!r->running || r->all || r->since_sync >= SYNC_EVERY || s->now_us < r->next_round_us)
+		return false;
+	unsigned count = 0;
+	r->next = r->at;
+	while (count < SLOTS && r->next < r->total) {
+		struct slot *sl = new_slot(s, count);
+		if (!sl)
+			break;
+		locate(s, r->next, sl);
+		r->next += sl->length;
+		sl->used = true;
+		count++;
+	}
+	r->used = count;
+	pace(s, r->next - r->at);
+	for (unsigned i = 0; i < count; i++)
+		read_old(&r->slots[i]);
+	if (count == 0) {
+		r->all = r->next == r->total;
+		return r->all;
+	}
+	return true;
+}
+
+void dp_store_resync_tick(struct dp_store *s)
+{
+	for (unsigned i = 0; s->resync.used && i < SLOTS; i++) {
+		struct slot *sl = &s->resync.slots[i];
+		if (sl->asked && s->now_us - sl->asked_us >= RETRY_US)
+			ask(sl);
+	}
+	try_switch(s);
+}
+
+bool dp_store_resync_unsynced(const struct dp_store *s)
+{
+	const struct resync *r = &s->resync;
+	return r->running && (r->since_sync >= SYNC_EVERY || (r->all && !r->reported_all));
+}
+
+void dp_store_resync_synced(struct dp_store *s)
+{
+	struct resync *r = &s->resync;
+	if (!dp_store_building(s) || !r->running || r->reported_all || (!r->synced_at && !r->all))
+		return;
+	r->reported_all = r->all && r->synced_at == r->total;
+	s->events.copied(s->events.ctx, r->synced_at, r->valid_seq, r->reported_all);
+}
+
+/* ---- life ---- */
+
+void dp_store_resync_rate(struct dp_store *s, uint64_t bytes_per_second)
+{
+	s->resync.rate = bytes_per_second;
+}
+
+void dp_store_resync_stop(struct dp_store *s)
+{
+	struct resync *r = &s->resync;
+	r->running = false;
+	r->next = r->at; /* a round that is under way fills nothing in */
+	for (unsigned i = 0; i < SLOTS; i++)
+		if (r->slots[i].asked)
+			end_slot(&r->slots[i]);
+}
+
+void dp_store_resync(struct dp_store *s, uint64_t seed)
+{
+	struct resync *r = &s->resync;
+	dp_store_resync_stop(s);
+	if (begin_building(s)) {
+		dp_store_fail(s);
+		return;
+	}
+	r->running = true;
+	r->all = r->reported_all = r->my_turn = false;
+	r->at = r->next = images(s)->copied;
+	r->valid_seq = images(s)->valid_seq;
+	r->ids = seed;
+	r->start_us = s->now_us;
+	r->fetched = r->since_sync = 0;
+	dp_store_work(s);
+}
