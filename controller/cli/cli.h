@@ -106,7 +106,8 @@ void cli_sleep_us(uint64_t time_us);
 
 struct cli_survey {
 	struct cli_place place;
-	int only; /* index of the one node asked, or -1 */
+	int only;			     /* index of the one node asked, or -1 */
+	const struct dp_topo_stream *stream; /* if not NULL, only its nodes are asked */
 	unsigned answered;
 	json_t *answers[DP_NODES_MAX]; /* NULL: down or not asked */
 	char errors[DP_NODES_MAX][CLI_ERROR_MAX];
@@ -121,6 +122,10 @@ struct cli_view_options {
  * one survey as tables; `to_json` as a new JSON value. */
 int cli_view(const struct cli_command *command, int argc, char **argv,
 	void (*print)(const struct cli_survey *), json_t *(*to_json)(const struct cli_survey *));
+
+/* Asks for new answers; those of before have to be cleared. */
+void cli_survey_ask(struct cli_survey *survey);
+void cli_survey_clear(struct cli_survey *survey);
 
 /* Whether the node was to be asked. */
 bool cli_survey_has(const struct cli_survey *survey, unsigned node);

@@ -9,8 +9,21 @@
 
 #define WATCH_EVERY_US 1000000
 
+static bool in_stream(const struct dp_topo_stream *s, unsigned node)
+{
+	for (unsigned i = 0; i < s->leg_count; i++) {
+		for (unsigned k = 0; k < s->legs[i].hop_count; k++) {
+			if (s->legs[i].hops[k] == node)
+				return true;
+		}
+	}
+	return s->controller == node;
+}
+
 bool cli_survey_has(const struct cli_survey *survey, unsigned node)
 {
+	if (survey->stream && !in_stream(survey->stream, node))
+		return false;
 	return survey->only < 0 || (unsigned)survey->only == node;
 }
 
@@ -26,7 +39,7 @@ json_t *cli_survey_stream(const struct cli_survey *survey, unsigned node, const 
 	return NULL;
 }
 
-static void survey_ask(struct cli_survey *survey)
+void cli_survey_ask(struct cli_survey *survey)
 {
 	survey->answered = 0;
 	for (unsigned i = 0; i < survey->place.topology->node_count; i++) {
@@ -38,7 +51,7 @@ static void survey_ask(struct cli_survey *survey)
 	}
 }
 
-static void survey_clear(struct cli_survey *survey)
+void cli_survey_clear(struct cli_survey *survey)
 {
 	for (unsigned i = 0; i < DP_NODES_MAX; i++) {
 		json_decref(survey->answers[i]);
@@ -78,9 +91,9 @@ static int run_view(struct cli_survey *survey, const struct cli_view_options *op
 		return cli_fail(EX_USAGE, "no node '%s' in %s/topology.yaml", options->node,
 			survey->place.dir);
 	for (;;) {
-		survey_ask(survey);
+		cli_survey_ask(survey);
 		show(survey, options, print, to_json);
-		survey_clear(survey);
+		cli_survey_clear(survey);
 		if (!options->watch || ferror(stdout))
 			return survey_result(survey);
 		cli_sleep_us(WATCH_EVERY_US);
