@@ -13,6 +13,7 @@ static const struct cli_command *const commands[] = {
 	&cli_links,
 	&cli_sets,
 	&cli_digest,
+	&cli_verify,
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
