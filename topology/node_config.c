@@ -173,6 +173,10 @@ static int add_stream(struct builder *b, unsigned index)
 	add_volumes(b, index, s);
 	bool controller = me->role == DP_ROLE_CONTROLLER;
 	s->journal_bytes = controller ? ts->journal_bytes : me->journal_bytes;
+	s->resync_rate = ts->resync_rate;
+	s->core.high_room = s->journal_bytes / 100 * (100 - ts->high_water);
+	s->core.low_room = s->journal_bytes / 8;
+	s->core.track = controller && ts->when_full == DP_FULL_TRACK;
 	s->core.stream = ts->id;
 	s->core.config = hash_volumes(b->t, index);
 	s->core.role = roles[me->role];

@@ -377,6 +377,8 @@ static const struct dp_field stream_fields[] = {
 	{"when-leg-down", DP_OPTIONAL, "a mapping", 0, NULL, parse_when_leg_down},
 	{"local", DP_OPTIONAL, "none or mirror", STREAM(local), dp_scalar_local, NULL},
 	{"journal", DP_OPTIONAL, "a mapping", 0, NULL, parse_journal},
+	{"resync-rate", DP_OPTIONAL, "bytes a second such as 50MiB, at least 64KiB",
+		STREAM(resync_rate), dp_scalar_resync_rate, NULL},
 	{0},
 };
 

@@ -86,6 +86,7 @@ struct dp_topo_stream {
 	uint64_t journal_bytes;	     /* the controller's journal; default 1 GiB */
 	unsigned high_water;	     /* percent, default 80 */
 	enum dp_when_full when_full; /* default stop */
+	uint64_t resync_rate;	     /* bytes a second; 0 (default): no limit */
 };
 
 struct dp_topo_volume {

@@ -91,6 +91,10 @@ static void write_stream(const struct dp_topology *t, const struct dp_topo_strea
 	write_size(to, "    journal: {size", s->journal_bytes);
 	fprintf(to, ", high-water: %u%%, when-full: %s}\n", s->high_water,
 		s->when_full == DP_FULL_TRACK ? "track" : "stop");
+	if (s->resync_rate) {
+		write_size(to, "    resync-rate", s->resync_rate);
+		fprintf(to, "\n");
+	}
 }
 
 static void write_streams(const struct dp_topology *t, FILE *to)

@@ -325,9 +325,33 @@ static void settle_committed(struct dp_core *c)
 	dp_sets_commit(&c->sets, committed, c->now_us);
 }
 
+/* Whether the journal is to keep nothing for a link: its leg is lost, and room is short. */
+static bool is_given_up(const struct dp_core *c, uint32_t i)
+{
+	return c->cfg.track && c->room < c->cfg.low_room && (c->away >> i & 1) &&
+	       c->down[i].state != DP_DOWN_ACTIVE;
+}
+
+/* The retention rule. */
+static uint64_t needless(struct dp_core *c, struct dp_actions *out)
+{
+	uint64_t least = c->log.last.at.seq;
+	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
+		const struct dp_down *d = &c->down[i];
+		uint64_t has = c->cfg.retain_next_hop ? d->cached : d->committed;
+		if (is_given_up(c, i)) {
+			if (has >= c->log.tail.at.seq)
+				dp_alarm(out, "the journal is full: it keeps nothing for this leg any more, which is resynced when it returns", i);
+		} else if (has < least) {
+			least = has;
+		}
+	}
+	return least;
+}
+
 static void settle_release(struct dp_core *c, struct dp_actions *out)
 {
-	uint64_t seq = dp_core_all(c, c->cfg.retain_next_hop ? DP_CORE_CACHED : DP_CORE_COMMITTED);
+	uint64_t seq = needless(c, out);
 	if (seq > c->agreed)
 		seq = c->agreed;
 	if (c->cfg.image && seq > c->applied)
@@ -364,8 +388,17 @@ static void settle(struct dp_core *c, struct dp_actions *out)
 	dp_up_settle(c, out);
 }
 
+static void watch_room(struct dp_core *c, struct dp_actions *out)
+{
+	bool high = c->room < c->cfg.high_room;
+	if (high && !c->high)
+		dp_alarm(out, "the journal is above its high-water mark", DP_ALARM_SELF);
+	c->high = high;
+}
+
 static void tick(struct dp_core *c, struct dp_actions *out)
 {
+	watch_room(c, out);
 	uint64_t due_ms = (c->now_us - DP_CORE_LAZY_US) / 1000, seq = c->appended;
 	while (dp_core_lazy(c) && seq < c->log.last.at.seq &&
 		(int32_t)((uint32_t)due_ms - dp_log_entry(&c->log, seq + 1)->stamp_ms) >= 0)

@@ -36,6 +36,9 @@ struct dp_core_config {
 	unsigned ack_legs;        /* 1..down_count; of those that count */
 	unsigned keep_serving;    /* 1..down_count: legs that must go on counting */
 	bool retain_next_hop;
+	uint64_t high_room;       /* less room in the journal than this raises an alarm */
+	bool track;               /* with less than low_room, legs that are lost are given up: */
+	uint64_t low_room;        /* they are resynced when they return */
 	unsigned down_count;
 	uint64_t window_bytes;    /* unacknowledged bytes per link; payload kept in memory */
 };
@@ -136,6 +139,7 @@ struct dp_core {
 	 * at all legs that count by it. */
 	uint64_t away, away_seq, insync_seq;
 	uint64_t room;       /* journal bytes free; set by the shell before each step */
+	bool high;           /* the alarm of high_room was raised */
 	uint64_t owed;       /* journal bytes that (appended, last] will take */
 	uint64_t tokens;     /* names barriers */
 	uint64_t promise_token, promise_epoch; /* a promise on its way to the journal; 0: none */

@@ -81,6 +81,8 @@ void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
 		dp_alarm(out, "a leg lacks records that are gone from this journal; it is resynced", i);
 		d->room = w->room;
 		d->progress_us = c->now_us;
+		d->cached = resume;
+		d->committed = resume < d->committed ? resume : d->committed;
 		free(w);
 		dp_resync_start(c, i, out);
 		return;
@@ -166,7 +168,8 @@ static void take_marks(struct dp_core *c, struct dp_down *d, uint64_t cached, ui
 {
 	if (cached > d->sent)
 		cached = d->sent; /* a receiver may not have what was never sent */
-	for (uint64_t s = d->cached + 1; s <= cached; s++) {
+	uint64_t from = d->cached < c->log.tail.at.seq ? c->log.tail.at.seq : d->cached;
+	for (uint64_t s = from + 1; s <= cached; s++) {
 		struct dp_log_entry *e = dp_log_entry(&c->log, s);
 		d->flight -= e ? dp_core_cost(e->payload_len) : 0;
 	}
@@ -213,7 +216,7 @@ static void refused(struct dp_core *c, uint32_t i, const struct dp_msg *m, struc
 
 static void rewind_to(struct dp_core *c, struct dp_down *d, uint64_t seq)
 {
-	if (seq == 0 || seq > d->sent || seq <= d->cached)
+	if (seq == 0 || seq > d->sent || seq <= d->cached || seq <= c->log.tail.at.seq)
 		return;
 	d->sent = seq - 1;
 	d->loading = 0;

@@ -34,7 +34,7 @@ void dp_resync_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	}
 	*m.u.reset = c->log.tail;
 	d->images = DP_IMAGES_RESYNCING;
-	d->sent = d->cached = d->committed = c->log.tail.at.seq;
+	d->sent = c->log.tail.at.seq;
 	d->flight = 0;
 	d->marked = 0;
 	dp_core_send_down(c, i, DP_MSG_RESET, &m, out);

@@ -21,6 +21,7 @@ struct dp_node_stream {
 	char name[DP_NAME_MAX + 1];
 	struct dp_core_config core;
 	uint64_t journal_bytes;
+	uint64_t resync_rate; /* bytes a second; 0: no limit */
 	struct dp_node_volume volumes[DP_VOLUMES_MAX];
 	unsigned volume_count;
 	unsigned links[DP_DOWN_MAX];            /* core's link i goes over node link links[i] */

@@ -424,9 +424,11 @@ static int open_parts(struct dp_stream *s, struct dp_disk *disk, const struct dp
 	struct dp_store_events se = {on_applied, on_image, on_want, on_copied, on_image_failed, s};
 	err = dp_store_open(disk, cfg->volumes, cfg->volume_count, &s->core.log, s->journal, &se,
 		&s->store);
-	if (!err)
-		dp_store_reset(s->store, s->core.log.tail.at.seq);
-	return err;
+	if (err)
+		return err;
+	dp_store_resync_rate(s->store, cfg->resync_rate);
+	dp_store_reset(s->store, s->core.log.tail.at.seq);
+	return 0;
 }
 
 int dp_stream_open(struct dp_disk *disk, const struct dp_stream_config *cfg,

@@ -29,6 +29,7 @@ struct dp_stream_config {
 	uint64_t random; /* names the journal if it is made now, and seeds session names */
 	const struct dp_store_volume *volumes; /* images, if core.image */
 	unsigned volume_count;
+	uint64_t resync_rate; /* of images of this node, bytes a second; 0: no limit */
 };
 
 /* Opens journal and images and recovers; DP_EV_START follows with dp_stream_start().

@@ -28,12 +28,31 @@ static void record_written(struct sim *sim, struct node *n, const uint8_t *at, u
 	check_keep(sim->check, n->index, (struct dp_position){h.epoch, h.seq, h.chain});
 }
 
+void laws_image_names(const struct dp_images *images, char v1[32], char v2[32])
+{
+	if (images->generation) {
+		snprintf(v1, 32, "v1.%" PRIu64, images->generation);
+		snprintf(v2, 32, "v2.%" PRIu64, images->generation);
+	} else {
+		snprintf(v1, 32, "v1");
+		snprintf(v2, 32, "v2");
+	}
+}
+
 /* Records up to `from` are gone from the journal: with those after it up to `to` the image must be
  * exactly what the history says. */
-static void check_image(struct sim *sim, struct node *n, uint64_t from, struct dp_position to)
+static void check_image(struct sim *sim, struct node *n, const struct dp_images *images,
+	uint64_t from, struct dp_position to)
 {
+	char name1[32], name2[32];
 	uint64_t half = sim->opt.volume_size / 2;
-	const uint8_t *v1 = sim_disk_safe(n->disk, "v1"), *v2 = sim_disk_safe(n->disk, "v2");
+	laws_image_names(images, name1, name2);
+	/* While new images are built, the old ones stay what they were. */
+	if (images->building)
+		from = (to = n->fallback).seq;
+	const uint8_t *v1 = sim_disk_safe(n->disk, name1), *v2 = sim_disk_safe(n->disk, name2);
+	if (!v1 || !v2)
+		sim_fail("law 3: %s has no image %s", n->name, name1);
 	uint8_t *image = malloc(2 * half), *expected = malloc(2 * half);
 	memcpy(image, v1, half);
 	memcpy(image + half, v2, half);
@@ -56,7 +75,7 @@ void laws_written(void *arg, const uint8_t *data, uint64_t size)
 	struct dp_super super;
 	if (size == DP_SUPER_SIZE && dp_super_decode(data, &super) == 0) {
 		if (n->cfg.core.image && super.meta.at.seq)
-			check_image(n->sim, n, super.meta.at.seq, n->applied);
+			check_image(n->sim, n, &super.meta.images, super.meta.at.seq, n->applied);
 		return;
 	}
 	for (uint64_t at = 0; at < size;
@@ -70,6 +89,7 @@ void laws_written(void *arg, const uint8_t *data, uint64_t size)
 			dp_meta_decode(body, f.length - DP_FRAME_SIZE, &meta))
 			continue;
 		check_keep(n->sim->check, n->index, meta.at);
+		n->hollow = meta.images.building != 0;
 		if (n->disk_promised < meta.promised)
 			n->disk_promised = meta.promised;
 	}
@@ -126,7 +146,9 @@ static const struct node *unsatisfied(
 		if (away(sim) >> i & 1)
 			continue;
 		counting++;
-		without = stage == DP_CORE_COMMITTED ? lacks(sim, first, p)
+		/* A controller knows of its own mirrors at once what a resync makes of them. */
+		without = first->hollow		       ? first
+			  : stage == DP_CORE_COMMITTED ? lacks(sim, first, p)
 			  : holds(sim, first, p)     ? NULL
 						     : first;
 		if (without)
@@ -304,6 +326,10 @@ static void check_agreed(struct sim *sim, struct node *n, const struct dp_core *
 static void check_applied(struct sim *sim, struct node *n, const struct dp_core *c)
 {
 	struct dp_position p;
+	/* What the images hold when the log jumps is what there is to fall back on. */
+	if (c->reset_token && !n->jumping && !n->hollow)
+		n->fallback = n->applied;
+	n->jumping = c->reset_token != 0;
 	if (!c->cfg.image || c->apply_told <= n->applied.seq ||
 		!dp_log_position(&c->log, c->apply_told, &p))
 		return;
@@ -317,11 +343,13 @@ static void check_applied(struct sim *sim, struct node *n, const struct dp_core 
 static void check_released(struct sim *sim, struct node *n, const struct dp_core *c)
 {
 	struct dp_position tail = c->log.tail.at;
-	bool moved = tail.seq > n->seen_tail && n->was_open;
+	bool moved = tail.seq > n->seen_tail && n->was_open && !c->reset_token;
 	n->seen_tail = tail.seq;
 	n->was_open = c->state == DP_CORE_OPEN;
 	for (unsigned i = 0; i < n->down_count && moved; i++) {
 		const struct node *below = &sim->nodes[n->down[i]];
+		if (c->cfg.track && (c->away >> i & 1))
+			continue;
 		const struct node *missing = !sim->opt.next_hop	       ? lacks(sim, below, tail)
 					     : holds(sim, below, tail) ? NULL
 								       : below;
@@ -385,10 +413,13 @@ void laws_recovered(struct sim *sim, struct node *n)
 	n->was_open = false;
 	n->seen_tail = c->log.tail.at.seq;
 	if (c->cfg.image)
-		check_image(sim, n, c->log.tail.at.seq, last);
+		check_image(sim, n, &c->log.last.images, c->log.tail.at.seq, last);
+	n->hollow = c->log.last.images.building != 0;
 }
 
 void laws_wiped(struct node *n)
 {
 	n->told_cached = n->told_promised = n->disk_promised = 0;
+	n->applied = n->fallback = (struct dp_position){0};
+	n->jumping = n->hollow = false;
 }

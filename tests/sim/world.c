@@ -292,8 +292,10 @@ static void fault_crash(struct sim *sim, void *arg, uint64_t number)
 	 * altogether under retain: committed. */
 	bool lazy = !sim->opt.local_image && sim->opt.ack != DP_CORE_LOCAL &&
 		    sim->opt.ack_legs == sim->opt.legs;
-	bool may = n->role == DP_CORE_RELAY ? sim->nodes[0].stream != NULL
-					    : n->role == DP_CORE_CONTROLLER && lazy && whole;
+	bool source = sim->opt.legs > 1 || sim->opt.local_image;
+	bool may = n->role == DP_CORE_RELAY    ? sim->nodes[0].stream != NULL
+		   : n->role == DP_CORE_MIRROR ? source && sim->nodes[0].stream != NULL
+					       : lazy && whole;
 	bool rot = n->role == DP_CORE_RELAY && rng_chance(&sim->process_rng, 0.5);
 	if (sim->opt.wipes && may && !sim->wiped && rot && !n->stream) {
 		sim_disk_rot(n->disk);
@@ -415,6 +417,7 @@ static void draw_options(struct sim *sim)
 				  4 * o->latency_us;
 	o->health.probation_us = rng_below(&sim->health_rng, 2000000);
 	o->wipes = !o->next_hop && rng_chance(g, 0.3);
+	o->track = rng_chance(&sim->health_rng, 0.3);
 	if (sim->verbose)
 		printf("legs %u (hops %u %u %u) ack %d/%u keep %u flush %d next_hop %d local %d window %" PRIu64
 		       " fault %" PRIu64 " sync %" PRIu64 " latency %" PRIu64
@@ -440,7 +443,9 @@ static struct node *add_node(struct sim *sim, enum dp_core_role role, const char
 				 (role == DP_CORE_CONTROLLER && sim->opt.local_image),
 			.ack = sim->opt.ack, .flush = sim->opt.flush, .ack_legs = sim->opt.ack_legs,
 			.keep_serving = sim->opt.keep_serving,
-			.retain_next_hop = sim->opt.next_hop, .window_bytes = sim->opt.window_bytes},
+			.retain_next_hop = sim->opt.next_hop, .window_bytes = sim->opt.window_bytes,
+			.track = sim->opt.track && role == DP_CORE_CONTROLLER,
+			.low_room = SIM_JOURNAL - 256 * DP_KIB},
 		.journal_file = "journal",
 		.journal_size = SIM_JOURNAL,
 		.volumes = volumes,
@@ -496,7 +501,8 @@ bool world_converged(struct sim *sim)
 	for (unsigned i = 0; i < sim->node_count; i++) {
 		const struct dp_core *n = dp_stream_core(sim->nodes[i].stream);
 		if (n->log.last.at.seq != c->log.last.at.seq ||
-			(n->cfg.image && n->applied != c->log.last.at.seq))
+			(n->cfg.image && n->applied != c->log.last.at.seq) ||
+			n->log.last.images.building || n->switch_token)
 			return false;
 	}
 	return true;
@@ -541,6 +547,9 @@ static void fail_progress(struct sim *sim)
 					 " records by %s and has acknowledged %" PRIu64, below, d->sent,
 					last, n->name, d->cached);
 		}
+		if (c->log.last.images.building)
+			sim_fail("progress: the resync of %s does not end (%" PRIu64 " bytes are copied)",
+				n->name, c->log.last.images.copied);
 		if (c->cfg.image && c->applied < last)
 			sim_fail("progress: %s has applied %" PRIu64 " of %" PRIu64 " records, %" PRIu64
 				 " are agreed", n->name, c->applied, last, c->agreed);
@@ -564,8 +573,10 @@ void world_check_end(struct sim *sim)
 		struct node *n = &sim->nodes[i];
 		if (!dp_stream_core(n->stream)->cfg.image)
 			continue;
-		if (memcmp(sim_disk_bytes(n->disk, "v1", &size), expected, half) ||
-			memcmp(sim_disk_bytes(n->disk, "v2", &size), expected + half, half))
+		char v1[32], v2[32];
+		laws_image_names(&dp_stream_core(n->stream)->log.last.images, v1, v2);
+		if (memcmp(sim_disk_bytes(n->disk, v1, &size), expected, half) ||
+			memcmp(sim_disk_bytes(n->disk, v2, &size), expected + half, half))
 			sim_fail("image of %s is not the history's result", n->name);
 	}
 	const struct dp_sets *sets = &dp_stream_core(sim->nodes[0].stream)->sets;

@@ -41,6 +41,8 @@ struct node {
 	uint64_t told_cached;     /* highest `cached` it said since its journal was made or cut */
 	uint64_t told_promised, disk_promised; /* epochs: said to others, safe on the disk */
 	struct dp_position applied; /* what its image may hold */
+	struct dp_position fallback; /* of a node that is resynced: what its old images hold */
+	bool jumping, hollow;       /* it is about to be resynced; its disk says that it is */
 	struct dp_position seen;    /* of the controller's log, by the checker */
 	uint64_t seen_tail;
 	bool was_open;
@@ -51,7 +53,7 @@ struct sim_options {
 	enum dp_core_stage ack, flush;
 	unsigned ack_legs, keep_serving;
 	struct dp_health_config health;
-	bool next_hop, local_image, wipes;
+	bool next_hop, local_image, wipes, track;
 	uint64_t volume_size, window_bytes, fault_us, sync_us, latency_us;
 	double loss, corruption, duplication;
 	uint64_t crash_mean_us, cut_mean_us; /* 0: never */
@@ -85,6 +87,8 @@ void laws_learn(struct sim *sim);
 void laws_watch(struct sim *sim, struct node *n);
 void laws_recovered(struct sim *sim, struct node *n);
 void laws_wiped(struct node *n);
+/* Names of the node's image files, as its images say. */
+void laws_image_names(const struct dp_images *images, char v1[32], char v2[32]);
 
 /* Around each event, as a daemon's loop does: the clock is read, group commits are started. */
 void world_before(struct sim *sim);
