@@ -270,7 +270,16 @@ uint64_t dp_core_all(const struct dp_core *c, enum dp_core_stage stage)
 	return least;
 }
 
-uint64_t dp_core_reached(const struct dp_core *c, enum dp_core_stage stage)
+/* What a leg has; nothing, as long as its images are being resynced. */
+static uint64_t position(const struct dp_down *d, enum dp_core_stage stage)
+{
+	if (d->images == DP_IMAGES_RESYNCING)
+		return 0;
+	return stage == DP_CORE_COMMITTED ? d->committed : d->cached;
+}
+
+/* The position that enough of the in-sync set has. */
+static uint64_t reached_by_set(const struct dp_core *c, enum dp_core_stage stage)
 {
 	if (stage == DP_CORE_LOCAL || c->cfg.down_count == 0)
 		return c->durable;
@@ -279,25 +288,33 @@ uint64_t dp_core_reached(const struct dp_core *c, enum dp_core_stage stage)
 	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
 		if (c->away >> i & 1)
 			continue;
-		uint64_t p = stage == DP_CORE_COMMITTED ? c->down[i].committed : c->down[i].cached;
+		uint64_t p = position(&c->down[i], stage);
 		uint32_t j = n++;
 		for (; j > 0 && positions[j - 1] < p; j--)
 			positions[j] = positions[j - 1];
 		positions[j] = p;
 	}
-	/* Legs that are resynced do not count, even where too few are left then. */
-	if (n == 0 || (n < c->cfg.keep_serving && n < c->cfg.down_count))
-		return 0;
+	if (n == 0)
+		return c->durable;
 	uint64_t reached = positions[(c->cfg.ack_legs < n ? c->cfg.ack_legs : n) - 1];
 	/* Fewer than all legs: the controller's own journal is the copy the others get theirs
 	 * from, so it counts too. */
 	return dp_core_lazy(c) || reached < c->durable ? reached : c->durable;
 }
 
+uint64_t dp_core_reached(const struct dp_core *c, enum dp_core_stage stage)
+{
+	/* Legs that are resynced leave the set even where too few are left: then nobody is told
+	 * anything, while what there is goes on being agreed, or no resync would end. */
+	unsigned counting = dp_insync_count(c, c->away);
+	bool too_few = counting < c->cfg.keep_serving && counting < c->cfg.down_count;
+	return too_few && stage != DP_CORE_LOCAL ? 0 : reached_by_set(c, stage);
+}
+
 static void settle_agreed(struct dp_core *c, struct dp_actions *out)
 {
 	if (c->cfg.role == DP_CORE_CONTROLLER && c->state == DP_CORE_OPEN) {
-		uint64_t reached = dp_core_reached(c, c->cfg.ack);
+		uint64_t reached = reached_by_set(c, c->cfg.ack);
 		uint64_t safe = dp_core_all(c, DP_CORE_CACHED);
 		if (safe < c->durable)
 			safe = c->durable;
@@ -325,11 +342,12 @@ static void settle_committed(struct dp_core *c)
 	dp_sets_commit(&c->sets, committed, c->now_us);
 }
 
-/* Whether the journal is to keep nothing for a link: its leg is lost, and room is short. */
+/* Whether the journal is to keep nothing for a link: its leg is lost, room is short, and there is a
+ * copy to resync it from. */
 static bool is_given_up(const struct dp_core *c, uint32_t i)
 {
 	return c->cfg.track && c->room < c->cfg.low_room && (c->away >> i & 1) &&
-	       c->down[i].state != DP_DOWN_ACTIVE;
+	       c->down[i].state != DP_DOWN_ACTIVE && dp_resync_possible(c, i);
 }
 
 /* The retention rule. */

@@ -40,7 +40,7 @@ static uint64_t resume_at(const struct dp_core *c, const struct dp_welcome *w)
 		w->last.at.seq);
 }
 
-static void recount_flight(struct dp_core *c, struct dp_down *d)
+void dp_down_recount(const struct dp_core *c, struct dp_down *d)
 {
 	d->flight = 0;
 	for (uint64_t s = d->cached + 1; s <= d->sent; s++) {
@@ -57,13 +57,9 @@ void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	uint64_t resume = resume_at(c, w);
 	d->welcome = NULL;
 	bool known = dp_log_position(&c->log, resume, &at);
-	/* All that it has is the beginning of what there is here: nothing is lost by the jump. */
-	bool resync = !known && resume == w->last.at.seq && dp_resync_possible(c, i);
+	bool resync = !known && dp_resync_possible(c, i);
 	if (!known && !resync) {
-		dp_alarm(out, resume == w->last.at.seq
-				      ? "a leg lacks records that are gone from this journal, and no copy is there to resync it from"
-				      : "a leg lacks records that are gone from this journal, and has others: it is left as it is",
-			i);
+		dp_alarm(out, "a leg lacks records that are gone from this journal, and no copy is there to resync it from", i);
 		d->state = DP_DOWN_INCONSISTENT;
 		d->cached = d->committed = resume < d->committed ? resume : d->committed;
 		free(w);
@@ -93,7 +89,7 @@ void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	d->room = w->room;
 	d->progress_us = c->now_us;
 	free(w);
-	recount_flight(c, d);
+	dp_down_recount(c, d);
 	struct dp_msg m = {.u.start = {.at = at, .agreed = c->agreed}};
 	d->marked = c->agreed;
 	dp_core_send_down(c, i, DP_MSG_START, &m, out);
@@ -221,7 +217,7 @@ static void rewind_to(struct dp_core *c, struct dp_down *d, uint64_t seq)
 	d->sent = seq - 1;
 	d->loading = 0;
 	d->naks++;
-	recount_flight(c, d);
+	dp_down_recount(c, d);
 }
 
 void dp_down_message(struct dp_core *c, uint32_t i, struct dp_msg *m, struct dp_actions *out)

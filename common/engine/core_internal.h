@@ -39,6 +39,7 @@ void dp_down_cut(struct dp_core *c, uint32_t i, uint64_t seq, struct dp_actions 
 void dp_down_pump(struct dp_core *c, uint32_t i, struct dp_actions *out);
 void dp_down_loaded(struct dp_core *c, uint32_t i, uint64_t seq, struct dp_record *r,
 	struct dp_actions *out);
+void dp_down_recount(const struct dp_core *c, struct dp_down *d); /* what is in flight */
 void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out);
 void dp_down_tick(struct dp_core *c, uint32_t i, struct dp_actions *out);
 
@@ -63,7 +64,8 @@ void dp_host_settle(struct dp_core *c, struct dp_actions *out);
 /* core_resync.c */
 bool dp_resync_possible(const struct dp_core *c, uint32_t i); /* has leg i where to fetch from? */
 void dp_resync_start(struct dp_core *c, uint32_t i, struct dp_actions *out); /* of leg i */
-void dp_resync_reset(struct dp_core *c, const struct dp_meta *meta, struct dp_actions *out);
+/* false: what this node has applied is not in the sender's history */
+bool dp_resync_reset(struct dp_core *c, const struct dp_reset *r, struct dp_actions *out);
 void dp_resync_barrier(struct dp_core *c, uint64_t token, struct dp_actions *out);
 void dp_resync_go_on(struct dp_core *c, struct dp_actions *out);
 void dp_resync_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out); /* before its barrier */

@@ -28,8 +28,9 @@ void dp_recover_claim(struct dp_core *c, uint64_t epoch, struct dp_actions *out)
 
 void dp_recover_start(struct dp_core *c, struct dp_actions *out)
 {
-	/* What was released had been committed below, unless it was enough that the next node had it. */
-	c->committed = c->cfg.retain_next_hop && c->cfg.down_count ? 0 : c->log.tail.at.seq;
+	/* What was released need not have been committed below: a log may have jumped, a leg may
+	 * have been given up. Those below say. */
+	c->committed = c->cfg.down_count ? 0 : c->log.tail.at.seq;
 	c->replied = c->log.last.at.seq;
 	if (c->cfg.image) {
 		c->apply_told = c->agreed;
@@ -58,6 +59,8 @@ void dp_core_open(struct dp_core *c, struct dp_actions *out)
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)
 		if (c->down[i].state == DP_DOWN_WAITING)
 			dp_down_start(c, i, out);
+		else /* what was adopted from it was not in the log before */
+			dp_down_recount(c, &c->down[i]);
 	dp_up_hello(c, out);
 }
 

@@ -27,12 +27,12 @@ bool dp_resync_possible(const struct dp_core *c, uint32_t i)
 void dp_resync_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
 {
 	struct dp_down *d = &c->down[i];
-	struct dp_msg m = {.u.reset = malloc(sizeof(struct dp_meta))};
+	struct dp_msg m = {.u.reset = malloc(sizeof(struct dp_reset))};
 	if (!m.u.reset) {
 		out->overflow = true;
 		return;
 	}
-	*m.u.reset = c->log.tail;
+	*m.u.reset = (struct dp_reset){.common = d->cached, .meta = c->log.tail};
 	d->images = DP_IMAGES_RESYNCING;
 	d->sent = c->log.tail.at.seq;
 	d->flight = 0;
@@ -66,23 +66,28 @@ enum dp_images_state dp_core_images(const struct dp_core *c)
 	return state;
 }
 
-void dp_resync_reset(struct dp_core *c, const struct dp_meta *meta, struct dp_actions *out)
+bool dp_resync_reset(struct dp_core *c, const struct dp_reset *r, struct dp_actions *out)
 {
-	if (meta->at.seq <= c->log.last.at.seq)
-		return;
+	uint64_t last = c->log.last.at.seq;
+	if (r->common < c->apply_told || r->common < c->log.tail.at.seq || r->common > last ||
+		r->meta.at.seq <= r->common)
+		return false;
 	if (!c->reset)
 		c->reset = malloc(sizeof *c->reset);
 	if (!c->reset) {
 		out->overflow = true;
-		return;
+		return true;
 	}
-	*c->reset = *meta;
+	*c->reset = r->meta;
+	if (r->common < last)
+		dp_core_cut(c, r->common, out);
 	dp_alarm(out, "this node lacks records that are gone from its sender's journal; it is resynced",
 		DP_ALARM_SELF);
-	/* The sender's history begins with all that is here, so none of it can be cut: the images
+	/* The sender's history begins with all that is here now, so none of it can be cut: the images
 	 * to fall back on take it before the jump. */
 	c->agreed = c->log.last.at.seq;
 	dp_act(out, DP_ACT_RESYNC_STOP);
+	return true;
 }
 
 static void jump(struct dp_core *c, struct dp_actions *out)

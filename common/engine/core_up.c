@@ -118,14 +118,20 @@ void dp_up_barrier(struct dp_core *c, uint64_t token, struct dp_actions *out)
 	dp_up_hello(c, out);
 }
 
+static void diverged(struct dp_core *c, uint64_t seq, struct dp_actions *out)
+{
+	dp_alarm(out, "this node has applied what its sender's history lacks; it needs a resync",
+		DP_ALARM_UPSTREAM);
+	refuse(c, c->up.peer, c->up.session, DP_REFUSE_DIVERGED, seq, out);
+	c->up.active = false;
+}
+
 static void start(struct dp_core *c, const struct dp_msg *m, struct dp_actions *out)
 {
 	struct dp_position at = m->u.start.at, here, last = c->log.last.at;
 	bool known = dp_log_position(&c->log, at.seq, &here) && here.chain == at.chain;
 	if (!known || (at.seq < last.seq && at.seq < c->apply_told)) {
-		dp_alarm(out, "this node has applied what its sender's history lacks; it needs a resync", DP_ALARM_UPSTREAM);
-		refuse(c, c->up.peer, c->up.session, DP_REFUSE_DIVERGED, at.seq, out);
-		c->up.active = false;
+		diverged(c, at.seq, out);
 		return;
 	}
 	if (at.seq < last.seq)
@@ -235,7 +241,8 @@ void dp_up_message(struct dp_core *c, uint32_t peer, struct dp_msg *m, struct dp
 	 * session that is unknown. */
 	bool ours = c->up.active && m->session == c->up.session;
 	if (ours && !c->up.started && m->type == DP_MSG_RESET) {
-		dp_resync_reset(c, m->u.reset, out);
+		if (!dp_resync_reset(c, m->u.reset, out))
+			diverged(c, m->u.reset->common, out);
 		return;
 	}
 	if (ours && !c->up.started && (c->reset || c->reset_token))

@@ -114,7 +114,8 @@ static uint32_t encode_body(const struct dp_msg *m, uint8_t *p)
 	case DP_MSG_FETCH:
 		return encode_wanted(&m->u.read, p);
 	case DP_MSG_RESET:
-		return dp_meta_encode(m->u.reset, p);
+		dp_put64(p, m->u.reset->common);
+		return 8 + dp_meta_encode(&m->u.reset->meta, p + 8);
 	default: /* DATA, FILL */
 		return encode_found(m, p);
 	}
@@ -167,10 +168,13 @@ static int decode_welcome(const uint8_t *p, uint32_t size, struct dp_msg *m)
 
 static int decode_reset(const uint8_t *p, uint32_t size, struct dp_msg *m)
 {
+	if (size < 8)
+		return DP_EBADMSG;
 	m->u.reset = malloc(sizeof *m->u.reset);
 	if (!m->u.reset)
 		return DP_ENOMEM;
-	int err = dp_meta_decode(p, size, m->u.reset);
+	m->u.reset->common = dp_get64(p);
+	int err = dp_meta_decode(p + 8, size - 8, &m->u.reset->meta);
 	if (err)
 		free(m->u.reset);
 	return err;

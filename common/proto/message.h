@@ -74,6 +74,11 @@ struct dp_welcome {
 	struct dp_meta tail, last; /* records after tail.at can be pulled; last.clients is not sent */
 };
 
+struct dp_reset {
+	uint64_t common;     /* the receiver's log is the sender's history up to here */
+	struct dp_meta meta; /* the sender's log begins after it */
+};
+
 struct dp_msg {
 	uint8_t type;
 	uint64_t stream, session;
@@ -108,7 +113,7 @@ struct dp_msg {
 		} marks;
 		struct dp_wanted read; /* READ, FETCH */
 		struct dp_found data;  /* DATA, FILL */
-		struct dp_meta *reset; /* owned by the message */
+		struct dp_reset *reset; /* owned by the message */
 	} u;
 };
 

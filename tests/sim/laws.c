@@ -75,7 +75,7 @@ void laws_written(void *arg, const uint8_t *data, uint64_t size)
 	struct dp_super super;
 	if (size == DP_SUPER_SIZE && dp_super_decode(data, &super) == 0) {
 		if (n->cfg.core.image && super.meta.at.seq)
-			check_image(n->sim, n, &super.meta.images, super.meta.at.seq, n->applied);
+			check_image(n->sim, n, &n->images, super.meta.at.seq, n->applied);
 		return;
 	}
 	for (uint64_t at = 0; at < size;
@@ -89,7 +89,7 @@ void laws_written(void *arg, const uint8_t *data, uint64_t size)
 			dp_meta_decode(body, f.length - DP_FRAME_SIZE, &meta))
 			continue;
 		check_keep(n->sim->check, n->index, meta.at);
-		n->hollow = meta.images.building != 0;
+		n->images = meta.images;
 		if (n->disk_promised < meta.promised)
 			n->disk_promised = meta.promised;
 	}
@@ -147,7 +147,7 @@ static const struct node *unsatisfied(
 			continue;
 		counting++;
 		/* A controller knows of its own mirrors at once what a resync makes of them. */
-		without = first->hollow		       ? first
+		without = first->images.building	       ? first
 			  : stage == DP_CORE_COMMITTED ? lacks(sim, first, p)
 			  : holds(sim, first, p)     ? NULL
 						     : first;
@@ -156,8 +156,6 @@ static const struct node *unsatisfied(
 		else
 			legs++;
 	}
-	if (stage != DP_CORE_LOCAL && counting < sim->opt.keep_serving)
-		sim_fail("law 5: %u legs count, and %u must", counting, sim->opt.keep_serving);
 	unsigned needed = sim->opt.ack_legs < counting ? sim->opt.ack_legs : counting;
 	return stage == DP_CORE_LOCAL || legs >= needed ? NULL : missing;
 }
@@ -183,6 +181,11 @@ static void check_answer(
 	struct sim *sim, uint64_t request, struct dp_position p, enum dp_core_stage stage)
 {
 	const struct node *missing = unsatisfied(sim, p, stage);
+	unsigned counting = sim->nodes[0].down_count;
+	for (unsigned i = 0; i < sim->nodes[0].down_count; i++)
+		counting -= (away(sim) >> i & 1) != 0;
+	if (stage != DP_CORE_LOCAL && counting < sim->opt.keep_serving)
+		sim_fail("law 5: %u legs count, and %u must", counting, sim->opt.keep_serving);
 	if (missing)
 		sim_fail("law 1: request %" PRIu64
 			 " is answered as %s by %u legs, and record %" PRIu64
@@ -327,7 +330,7 @@ static void check_applied(struct sim *sim, struct node *n, const struct dp_core 
 {
 	struct dp_position p;
 	/* What the images hold when the log jumps is what there is to fall back on. */
-	if (c->reset_token && !n->jumping && !n->hollow)
+	if (c->reset_token && !n->jumping && !n->images.building)
 		n->fallback = n->applied;
 	n->jumping = c->reset_token != 0;
 	if (!c->cfg.image || c->apply_told <= n->applied.seq ||
@@ -414,12 +417,13 @@ void laws_recovered(struct sim *sim, struct node *n)
 	n->seen_tail = c->log.tail.at.seq;
 	if (c->cfg.image)
 		check_image(sim, n, &c->log.last.images, c->log.tail.at.seq, last);
-	n->hollow = c->log.last.images.building != 0;
+	n->images = c->log.last.images;
 }
 
 void laws_wiped(struct node *n)
 {
 	n->told_cached = n->told_promised = n->disk_promised = 0;
 	n->applied = n->fallback = (struct dp_position){0};
-	n->jumping = n->hollow = false;
+	n->images = (struct dp_images){0};
+	n->jumping = false;
 }

@@ -417,7 +417,9 @@ static void draw_options(struct sim *sim)
 				  4 * o->latency_us;
 	o->health.probation_us = rng_below(&sim->health_rng, 2000000);
 	o->wipes = !o->next_hop && rng_chance(g, 0.3);
-	o->track = rng_chance(&sim->health_rng, 0.3);
+	/* A leg that was given up and one that lost its disk could be all there are. */
+	o->track = !o->wipes && rng_chance(&sim->health_rng, 0.5);
+	o->track_kib = rng_below(&sim->health_rng, 512);
 	if (sim->verbose)
 		printf("legs %u (hops %u %u %u) ack %d/%u keep %u flush %d next_hop %d local %d window %" PRIu64
 		       " fault %" PRIu64 " sync %" PRIu64 " latency %" PRIu64
@@ -445,7 +447,7 @@ static struct node *add_node(struct sim *sim, enum dp_core_role role, const char
 			.keep_serving = sim->opt.keep_serving,
 			.retain_next_hop = sim->opt.next_hop, .window_bytes = sim->opt.window_bytes,
 			.track = sim->opt.track && role == DP_CORE_CONTROLLER,
-			.low_room = SIM_JOURNAL - 256 * DP_KIB},
+			.low_room = SIM_JOURNAL - 2 * DP_MIB - sim->opt.track_kib * DP_KIB},
 		.journal_file = "journal",
 		.journal_size = SIM_JOURNAL,
 		.volumes = volumes,

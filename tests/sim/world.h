@@ -42,7 +42,8 @@ struct node {
 	uint64_t told_promised, disk_promised; /* epochs: said to others, safe on the disk */
 	struct dp_position applied; /* what its image may hold */
 	struct dp_position fallback; /* of a node that is resynced: what its old images hold */
-	bool jumping, hollow;       /* it is about to be resynced; its disk says that it is */
+	bool jumping;               /* it is about to be resynced */
+	struct dp_images images;    /* as its disk says */
 	struct dp_position seen;    /* of the controller's log, by the checker */
 	uint64_t seen_tail;
 	bool was_open;
@@ -54,6 +55,7 @@ struct sim_options {
 	unsigned ack_legs, keep_serving;
 	struct dp_health_config health;
 	bool next_hop, local_image, wipes, track;
+	uint64_t track_kib; /* used of the journal when lost legs are given up */
 	uint64_t volume_size, window_bytes, fault_us, sync_us, latency_us;
 	double loss, corruption, duplication;
 	uint64_t crash_mean_us, cut_mean_us; /* 0: never */
