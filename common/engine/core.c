@@ -351,25 +351,32 @@ static bool is_given_up(const struct dp_core *c, uint32_t i)
 }
 
 /* The retention rule. */
-static uint64_t needless(struct dp_core *c, struct dp_actions *out)
+static uint64_t needless(const struct dp_core *c)
 {
 	uint64_t least = c->log.last.at.seq;
 	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
 		const struct dp_down *d = &c->down[i];
 		uint64_t has = c->cfg.retain_next_hop ? d->cached : d->committed;
-		if (is_given_up(c, i)) {
-			if (has >= c->log.tail.at.seq)
-				dp_alarm(out, "the journal is full: it keeps nothing for this leg any more, which is resynced when it returns", i);
-		} else if (has < least) {
+		if (has < least && !is_given_up(c, i))
 			least = has;
-		}
 	}
 	return least;
 }
 
+/* Says which legs lack records that leave the journal now. */
+static void tell_given_up(const struct dp_core *c, uint64_t tail, struct dp_actions *out)
+{
+	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
+		const struct dp_down *d = &c->down[i];
+		uint64_t has = c->cfg.retain_next_hop ? d->cached : d->committed;
+		if (has >= c->log.tail.at.seq && has < tail)
+			dp_alarm(out, "the journal is full: it keeps nothing for this leg any more, which is resynced when it returns", i);
+	}
+}
+
 static void settle_release(struct dp_core *c, struct dp_actions *out)
 {
-	uint64_t seq = needless(c, out);
+	uint64_t seq = needless(c);
 	if (seq > c->agreed)
 		seq = c->agreed;
 	if (c->cfg.image && seq > c->applied)
@@ -379,6 +386,8 @@ static void settle_release(struct dp_core *c, struct dp_actions *out)
 	if (seq > c->log.tail.at.seq) {
 		for (uint64_t s = c->appended + 1; s <= seq; s++)
 			c->owed -= dp_core_cost(dp_log_entry(&c->log, s)->payload_len);
+		if (c->cfg.track)
+			tell_given_up(c, seq, out);
 		dp_log_release(&c->log, seq);
 		if (c->appended < seq)
 			c->appended = seq;

@@ -89,6 +89,8 @@ void laws_written(void *arg, const uint8_t *data, uint64_t size)
 			dp_meta_decode(body, f.length - DP_FRAME_SIZE, &meta))
 			continue;
 		check_keep(n->sim->check, n->index, meta.at);
+		if (n->images.building && !meta.images.building)
+			n->whole = meta.at;
 		n->images = meta.images;
 		if (n->disk_promised < meta.promised)
 			n->disk_promised = meta.promised;
@@ -99,7 +101,7 @@ void laws_written(void *arg, const uint8_t *data, uint64_t size)
  * have it. What is wiped later counts: an answer speaks of copies that are not all destroyed. */
 static bool holds(const struct sim *sim, const struct node *n, struct dp_position p)
 {
-	if (check_kept(sim->check, n->index, p))
+	if (check_kept(sim->check, n->index, p) || check_on_path(sim->check, p, n->whole))
 		return true;
 	for (unsigned i = 0; i < n->down_count; i++)
 		if (!holds(sim, &sim->nodes[n->down[i]], p))

@@ -44,6 +44,7 @@ struct node {
 	struct dp_position fallback; /* of a node that is resynced: what its old images hold */
 	bool jumping;               /* it is about to be resynced */
 	struct dp_images images;    /* as its disk says */
+	struct dp_position whole;   /* where its log stood when a resync was complete */
 	struct dp_position seen;    /* of the controller's log, by the checker */
 	uint64_t seen_tail;
 	bool was_open;
