@@ -25,9 +25,11 @@ static json_t *links(struct node *n, const struct node_stream *s)
 	const struct dp_core *c = dp_stream_core(s->stream);
 	for (unsigned i = 0; i < c->cfg.down_count; i++) {
 		const struct dp_down *d = &c->down[i];
+		bool resyncing = d->state == DP_DOWN_ACTIVE && d->images == DP_IMAGES_RESYNCING;
 		const char *state = d->state == DP_DOWN_DOWN
 					    ? dp_health_state_name(n->links[s->cfg->links[i]].health)
-					    : dp_down_state_name(d->state);
+				    : resyncing ? "Resyncing"
+						: dp_down_state_name(d->state);
 		bool counts = c->cfg.role == DP_CORE_CONTROLLER && !(c->away >> i & 1);
 		json_array_append_new(list,
 			json_pack("{s:s,s:s,s:s,s:b,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "leg", s->cfg->legs[i],
@@ -49,6 +51,31 @@ static json_t *volumes(const struct node_stream *s)
 			json_pack("{s:s,s:I}", "name", s->cfg->volumes[i].name, "size_bytes",
 				(json_int_t)s->cfg->volumes[i].size));
 	return list;
+}
+
+/* How far a resync of this node's images is, and how long it will take at this pace. */
+static json_t *resync(const struct dp_store_stats *st)
+{
+	uint64_t left = st->copied ? (st->size - st->copied) * (st->resync_us / 1000) / st->copied / 1000
+				   : 0;
+	return json_pack("{s:I,s:I,s:I,s:I,s:o}", "size_bytes", (json_int_t)st->size, "copied_bytes",
+		(json_int_t)st->copied, "fetched_bytes", (json_int_t)st->fetched, "elapsed_us",
+		(json_int_t)st->resync_us, "seconds_left",
+		st->copied ? json_integer((json_int_t)left) : json_null());
+}
+
+/* The images of this node: which files they are, and whether they are whole. */
+static json_t *images(const struct node_stream *s)
+{
+	struct dp_store *store = dp_stream_store(s->stream);
+	if (!store)
+		return json_null();
+	struct dp_store_stats st = dp_store_stats(store);
+	const struct dp_images *im = &dp_stream_core(s->stream)->log.last.images;
+	json_t *o = json_pack("{s:s,s:I}", "state", im->building ? "Resyncing" : "UpToDate",
+		"generation", (json_int_t)im->generation);
+	json_object_set_new(o, "resync", im->building ? resync(&st) : json_null());
+	return o;
 }
 
 static json_t *alarms(const struct node_stream *s)
@@ -81,6 +108,7 @@ static json_t *stream_status(struct node *n, const struct node_stream *s)
 			(json_int_t)j.records, "torn_bytes", (json_int_t)j.torn_bytes));
 	json_object_set_new(o, "links", links(n, s));
 	json_object_set_new(o, "volumes", volumes(s));
+	json_object_set_new(o, "images", images(s));
 	json_object_set_new(o, "alarms", alarms(s));
 	if (c->cfg.role == DP_CORE_CONTROLLER) {
 		json_object_set_new(o, "ack_latency", hist(dp_stream_hist(s->stream, false)));

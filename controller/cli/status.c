@@ -110,6 +110,29 @@ static void print_legs(const struct cli_survey *survey)
 	cli_table_print(&t);
 }
 
+static void print_resync(const char *node, const json_t *stream)
+{
+	const json_t *resync = json_object_get(json_object_get(stream, "images"), "resync");
+	uint64_t size = cli_number(resync, "size_bytes"), copied = cli_number(resync, "copied_bytes");
+	if (!json_is_object(resync) || size == 0)
+		return;
+	printf("resync: %s %s: %llu of %llu bytes (%.1f%%), %llu fetched", node,
+		cli_text(stream, "name"), (unsigned long long)copied, (unsigned long long)size,
+		100.0 * (double)copied / (double)size,
+		(unsigned long long)cli_number(resync, "fetched_bytes"));
+	if (json_is_integer(json_object_get(resync, "seconds_left")))
+		printf(", %llus left", (unsigned long long)cli_number(resync, "seconds_left"));
+	putchar('\n');
+}
+
+static void print_resyncs(const struct cli_survey *survey, unsigned node)
+{
+	json_t *stream;
+	size_t i;
+	json_array_foreach(json_object_get(survey->answers[node], "streams"), i, stream)
+		print_resync(node_of(survey, node)->name, stream);
+}
+
 static void print_alarm(const char *node, const char *stream, const json_t *alarm)
 {
 	time_t seconds = (time_t)(cli_number(alarm, "time_us") / 1000000);
@@ -133,6 +156,8 @@ static void print_status(const struct cli_survey *survey)
 {
 	print_nodes(survey);
 	print_legs(survey);
+	for (unsigned i = 0; i < survey->place.topology->node_count; i++)
+		print_resyncs(survey, i);
 	for (unsigned i = 0; i < survey->place.topology->node_count; i++)
 		print_alarms(survey, i);
 }
