@@ -38,13 +38,16 @@ void dp_loader_error(struct dp_loader *l, const struct dp_path *path, const yaml
 	const char *format, ...)
 {
 	char key[sizeof(l->errors->errors[0].key)] = "", text[sizeof(l->errors->errors[0].text)];
+	char shown[sizeof(text)];
 	render(path, key, sizeof(key));
 	va_list arguments;
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
+	/* Names of other objects stand in it as they were given, and a bad one may be anything. */
+	printable(shown, sizeof(shown), text, strlen(text));
 	struct dp_topo_place place = {l->file, at->start_mark.line + 1, at->start_mark.column + 1};
-	dp_topo_errors_add(l->errors, &place, key[0] ? key : "(file)", text);
+	dp_topo_errors_add(l->errors, &place, key[0] ? key : "(file)", shown);
 }
 
 const yaml_node_t *dp_loader_get(struct dp_loader *l, int id)

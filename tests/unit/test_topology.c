@@ -727,6 +727,25 @@ Test(topology, messages_are_printed_a_line_each)
 	free(wrong);
 }
 
+/* A bad name is said where it stands, and again where another object has the same address. */
+Test(topology, bad_names_in_messages_of_others_are_printable)
+{
+	struct dp_topo_errors errors;
+	struct dp_topology *t;
+	char *wrong = replaced(good, "  west:    {", "  \"\\e[1m\": {");
+	char *shared = replaced(wrong, "tcp://10.3.0.1", "tcp://10.2.0.1");
+	cr_assert_eq(parse(shared, &t, &errors), DP_ECONFIG);
+	bool said = false;
+	for (unsigned i = 0; i < errors.count; i++) {
+		for (const char *c = errors.errors[i].text; *c; c++)
+			cr_assert(*c >= ' ' && *c <= '~', "%s", errors.errors[i].text);
+		said |= strstr(errors.errors[i].text, "same as that of node \"?[1m\"") != NULL;
+	}
+	cr_assert(said);
+	free(shared);
+	free(wrong);
+}
+
 /* ---- no topology at all ---- */
 
 static void expect_refused(const char *text, size_t size, const char *says)
