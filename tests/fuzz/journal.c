@@ -212,13 +212,17 @@ static void check_same(const struct owner *one, const struct owner *two, int err
 	FUZZ_CHECK(dp_meta_encode(&two->meta, b) == size && memcmp(a, b, size) == 0);
 }
 
-/* What is called durable after a recovery is found by the next one. */
+#define BLOCKFUL (DP_DISK_ALIGN / DP_FRAME_ALIGN) /* of small records */
+
+/* What is called durable after a recovery is found by the next one, and nothing else: not even where
+ * the same is written again as stood there, and old bytes would follow well. */
 static void check_goes_on(struct owner *o)
 {
-	if (o->meta.at.seq == UINT64_MAX)
+	if (o->meta.at.seq > UINT64_MAX - BLOCKFUL)
 		return;
 	o->durable = 0;
-	append(o, 100);
+	for (unsigned i = 0; i < BLOCKFUL; i++)
+		append(o, 100);
 	commit(o);
 	struct dp_position last = o->meta.at;
 	bool durable = o->durable == last.seq;
@@ -246,6 +250,21 @@ static bool odd_superblock(const uint8_t *file)
 		if (s.tail_lsn % DP_FRAME_ALIGN || s.head_lsn % DP_DISK_ALIGN ||
 			s.head_lsn > UINT64_MAX / 2 || s.generation > UINT32_MAX / 2)
 			return true;
+	}
+	return false;
+}
+
+/* A generation begins with a recovery's barrier, which is a group of its own: here it is not. */
+static bool odd_generation(const uint8_t *file)
+{
+	uint32_t before = 1;
+	for (size_t at = DP_DATA_START; at < FILE_SIZE; at += DP_FRAME_ALIGN) {
+		struct dp_frame f;
+		if (dp_frame_decode(file + at, &f))
+			continue;
+		if (f.generation > before && !(f.flags & DP_FRAME_LAST))
+			return true;
+		before = f.generation;
 	}
 	return false;
 }
@@ -299,7 +318,7 @@ bool fuzz_one(const uint8_t *data, size_t size)
 	if (size)
 		memcpy(before, data, size < FILE_SIZE ? size : FILE_SIZE);
 	memdisk_put(disk, NAME, before, FILE_SIZE);
-	if (!odd_superblock(before)) {
+	if (!odd_superblock(before) && !odd_generation(before)) {
 		err = recover_first(one, before, &future);
 		if (!future)
 			recover_again(one, two, err);
@@ -409,14 +428,31 @@ static bool every_other(uint64_t sector, void *arg)
 	return sector % 2 == 0;
 }
 
-/* A group of which some sectors did not reach the disk. */
-static void tear(struct owner *o)
+static bool all_but_the_first(uint64_t sector, void *arg)
 {
-	for (unsigned i = 0; i < 6; i++)
-		append(o, 600);
+	(void)arg;
+	return sector > 0;
+}
+
+struct tear {
+	unsigned whole;                 /* records before, in a group of their own */
+	unsigned promises, records;     /* in the group that is torn */
+	uint32_t size;                  /* of these records */
+	bool (*keep)(uint64_t, void *); /* which sectors reached the disk */
+};
+
+static struct owner *torn(struct tear t)
+{
+	struct owner *o = begin();
+	group(o, t.whole, 100);
+	for (unsigned i = 0; i < t.promises; i++)
+		dp_journal_barrier(o->j, &o->meta, 1);
+	for (unsigned i = 0; i < t.records; i++)
+		append(o, t.size);
 	dp_journal_kick(o->j);
-	memdisk_crash(o->disk, every_other, NULL);
+	memdisk_crash(o->disk, t.keep, NULL);
 	dp_journal_close(&o->j);
+	return o;
 }
 
 static void seed_laps(void)
@@ -455,15 +491,17 @@ static void seed_barriers(void)
 	end(o, "jump", FUZZ_ACCEPTED);
 }
 
+/* In the second and third a blockful of what check_goes_on() appends comes to stand before frames that
+ * follow it well: where no barrier is written, and where one is. */
 static void seed_torn(void)
 {
-	struct owner *o = begin();
-	group(o, 3, 100);
-	tear(o);
-	end(o, "torn", FUZZ_ACCEPTED);
-	o = begin();
-	group(o, 3, 100);
-	tear(o);
+	struct tear holes = {3, 0, 6, 600, every_other};
+	struct tear at_once = {0, 0, 2 * BLOCKFUL, 100, all_but_the_first};
+	struct tear later = {3, BLOCKFUL, 2 * BLOCKFUL, 100, all_but_the_first};
+	end(torn(holes), "torn", FUZZ_ACCEPTED);
+	end(torn(at_once), "torn-at-once", FUZZ_ACCEPTED);
+	end(torn(later), "torn-later", FUZZ_ACCEPTED);
+	struct owner *o = torn(holes);
 	FUZZ_CHECK(start(o) == 0);
 	group(o, 3, 1000);
 	end(o, "torn-and-recovered", FUZZ_ACCEPTED);
