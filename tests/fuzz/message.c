@@ -110,6 +110,9 @@ static void seed(const char *name, const struct dp_msg *m)
 	bytes[size - 1] ^= 1; /* under one checksum or another */
 	snprintf(cut, sizeof cut, "%s-changed", name);
 	fuzz_seed(cut, FUZZ_REFUSED, bytes, size);
+	bytes[SPLIT] ^= 1; /* what there is of a payload is not left behind */
+	snprintf(cut, sizeof cut, "%s-without-magic", name);
+	fuzz_seed(cut, FUZZ_REFUSED, bytes, size);
 }
 
 static struct dp_msg message(uint8_t type)
