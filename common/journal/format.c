@@ -77,6 +77,10 @@ int dp_super_decode(const uint8_t *in, struct dp_super *s)
 		.generation = dp_get32(in + 56),
 	};
 	uint32_t meta = dp_get32(in + 60);
+	/* Places that sums over them cannot overflow, and that frames and groups can begin at. */
+	if (s->head_lsn > UINT64_MAX / 2 || s->head_lsn % DP_DISK_ALIGN ||
+		s->tail_lsn % DP_FRAME_ALIGN || s->generation > UINT32_MAX / 2)
+		return DP_EBADMSG;
 	if (meta > DP_META_MAX || s->tail_lsn > s->head_lsn)
 		return DP_EBADMSG;
 	return dp_meta_decode(in + 64, meta, &s->meta);

@@ -162,6 +162,7 @@ static int check_torn(struct scan_state *s, uint64_t end)
 	struct dp_journal *j = s->j;
 	if (end < j->super.head_lsn)
 		return DP_ECORRUPT;
+	uint64_t fence = (end + DP_DISK_ALIGN - 1) / DP_DISK_ALIGN * DP_DISK_ALIGN;
 	uint64_t window = 2 * DP_STAGE_SIZE < j->data_size ? 2 * DP_STAGE_SIZE : j->data_size;
 	for (uint64_t lsn = end + DP_FRAME_ALIGN; lsn < end + window; lsn += DP_FRAME_ALIGN) {
 		struct dp_frame f;
@@ -169,7 +170,8 @@ static int check_torn(struct scan_state *s, uint64_t end)
 		if (err && err != DP_EBADMSG)
 			return err;
 		if (err == 0 && f.generation >= s->generation) {
-			if (f.durable_lsn > end)
+			/* A later generation begins where an earlier recovery found the end. */
+			if (f.durable_lsn > end || (f.generation > s->generation && lsn != fence))
 				return DP_ECORRUPT;
 			j->torn_bytes = lsn + f.length - end;
 		}
@@ -254,7 +256,7 @@ static int scan_all(struct dp_journal *j, const struct dp_journal_scan *scan, ui
 	j->head = (s.lsn + DP_DISK_ALIGN - 1) / DP_DISK_ALIGN * DP_DISK_ALIGN;
 	j->generation = s.generation;
 	j->last = s.last;
-	*fence = !s.fenced || j->torn_bytes;
+	*fence = !s.fenced || j->torn_bytes || s.lsn % DP_DISK_ALIGN;
 	return 0;
 }
 
