@@ -342,12 +342,13 @@ static void settle_committed(struct dp_core *c)
 	dp_sets_commit(&c->sets, committed, c->now_us);
 }
 
-/* Whether the journal is to keep nothing for a link: its leg is lost, room is short, and there is a
- * copy to resync it from. */
+/* Whether the journal is to keep nothing for a link: its leg is lost, room is short or an operator
+ * says so, and there is a copy to resync it from. */
 static bool is_given_up(const struct dp_core *c, uint32_t i)
 {
-	return c->cfg.track && c->room < c->cfg.low_room && (c->away >> i & 1) &&
-	       c->down[i].state != DP_DOWN_ACTIVE && dp_resync_possible(c, i);
+	bool wanted = c->down[i].order == DP_LEG_DROP || (c->cfg.track && c->room < c->cfg.low_room);
+	return wanted && (c->away >> i & 1) && c->down[i].state != DP_DOWN_ACTIVE &&
+	       dp_resync_possible(c, i);
 }
 
 /* The retention rule. */
@@ -363,6 +364,11 @@ static uint64_t needless(const struct dp_core *c)
 	return least;
 }
 
+static const char full_text[] =
+	"the journal is full: it keeps nothing for this leg any more, which is resynced when it returns";
+static const char dropped_text[] =
+	"as ordered, the journal keeps nothing for this leg any more; it is resynced when it is resumed";
+
 /* Says which legs lack records that leave the journal now. */
 static void tell_given_up(const struct dp_core *c, uint64_t tail, struct dp_actions *out)
 {
@@ -370,7 +376,7 @@ static void tell_given_up(const struct dp_core *c, uint64_t tail, struct dp_acti
 		const struct dp_down *d = &c->down[i];
 		uint64_t has = c->cfg.retain_next_hop ? d->cached : d->committed;
 		if (has >= c->log.tail.at.seq && has < tail)
-			dp_alarm(out, "the journal is full: it keeps nothing for this leg any more, which is resynced when it returns", i);
+			dp_alarm(out, d->order == DP_LEG_DROP ? dropped_text : full_text, i);
 	}
 }
 
@@ -386,8 +392,7 @@ static void settle_release(struct dp_core *c, struct dp_actions *out)
 	if (seq > c->log.tail.at.seq) {
 		for (uint64_t s = c->appended + 1; s <= seq; s++)
 			c->owed -= dp_core_cost(dp_log_entry(&c->log, s)->payload_len);
-		if (c->cfg.track)
-			tell_given_up(c, seq, out);
+		tell_given_up(c, seq, out);
 		dp_log_release(&c->log, seq);
 		if (c->appended < seq)
 			c->appended = seq;
@@ -496,6 +501,9 @@ void dp_core_step(struct dp_core *c, const struct dp_event *ev, struct dp_action
 		break;
 	case DP_EV_LINK:
 		dp_down_link(c, ev->peer, ev->u.up, out);
+		break;
+	case DP_EV_LEG:
+		dp_down_order(c, ev->peer, ev->u.order, out);
 		break;
 	case DP_EV_HOST:
 		dp_host_request(c, ev->u.host, out);

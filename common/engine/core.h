@@ -68,7 +68,14 @@ enum dp_down_state {
 	DP_DOWN_WAITING, /* for the others' answers, in recovery */
 	DP_DOWN_ACTIVE,
 	DP_DOWN_INCONSISTENT,
-	DP_DOWN_DOWN, /* heartbeats say so */
+	DP_DOWN_DOWN, /* heartbeats or the operator say so */
+};
+
+/* What an operator wants of a leg, until the node is started anew. */
+enum dp_leg_order {
+	DP_LEG_RESUME,
+	DP_LEG_PAUSE, /* nothing is sent; what it lacks is kept, as in any outage */
+	DP_LEG_DROP,  /* nor is anything kept for it, once it does not count: it is resynced later */
 };
 
 /* A downstream link of the stream. sent >= cached >= committed. */
@@ -81,6 +88,8 @@ struct dp_down {
 	uint64_t marked;       /* the agreed position told last */
 	uint64_t heard_us, sent_us, hello_us, progress_us;
 	uint64_t loading;      /* seq being read back from the journal; 0: none */
+	bool silent;                 /* heartbeats say that the link is down */
+	enum dp_leg_order order;
 	enum dp_images_state images; /* below; said last, or known since it was told to resync */
 	struct dp_welcome *welcome; /* while WAITING: the receiver's answer, not yet acted on */
 	uint64_t resent, naks; /* counters for status */
@@ -170,6 +179,7 @@ enum dp_event_type {
 	DP_EV_FROM_UP,  /* a message from an upstream peer */
 	DP_EV_FROM_DOWN,
 	DP_EV_LINK,     /* heartbeats say that link `peer` went down or came back: u.up */
+	DP_EV_LEG,      /* the operator's order for link `peer`: u.order */
 	DP_EV_BAD_UP,   /* a record from upstream failed its checksum */
 	DP_EV_HOST,
 	DP_EV_READ,
@@ -200,6 +210,7 @@ struct dp_event {
 		uint64_t random, seq;
 		const char *text; /* static */
 		bool up;
+		enum dp_leg_order order;
 		struct dp_msg *msg; /* borrowed; the core takes what it keeps */
 		const struct dp_host_request *host;
 		struct {

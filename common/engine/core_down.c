@@ -308,11 +308,24 @@ void dp_down_tick(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	}
 }
 
-void dp_down_link(struct dp_core *c, uint32_t i, bool up, struct dp_actions *out)
+static void settle_link(struct dp_core *c, uint32_t i, struct dp_actions *out)
 {
 	struct dp_down *d = &c->down[i];
-	if (up != (d->state == DP_DOWN_DOWN))
+	bool down = d->silent || d->order != DP_LEG_RESUME;
+	if (down == (d->state == DP_DOWN_DOWN))
 		return;
-	d->state = up ? DP_DOWN_CONNECTING : DP_DOWN_DOWN;
+	d->state = down ? DP_DOWN_DOWN : DP_DOWN_CONNECTING;
 	dp_down_connect(c, i, out);
+}
+
+void dp_down_link(struct dp_core *c, uint32_t i, bool up, struct dp_actions *out)
+{
+	c->down[i].silent = !up;
+	settle_link(c, i, out);
+}
+
+void dp_down_order(struct dp_core *c, uint32_t i, enum dp_leg_order order, struct dp_actions *out)
+{
+	c->down[i].order = order;
+	settle_link(c, i, out);
 }

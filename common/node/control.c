@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "node/internal.h"
 
 static json_t *fail(const char *text)
@@ -26,7 +27,8 @@ static json_t *links(struct node *n, const struct node_stream *s)
 	for (unsigned i = 0; i < c->cfg.down_count; i++) {
 		const struct dp_down *d = &c->down[i];
 		bool resyncing = d->state == DP_DOWN_ACTIVE && d->images == DP_IMAGES_RESYNCING;
-		const char *state = d->state == DP_DOWN_DOWN
+		const char *state = d->order != DP_LEG_RESUME ? "Paused"
+				    : d->state == DP_DOWN_DOWN
 					    ? dp_health_state_name(n->links[s->cfg->links[i]].health)
 				    : resyncing ? "Resyncing"
 						: dp_down_state_name(d->state);
@@ -160,6 +162,36 @@ static json_t *sets(struct node *n, const json_t *request)
 	return json_pack("{s:b,s:I,s:o}", "ok", 1, "committed", (json_int_t)c->committed, "sets", list);
 }
 
+static int leg_index(const struct node_stream *s, const char *leg)
+{
+	for (unsigned i = 0; leg && i < dp_stream_core(s->stream)->cfg.down_count; i++)
+		if (strcmp(s->cfg->legs[i], leg) == 0)
+			return (int)i;
+	return -1;
+}
+
+/* Stops and resumes sending to a leg, or keeping for it. The answer says whether the others are
+ * enough, or writes wait now. */
+static json_t *leg(struct node *n, const json_t *request)
+{
+	static const char *const orders[] = {"resume", "pause", "drop"};
+	struct node_stream *s = stream_named(n, json_string_value(json_object_get(request, "stream")));
+	const char *order = json_string_value(json_object_get(request, "order"));
+	int i = s ? leg_index(s, json_string_value(json_object_get(request, "leg"))) : -1;
+	if (i < 0 || n->cfg->role != DP_CORE_CONTROLLER)
+		return fail("no such leg of a stream at this controller");
+	for (unsigned k = 0; order && k < 3; k++) {
+		if (strcmp(order, orders[k]))
+			continue;
+		dp_stream_leg(s->stream, (uint32_t)i, (enum dp_leg_order)k);
+		dp_log(DP_LOG_NOTICE, "leg", "stream=%s leg=%s order=%s", s->cfg->name, s->cfg->legs[i], order);
+		const struct dp_core *c = dp_stream_core(s->stream);
+		bool waits = k && !(c->log.last.away >> i & 1);
+		return json_pack("{s:b,s:b}", "ok", 1, "writes_wait", waits);
+	}
+	return fail("\"order\" must be pause, drop or resume");
+}
+
 static json_t *mark(struct node *n, const json_t *request)
 {
 	const char *name = json_string_value(json_object_get(request, "volume"));
@@ -211,6 +243,8 @@ json_t *control_answer(struct node *n, const json_t *request)
 		return status(n);
 	if (strcmp(cmd, "sets") == 0)
 		return sets(n, request);
+	if (strcmp(cmd, "leg") == 0)
+		return leg(n, request);
 	if (strcmp(cmd, "mark") == 0)
 		return mark(n, request);
 	if (strcmp(cmd, "digest") == 0)

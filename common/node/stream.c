@@ -343,6 +343,12 @@ void dp_stream_link(struct dp_stream *s, uint32_t link, bool up)
 	step_all(s, &ev);
 }
 
+void dp_stream_leg(struct dp_stream *s, uint32_t link, enum dp_leg_order order)
+{
+	struct dp_event ev = {.type = DP_EV_LEG, .peer = link, .u.order = order};
+	step_all(s, &ev);
+}
+
 void dp_stream_tick(struct dp_stream *s, uint64_t now_us)
 {
 	s->now_us = now_us;

@@ -46,6 +46,7 @@ bool dp_stream_busy(const struct dp_stream *s);
 void dp_stream_from_up(struct dp_stream *s, uint32_t peer, struct dp_msg *m, bool bad);
 /* Heartbeats say that link `link` went down or came back. */
 void dp_stream_link(struct dp_stream *s, uint32_t link, bool up);
+void dp_stream_leg(struct dp_stream *s, uint32_t link, enum dp_leg_order order);
 void dp_stream_from_down(struct dp_stream *s, uint32_t link, struct dp_msg *m);
 void dp_stream_tick(struct dp_stream *s, uint64_t now_us);
 void dp_stream_now(struct dp_stream *s, uint64_t now_us); /* before a batch of inputs */

@@ -12,6 +12,8 @@ static const struct cli_command *const commands[] = {
 	&cli_volumes,
 	&cli_links,
 	&cli_sets,
+	&cli_pause,
+	&cli_resume,
 	&cli_digest,
 	&cli_verify,
 };

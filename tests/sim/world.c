@@ -362,8 +362,31 @@ static void fault_cut(struct sim *sim, void *arg, uint64_t number)
 	sim_at(sim, rng_between(&sim->network_rng, 1, 2 * sim->opt.cut_mean_us), fault_cut, NULL, 0);
 }
 
+/* An operator pauses a leg, has it dropped, resumes one. */
+static void fault_order(struct sim *sim, void *arg, uint64_t number)
+{
+	struct rng *g = &sim->operator_rng;
+	struct node *controller = &sim->nodes[0];
+	(void)arg;
+	(void)number;
+	if (sim->healed)
+		return;
+	sim_at(sim, rng_between(g, 1, 3000000), fault_order, NULL, 0);
+	uint32_t link = (uint32_t)rng_below(g, controller->down_count);
+	/* A leg for which nothing is kept and one that lost its disk could be all there are. */
+	uint64_t order = rng_below(g, sim->opt.wipes ? 2 : 3);
+	if (!controller->stream)
+		return;
+	if (sim->verbose)
+		printf("%10.6f operator: order %u for leg %u\n", (double)sim->now / 1e6, (unsigned)order,
+			link);
+	dp_stream_leg(controller->stream, link, (enum dp_leg_order)order);
+}
+
 void world_start_faults(struct sim *sim)
 {
+	if (sim->opt.orders)
+		sim_at(sim, 500000, fault_order, NULL, 0);
 	if (sim->opt.crash_mean_us)
 		sim_at(sim, sim->opt.crash_mean_us, fault_crash, NULL, 0);
 	if (sim->opt.cut_mean_us)
@@ -382,6 +405,8 @@ void world_heal(struct sim *sim)
 		sim_disk_slow(n->disk, 100);
 		start_node(sim, n, 0);
 	}
+	for (unsigned l = 0; l < sim->nodes[0].down_count; l++)
+		dp_stream_leg(sim->nodes[0].stream, l, DP_LEG_RESUME);
 }
 
 /* ---- making a world ---- */
@@ -420,6 +445,7 @@ static void draw_options(struct sim *sim)
 	/* A leg that was given up and one that lost its disk could be all there are. */
 	o->track = !o->wipes && rng_chance(&sim->health_rng, 0.5);
 	o->track_kib = rng_below(&sim->health_rng, 512);
+	o->orders = rng_chance(&sim->operator_rng, 0.3);
 	if (sim->verbose)
 		printf("legs %u (hops %u %u %u) ack %d/%u keep %u flush %d next_hop %d local %d window %" PRIu64
 		       " fault %" PRIu64 " sync %" PRIu64 " latency %" PRIu64

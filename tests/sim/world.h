@@ -55,7 +55,7 @@ struct sim_options {
 	enum dp_core_stage ack, flush;
 	unsigned ack_legs, keep_serving;
 	struct dp_health_config health;
-	bool next_hop, local_image, wipes, track;
+	bool next_hop, local_image, wipes, track, orders;
 	uint64_t track_kib; /* used of the journal when lost legs are given up */
 	uint64_t volume_size, window_bytes, fault_us, sync_us, latency_us;
 	double loss, corruption, duplication;
@@ -66,7 +66,7 @@ struct sim {
 	uint64_t now, order, steps, trace;
 	struct event *events;
 	size_t event_count, event_capacity;
-	struct rng options_rng, network_rng, disk_rng, process_rng, host_rng, deposed_rng, health_rng;
+	struct rng options_rng, network_rng, disk_rng, process_rng, host_rng, deposed_rng, health_rng, operator_rng;
 	struct wire deposed_wire; /* from a controller that is none any more */
 	struct sim_options opt;
 	struct node nodes[SIM_NODES];

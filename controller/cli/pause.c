@@ -1,0 +1,110 @@
+/* dipole pause, dipole resume: what is sent to one leg of a stream, and what is kept for it. */
+#include "cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct order {
+	const char *state, *stream, *leg, *order;
+	bool json;
+};
+
+static bool has_leg(const struct dp_topo_stream *s, const char *name)
+{
+	for (unsigned i = 0; i < s->leg_count; i++)
+		if (strcmp(s->legs[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static void report(const struct order *o, const json_t *answer)
+{
+	bool waits = json_is_true(json_object_get(answer, "writes_wait"));
+	if (o->json) {
+		cli_print_json(json_pack("{s:s,s:s,s:s,s:b}", "stream", o->stream, "leg", o->leg,
+			"order", o->order, "writes_wait", waits));
+		return;
+	}
+	printf("leg %s of stream %s: %s\n", o->leg, o->stream,
+		strcmp(o->order, "pause") == 0	? "paused; what it lacks is kept"
+		: strcmp(o->order, "drop") == 0 ? "paused; nothing is kept, it is resynced when resumed"
+						: "resumed");
+	if (waits)
+		printf("writes wait until it is resumed: keep-serving does not let this leg go\n");
+}
+
+static int give(const struct order *o, const struct cli_place *place)
+{
+	int index = dp_topology_stream(place->topology, o->stream);
+	if (index < 0)
+		return cli_fail(EX_USAGE, "no stream '%s' in %s/topology.yaml", o->stream, place->dir);
+	const struct dp_topo_stream *s = &place->topology->streams[index];
+	if (!has_leg(s, o->leg))
+		return cli_fail(EX_USAGE, "stream '%s' has no leg '%s'", o->stream, o->leg);
+	char error[CLI_ERROR_MAX];
+	json_t *answer, *request = json_pack("{s:s,s:s,s:s,s:s}", "cmd", "leg", "stream", o->stream,
+					"leg", o->leg, "order", o->order);
+	if (cli_ask(place, s->controller, request, CLI_ASK_TIMEOUT_US, &answer, error))
+		return cli_fail(EX_UNAVAILABLE, "controller %s: %s",
+			place->topology->nodes[s->controller].name, error);
+	report(o, answer);
+	json_decref(answer);
+	return EX_OK;
+}
+
+static int run_order(struct order *o)
+{
+	struct cli_place place;
+	int status = cli_place_open(o->state, &place);
+	if (!status)
+		status = give(o, &place);
+	cli_place_close(&place);
+	return status;
+}
+
+static int run_pause(const struct cli_command *self, int argc, char **argv)
+{
+	bool drop = false;
+	struct order o = {0};
+	const char *words[2];
+	const struct cli_option options[] = {
+		{"drop", CLI_FLAG, &drop, NULL, "keep nothing for it: it is resynced when resumed"},
+		{"state", CLI_TEXT, &o.state, "DIR", "the state directory of the deployment"},
+		{"json", CLI_FLAG, &o.json, NULL, "print JSON, one line"},
+		{.name = NULL},
+	};
+	cli_parse(self, argc, argv, options, words, 2, 2);
+	o.stream = words[0];
+	o.leg = words[1];
+	o.order = drop ? "drop" : "pause";
+	return run_order(&o);
+}
+
+static int run_resume(const struct cli_command *self, int argc, char **argv)
+{
+	struct order o = {.order = "resume"};
+	const char *words[2];
+	const struct cli_option options[] = {
+		{"state", CLI_TEXT, &o.state, "DIR", "the state directory of the deployment"},
+		{"json", CLI_FLAG, &o.json, NULL, "print JSON, one line"},
+		{.name = NULL},
+	};
+	cli_parse(self, argc, argv, options, words, 2, 2);
+	o.stream = words[0];
+	o.leg = words[1];
+	return run_order(&o);
+}
+
+const struct cli_command cli_pause = {
+	.name = "pause",
+	.arguments = "STREAM LEG [--drop] [--state DIR] [--json]",
+	.summary = "Stop sending to a leg, or keeping for it, until it is resumed.",
+	.run = run_pause,
+};
+
+const struct cli_command cli_resume = {
+	.name = "resume",
+	.arguments = "STREAM LEG [--state DIR] [--json]",
+	.summary = "Send to a paused leg again.",
+	.run = run_resume,
+};

@@ -1,0 +1,45 @@
+#!/bin/bash
+# Sending to a leg is stopped and resumed, and so is keeping for it, under load and without a restart
+# of anything.
+source "$(dirname "$0")/lib.sh"
+
+sed -E -e 's/size: 1GiB/size: 128MiB/' \
+  -e 's/^( +)flush: .*/\1flush: cached\n\1when-leg-down: {keep-serving: 1}/' "$EXAMPLES/bipolar.yaml" >"$D/t.yaml"
+link_is() { is nwk ".links[] | select(.leg == \"$1\") | $2"; }
+
+up "$D/t.yaml"
+before=$(pids)
+background fio_until_enough disk 32 --rate=8M
+load=$!
+wait_until 20 is nwk '.last > 100' || fail "no load"
+
+dipole pause main west --state "$S" --json | jq -e '.order == "pause" and (.writes_wait | not)' >/dev/null ||
+  fail "pause says something else"
+wait_until 10 link_is west '.state == "Paused" and (.in_sync | not)' || fail "not paused: $(field nwk .links)"
+acked=$(field nwk .acked_requests)
+held=$(field west .last)
+wait_until 20 is nwk ".acked_requests > $acked + 100" || fail "writes wait for a leg that is paused"
+[ "$(field west .last)" = "$held" ] || fail "a paused leg is sent something"
+dipole resume main west --state "$S" >/dev/null || fail "resume fails"
+wait_until 20 link_is west '.state == "Connected" and .in_sync' || fail "it does not catch up: $(field nwk .links)"
+is west '.images.generation == 0' || fail "resynced, though all was kept"
+
+dipole pause main east --drop --state "$S" | grep -q 'nothing is kept' || fail "drop says something else"
+wait_until 10 link_is east '.state == "Paused" and (.in_sync | not)' || fail "not paused: $(field nwk .links)"
+written=$(field nwk .last)
+wait_until 60 is nwk ".last > $written + 300" || fail "writes wait"
+wait_until 10 is nwk '.journal.used_bytes < 40000000' || fail "it is kept all the same: $(field nwk .journal)"
+field nwk '.alarms[].text' | grep -q "as ordered" || fail "no alarm"
+dipole resume main east --state "$S" >/dev/null || fail "resume fails"
+wait_until 60 link_is east '.state == "Connected" and .in_sync' || fail "it does not come back: $(field nwk .links)"
+is east '.images.generation == 1' || fail "not resynced, though nothing was kept"
+
+gone "$load" && fail "fio: $(fio_said)"
+touch "$D/enough"
+await 60 "$load" || fail "fio: $(fio_said)"
+same_everywhere
+[ "$(pids)" = "$before" ] || fail "something was restarted"
+
+dipole pause main north --state "$S" 2>"$D/err"
+[ $? = 64 ] && grep -q "no leg 'north'" "$D/err" || fail "a leg that is not there: $(cat "$D/err")"
+pass
