@@ -75,7 +75,7 @@ struct node {
 	unsigned conn_count;
 	uint64_t now_us, start_us;
 	uint64_t bad_messages, refused_keys;
-	bool stopping;
+	bool stopping, was_clean; /* was_clean: the process before was stopped in good order */
 };
 
 uint64_t node_clock_us(void);

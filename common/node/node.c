@@ -117,6 +117,35 @@ static void say_why(const struct dp_node_stream *s, int err)
 	dp_log(DP_LOG_ERROR, "stream-failed", "stream=%s error=\"%s\"", s->name, what);
 }
 
+/* ---- clean and unclean ends ---- */
+
+#define CLEAN_FILE "clean" /* is there while the daemon is not, and was stopped in good order */
+
+static bool take_clean_mark(struct node *n)
+{
+	struct dp_file *f;
+	bool created;
+	if (n->disk->ops->open(n->disk, CLEAN_FILE, 0, 0, &f, &created))
+		return false;
+	n->disk->ops->close(f);
+	return n->disk->ops->remove(n->disk, CLEAN_FILE) == 0;
+}
+
+static void leave_clean_mark(struct node *n)
+{
+	struct dp_file *f;
+	bool created;
+	if (n->disk->ops->open(n->disk, CLEAN_FILE, DP_OPEN_CREATE, 0, &f, &created) == 0)
+		n->disk->ops->close(f);
+}
+
+static const char *unclean_text(const struct dp_core_config *c)
+{
+	if (c->image)
+		return "not stopped in good order: the images are what the journal says once it is applied to them again; nothing that was acknowledged is missing";
+	return "not stopped in good order: the journal was read; nothing that was acknowledged is missing";
+}
+
 static int open_stream(struct node *n, struct node_stream *ns)
 {
 	const struct dp_node_stream *cfg = ns->cfg;
@@ -139,9 +168,12 @@ static int open_stream(struct node *n, struct node_stream *ns)
 	}
 	struct dp_journal_stats j = dp_journal_stats(dp_stream_journal(ns->stream));
 	const struct dp_core *c = dp_stream_core(ns->stream);
-	dp_log(DP_LOG_NOTICE, "recovered", "stream=%s last=%llu released=%llu torn_bytes=%llu", cfg->name,
-		(unsigned long long)c->log.last.at.seq, (unsigned long long)c->log.tail.at.seq,
-		(unsigned long long)j.torn_bytes);
+	dp_log(DP_LOG_NOTICE, "recovered", "stream=%s clean=%d last=%llu released=%llu torn_bytes=%llu",
+		cfg->name, n->was_clean, (unsigned long long)c->log.last.at.seq,
+		(unsigned long long)c->log.tail.at.seq, (unsigned long long)j.torn_bytes);
+	bool is_new = c->log.last.promised == 0;
+	if (!n->was_clean && !is_new)
+		on_alarm(ns, ns->stream, unclean_text(&cfg->core), DP_ALARM_SELF);
 	return 0;
 }
 
@@ -166,6 +198,8 @@ static int open_all(struct node *n)
 			dp_log(DP_LOG_ERROR, "state-failed", "state=%s error=\"%s\"", n->cfg->state,
 				dp_strerror(err));
 	}
+	if (!err)
+		n->was_clean = take_clean_mark(n);
 	const char *delay = getenv("DIPOLE_COMMIT_DELAY_US"); /* benchmarks: a slower disk */
 	if (!err && delay)
 		dp_disk_real_delay(n->disk, (unsigned)strtoul(delay, NULL, 10));
@@ -286,6 +320,14 @@ static void log_links(struct node_stream *ns)
 	ns->upstream_state = c->up.started;
 	dp_log(DP_LOG_NOTICE, "link", "stream=%s from=%s state=%s", ns->cfg->name, ns->cfg->upstream,
 		c->up.started ? "Connected" : "Connecting");
+}
+
+static bool failed(const struct node *n)
+{
+	for (unsigned i = 0; i < n->cfg->stream_count; i++)
+		if (dp_stream_core(n->streams[i].stream)->state == DP_CORE_FAILED)
+			return true;
+	return false;
 }
 
 static bool broken(const struct node *n)
@@ -417,6 +459,9 @@ int dp_node_run(const struct dp_node_config *cfg)
 	if (died)
 		dp_log(DP_LOG_ERROR, "out-of-memory", "streams are stopped to keep what is durable");
 	stop(n);
-	dp_log(DP_LOG_NOTICE, "stopped", "clean=%d", !died);
+	bool clean = !died && !busy(n) && !failed(n);
+	if (clean)
+		leave_clean_mark(n);
+	dp_log(DP_LOG_NOTICE, "stopped", "clean=%d", clean);
 	return close_all(n, died ? EX_SOFTWARE : 0);
 }

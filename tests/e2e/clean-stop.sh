@@ -14,6 +14,8 @@ stop_and_check() {
   done
 }
 
+unclean() { field "$1" '.alarms[].text' | grep -q 'not stopped in good order'; }
+
 up "$EXAMPLES/bipolar-cascade.yaml"
 qio data 'write -P 11 3M 3M' flush || fail "write: $(cat "$D/qio.log")"
 qio log 'write -P 12 1M 512' || fail "write: $(cat "$D/qio.log")"
@@ -22,6 +24,9 @@ stop_and_check idle
 
 up "$EXAMPLES/bipolar-cascade.yaml"
 [ "$keys" = "$(cat "$S"/*/key.pub)" ] || fail "other keys after a restart"
+for n in $(nodes); do
+  unclean "$n" && fail "$n says that it was not stopped in good order"
+done
 qio data 'read -P 11 3M 3M' || fail "after a restart: $(cat "$D/qio.log")"
 qio log 'read -P 12 1M 512' 'read -P 0 1049088 512' || fail "after a restart: $(cat "$D/qio.log")"
 same_everywhere
@@ -32,6 +37,10 @@ stop_and_check "under load"
 up "$EXAMPLES/bipolar-cascade.yaml"
 qio data 'read -P 11 3M 3M' || fail "after a stop under load: $(cat "$D/qio.log")"
 same_everywhere
+kill -KILL "$(pid_of west)"
+wait_until 30 all_open || fail "west does not come back"
+unclean west || fail "west does not say that it was killed"
+unclean east && fail "east says that it was killed"
 kill -STOP "$(pid_of east)"
 stop_and_check "with a stopped daemon"
 pass
