@@ -107,8 +107,11 @@ static void jump(struct dp_core *c, struct dp_actions *out)
 	c->copied = false;
 	dp_core_jump(c, &meta);
 	c->reset_token = dp_core_barrier(c, &meta, out);
-	for (uint32_t i = 0; i < c->cfg.down_count; i++)
+	/* What they said before was of the log before. */
+	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
+		c->down[i].images = DP_IMAGES_RESYNCING;
 		dp_down_connect(c, i, out);
+	}
 }
 
 void dp_resync_barrier(struct dp_core *c, uint64_t token, struct dp_actions *out)

@@ -546,9 +546,10 @@ static void explain(struct sim *sim)
 			c->agreed, c->durable, c->log.last.at.seq, c->committed, c->room, c->up.started,
 			c->log.memory);
 		for (unsigned l = 0; l < c->cfg.down_count; l++)
-			printf("    link %u %s: sent %" PRIu64 " cached %" PRIu64 " committed %" PRIu64
+			printf("    link %u %s%s%s: sent %" PRIu64 " cached %" PRIu64 " committed %" PRIu64
 			       " flight %" PRIu64 " room %" PRIu64 " loading %" PRIu64 "\n", l,
-				dp_down_state_name(c->down[l].state), c->down[l].sent, c->down[l].cached,
+				dp_down_state_name(c->down[l].state), c->away >> l & 1 ? " away" : "",
+				c->down[l].images == DP_IMAGES_WHOLE ? "" : " not whole", c->down[l].sent, c->down[l].cached,
 				c->down[l].committed, c->down[l].flight, c->down[l].room,
 				c->down[l].loading);
 	}
