@@ -58,12 +58,12 @@ static json_t *volumes(const struct node_stream *s)
 /* How far a resync of this node's images is, and how long it will take at this pace. */
 static json_t *resync(const struct dp_store_stats *st)
 {
-	uint64_t left = st->copied ? (st->size - st->copied) * (st->resync_us / 1000) / st->copied / 1000
-				   : 0;
+	uint64_t done = st->copied - st->resync_from;
+	uint64_t left = (st->size - st->copied) / 1024 * (st->resync_us / 1000) / (done / 1024 + 1) / 1000;
 	return json_pack("{s:I,s:I,s:I,s:I,s:o}", "size_bytes", (json_int_t)st->size, "copied_bytes",
 		(json_int_t)st->copied, "fetched_bytes", (json_int_t)st->fetched, "elapsed_us",
 		(json_int_t)st->resync_us, "seconds_left",
-		st->copied ? json_integer((json_int_t)left) : json_null());
+		done ? json_integer((json_int_t)left) : json_null());
 }
 
 /* The images of this node: which files they are, and whether they are whole. */

@@ -54,7 +54,7 @@ struct resync {
 	bool running, all, reported_all, my_turn, switching;
 	uint64_t at, next, total; /* bytes over the volumes in their order */
 	uint64_t synced_at, valid_seq, since_sync, fetched;
-	uint64_t ids, start_us, next_round_us;
+	uint64_t ids, start_us, start_at, next_round_us;
 	uint64_t rate; /* bytes a second; 0: as fast as it goes */
 	unsigned used, ios;
 	struct slot slots[SLOTS];

@@ -346,6 +346,7 @@ void dp_store_resync(struct dp_store *s, uint64_t seed)
 	r->valid_seq = images(s)->valid_seq;
 	r->ids = seed;
 	r->start_us = s->now_us;
+	r->start_at = r->at;
 	r->fetched = r->since_sync = 0;
 	dp_store_work(s);
 }

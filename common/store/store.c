@@ -340,7 +340,7 @@ int dp_store_open(struct dp_disk *disk, const struct dp_store_volume *volumes, u
 	s->journal = journal;
 	s->events = *events;
 	dp_extents_init(&s->plan);
-	s->resync.at = s->resync.next = log->last.images.copied;
+	s->resync.at = s->resync.next = s->resync.start_at = log->last.images.copied;
 	int err = count > DP_VOLUMES_MAX ? DP_ERANGE : 0;
 	for (unsigned i = 0; i < count && !err; i++)
 		err = open_volume(s, &volumes[i]);
@@ -374,6 +374,7 @@ struct dp_store_stats dp_store_stats(const struct dp_store *s)
 		st.copied = s->resync.at;
 		st.fetched = s->resync.fetched;
 		st.resync_us = s->now_us - s->resync.start_us;
+		st.resync_from = s->resync.start_at;
 	}
 	for (unsigned i = 0; i < s->volume_count; i++)
 		st.extents += s->volumes[i].overlay.count;

@@ -77,7 +77,7 @@ const struct dp_store_mark *dp_store_find_mark(const struct dp_store *store, uin
 struct dp_store_stats {
 	uint64_t applied, synced, target, extents, bytes_applied;
 	uint64_t size, copied, fetched; /* bytes: of all volumes; of a resync: done, sent to us */
-	uint64_t resync_us;             /* how long it has been going on */
+	uint64_t resync_us, resync_from; /* how long it has been going on, and from where */
 };
 struct dp_store_stats dp_store_stats(const struct dp_store *store);
 

@@ -52,9 +52,23 @@ static int give(const struct order *o, const struct cli_place *place)
 	return EX_OK;
 }
 
-static int run_order(struct order *o)
+static int run_order(const struct cli_command *self, int argc, char **argv, struct order *o,
+	bool *drop)
 {
+	const char *words[2];
 	struct cli_place place;
+	const struct cli_option options[] = {
+		{"state", CLI_TEXT, &o->state, "DIR", "the state directory of the deployment"},
+		{"json", CLI_FLAG, &o->json, NULL, "print JSON, one line"},
+		{drop ? "drop" : NULL, CLI_FLAG, drop, NULL,
+			"keep nothing for it: it is resynced when resumed"},
+		{.name = NULL},
+	};
+	cli_parse(self, argc, argv, options, words, 2, 2);
+	o->stream = words[0];
+	o->leg = words[1];
+	if (drop && *drop)
+		o->order = "drop";
 	int status = cli_place_open(o->state, &place);
 	if (!status)
 		status = give(o, &place);
@@ -65,34 +79,14 @@ static int run_order(struct order *o)
 static int run_pause(const struct cli_command *self, int argc, char **argv)
 {
 	bool drop = false;
-	struct order o = {0};
-	const char *words[2];
-	const struct cli_option options[] = {
-		{"drop", CLI_FLAG, &drop, NULL, "keep nothing for it: it is resynced when resumed"},
-		{"state", CLI_TEXT, &o.state, "DIR", "the state directory of the deployment"},
-		{"json", CLI_FLAG, &o.json, NULL, "print JSON, one line"},
-		{.name = NULL},
-	};
-	cli_parse(self, argc, argv, options, words, 2, 2);
-	o.stream = words[0];
-	o.leg = words[1];
-	o.order = drop ? "drop" : "pause";
-	return run_order(&o);
+	struct order o = {.order = "pause"};
+	return run_order(self, argc, argv, &o, &drop);
 }
 
 static int run_resume(const struct cli_command *self, int argc, char **argv)
 {
 	struct order o = {.order = "resume"};
-	const char *words[2];
-	const struct cli_option options[] = {
-		{"state", CLI_TEXT, &o.state, "DIR", "the state directory of the deployment"},
-		{"json", CLI_FLAG, &o.json, NULL, "print JSON, one line"},
-		{.name = NULL},
-	};
-	cli_parse(self, argc, argv, options, words, 2, 2);
-	o.stream = words[0];
-	o.leg = words[1];
-	return run_order(&o);
+	return run_order(self, argc, argv, &o, NULL);
 }
 
 const struct cli_command cli_pause = {
