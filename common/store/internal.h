@@ -46,7 +46,15 @@ struct slot {
 	uint8_t *data;
 };
 
-#define SLOTS 64u
+#define SLOTS        64u
+#define RESYNC_CHUNK 65536u
+
+/* How much at a time. */
+struct resync_step {
+	uint32_t chunk;      /* at most RESYNC_CHUNK, a multiple of 4 KiB */
+	unsigned slots;      /* of a round, at most SLOTS */
+	uint64_t sync_every; /* bytes written to the new images */
+};
 
 /* Rounds and batches take turns: no record is applied while a round is under way, so an answer,
  * which sees at least what was applied when it was asked for, never undoes a newer write. */
@@ -57,6 +65,7 @@ struct resync {
 	uint64_t ids, start_us, start_at, next_round_us;
 	uint64_t rate; /* bytes a second; 0: as fast as it goes */
 	unsigned used, ios;
+	struct resync_step step;
 	struct slot slots[SLOTS];
 };
 
@@ -107,6 +116,8 @@ bool dp_store_building(const struct dp_store *s);
 bool dp_store_round(struct dp_store *s); /* starts one if it is time; false: not now */
 void dp_store_resync_tick(struct dp_store *s);
 void dp_store_resync_synced(struct dp_store *s); /* the sync that began at resync.synced_at */
+/* For tests, whose volumes are small. */
+void dp_store_resync_step(struct dp_store *s, struct resync_step step);
 bool dp_store_resync_unsynced(const struct dp_store *s);
 
 #endif

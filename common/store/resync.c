@@ -8,9 +8,7 @@
 #include "base/err.h"
 #include "store/internal.h"
 
-#define CHUNK      65536u
-#define RETRY_US   3000000
-#define SYNC_EVERY (16 * DP_MIB)
+#define RETRY_US 3000000
 
 static const struct dp_images *images(const struct dp_store *s)
 {
@@ -239,7 +237,7 @@ static struct slot *new_slot(struct dp_store *s, unsigned i)
 {
 	struct slot *sl = &s->resync.slots[i];
 	void *data = sl->data;
-	if (!data && posix_memalign(&data, DP_DISK_ALIGN, CHUNK))
+	if (!data && posix_memalign(&data, DP_DISK_ALIGN, RESYNC_CHUNK))
 		return NULL;
 	*sl = (struct slot){.store = s, .data = data};
 	return sl;
@@ -253,7 +251,8 @@ static void locate(struct dp_store *s, uint64_t at, struct slot *sl)
 		at -= v->size;
 	sl->volume = v;
 	sl->offset = at;
-	sl->length = (uint32_t)(v->size - at < CHUNK ? v->size - at : CHUNK);
+	uint32_t chunk = s->resync.step.chunk;
+	sl->length = (uint32_t)(v->size - at < chunk ? v->size - at : chunk);
 }
 
 static void pace(struct dp_store *s, uint64_t bytes)
@@ -266,11 +265,11 @@ static void pace(struct dp_store *s, uint64_t bytes)
 bool dp_store_round(struct dp_store *s)
 {
 	struct resync *r = &s->resync;
-	if (!r->running || r->all || r->since_sync >= SYNC_EVERY || s->now_us < r->next_round_us)
+	if (!r->running || r->all || r->since_sync >= r->step.sync_every || s->now_us < r->next_round_us)
 		return false;
 	unsigned count = 0;
 	r->next = r->at;
-	while (count < SLOTS && r->next < r->total) {
+	while (count < r->step.slots && r->next < r->total) {
 		struct slot *sl = new_slot(s, count);
 		if (!sl)
 			break;
@@ -303,7 +302,7 @@ void dp_store_resync_tick(struct dp_store *s)
 bool dp_store_resync_unsynced(const struct dp_store *s)
 {
 	const struct resync *r = &s->resync;
-	return r->running && (r->since_sync >= SYNC_EVERY || (r->all && !r->reported_all));
+	return r->running && (r->since_sync >= r->step.sync_every || (r->all && !r->reported_all));
 }
 
 void dp_store_resync_synced(struct dp_store *s)
@@ -320,6 +319,11 @@ void dp_store_resync_synced(struct dp_store *s)
 void dp_store_resync_rate(struct dp_store *s, uint64_t bytes_per_second)
 {
 	s->resync.rate = bytes_per_second;
+}
+
+void dp_store_resync_step(struct dp_store *s, struct resync_step step)
+{
+	s->resync.step = step;
 }
 
 void dp_store_resync_stop(struct dp_store *s)

@@ -340,6 +340,7 @@ int dp_store_open(struct dp_disk *disk, const struct dp_store_volume *volumes, u
 	s->journal = journal;
 	s->events = *events;
 	dp_extents_init(&s->plan);
+	s->resync.step = (struct resync_step){RESYNC_CHUNK, SLOTS, 16 * DP_MIB};
 	s->resync.at = s->resync.next = s->resync.start_at = log->last.images.copied;
 	int err = count > DP_VOLUMES_MAX ? DP_ERANGE : 0;
 	for (unsigned i = 0; i < count && !err; i++)

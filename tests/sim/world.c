@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "host.h"
 #include "journal/journal.h"
+#include "store/internal.h"
 
 #define TICK_US      10000
 #define WIPE_REST_US 3000000
@@ -250,6 +251,10 @@ static void start_node(struct sim *sim, void *arg, uint64_t number)
 	}
 	if (err)
 		sim_fail("%s does not start: %s", n->name, dp_strerror(err));
+	if (dp_stream_store(n->stream))
+		dp_store_resync_step(dp_stream_store(n->stream),
+			(struct resync_step){sim->opt.resync_chunk, sim->opt.resync_slots,
+				sim->opt.resync_sync});
 	laws_recovered(sim, n);
 	start_health(sim, n);
 	dp_stream_start(n->stream, sim->now);
@@ -411,6 +416,15 @@ void world_heal(struct sim *sim)
 
 /* ---- making a world ---- */
 
+/* Volumes are small: smaller steps make as many rounds and syncs of a resync as large ones have. */
+static void draw_resync(struct rng *g, struct sim_options *o)
+{
+	o->resync_chunk = 4096u << rng_below(g, 5);
+	o->resync_slots = rng_chance(g, 0.3) ? SLOTS : (unsigned)rng_between(g, 1, 8);
+	o->resync_sync = DP_KIB * rng_between(g, 4, 256);
+	o->resync_rate = rng_chance(g, 0.5) ? 0 : DP_KIB * rng_between(g, 32, 1024);
+}
+
 static void draw_options(struct sim *sim)
 {
 	struct rng *g = &sim->options_rng;
@@ -446,6 +460,7 @@ static void draw_options(struct sim *sim)
 	o->track = !o->wipes && rng_chance(&sim->health_rng, 0.5);
 	o->track_kib = rng_below(&sim->health_rng, 512);
 	o->orders = rng_chance(&sim->operator_rng, 0.3);
+	draw_resync(&sim->resync_rng, o);
 	if (sim->verbose)
 		printf("legs %u (hops %u %u %u) ack %d/%u keep %u flush %d next_hop %d local %d window %" PRIu64
 		       " fault %" PRIu64 " sync %" PRIu64 " latency %" PRIu64
@@ -478,6 +493,7 @@ static struct node *add_node(struct sim *sim, enum dp_core_role role, const char
 		.journal_size = SIM_JOURNAL,
 		.volumes = volumes,
 		.volume_count = 2,
+		.resync_rate = sim->opt.resync_rate,
 	};
 	return n;
 }

@@ -58,6 +58,9 @@ struct sim_options {
 	bool next_hop, local_image, wipes, track, orders;
 	uint64_t track_kib; /* used of the journal when lost legs are given up */
 	uint64_t volume_size, window_bytes, fault_us, sync_us, latency_us;
+	uint32_t resync_chunk;
+	unsigned resync_slots;
+	uint64_t resync_sync, resync_rate; /* bytes; bytes a second, 0: no limit */
 	double loss, corruption, duplication;
 	uint64_t crash_mean_us, cut_mean_us; /* 0: never */
 };
@@ -66,7 +69,8 @@ struct sim {
 	uint64_t now, order, steps, trace;
 	struct event *events;
 	size_t event_count, event_capacity;
-	struct rng options_rng, network_rng, disk_rng, process_rng, host_rng, deposed_rng, health_rng, operator_rng;
+	struct rng options_rng, network_rng, disk_rng, process_rng, host_rng, deposed_rng, health_rng,
+		operator_rng, resync_rng;
 	struct wire deposed_wire; /* from a controller that is none any more */
 	struct sim_options opt;
 	struct node nodes[SIM_NODES];
