@@ -43,6 +43,7 @@ struct slot {
 	uint64_t offset, id, asked_us;
 	uint32_t length;
 	bool used, asked, has_data; /* has_data: the old image has other bytes than zeros there */
+	bool stale;                 /* of a round that was stopped */
 	uint8_t *data;
 };
 

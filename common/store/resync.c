@@ -169,7 +169,7 @@ static void old_read(struct dp_io *io, int err)
 	s->resync.ios--;
 	if (err)
 		sl->has_data = false; /* then it is sent to us */
-	if (s->resync.running) {
+	if (s->resync.running && !sl->stale) {
 		ask(sl);
 		return;
 	}
@@ -331,9 +331,11 @@ void dp_store_resync_stop(struct dp_store *s)
 	struct resync *r = &s->resync;
 	r->running = false;
 	r->next = r->at; /* a round that is under way fills nothing in */
-	for (unsigned i = 0; i < SLOTS; i++)
+	for (unsigned i = 0; i < SLOTS; i++) {
+		r->slots[i].stale = true; /* a new round makes its slots anew */
 		if (r->slots[i].asked)
 			end_slot(&r->slots[i]);
+	}
 }
 
 void dp_store_resync(struct dp_store *s, uint64_t seed)
@@ -346,7 +348,8 @@ void dp_store_resync(struct dp_store *s, uint64_t seed)
 	}
 	r->running = true;
 	r->all = r->reported_all = r->my_turn = false;
-	r->at = r->next = images(s)->copied;
+	/* A sync that is under way says nothing of this copy. */
+	r->at = r->next = r->synced_at = images(s)->copied;
 	r->valid_seq = images(s)->valid_seq;
 	r->ids = seed;
 	r->start_us = s->now_us;
