@@ -57,11 +57,27 @@ static struct dp_welcome *welcome_of(uint32_t epochs, uint32_t clients)
 {
 	struct dp_welcome *w = calloc(1, sizeof *w);
 	*w = (struct dp_welcome){.instance = 1, .cached = 2, .committed = 3, .room = 4,
-		.tail = meta_of(epochs, clients), .last = meta_of(epochs, clients)};
+		.images = DP_IMAGES_WHOLE, .tail = meta_of(epochs, clients), .last = meta_of(epochs, clients)};
 	return w;
 }
 
-#define KINDS 16
+static struct dp_reset *reset_of(uint32_t epochs, uint32_t clients)
+{
+	struct dp_reset *r = calloc(1, sizeof *r);
+	*r = (struct dp_reset){.common = 40, .meta = meta_of(epochs, clients)};
+	return r;
+}
+
+static struct dp_wanted wanted(void)
+{
+	struct dp_wanted w = {.id = 1, .offset = 2, .min_seq = 3, .volume = 4, .length = 65536,
+		.compare = true};
+	for (unsigned i = 0; i < DP_WANTED_DIGEST; i++)
+		w.digest[i] = (uint8_t)(i + 5);
+	return w;
+}
+
+#define KINDS 22
 
 /* One message of every kind, with and without payload, metas empty and full. */
 static struct dp_msg make(unsigned kind)
@@ -70,7 +86,8 @@ static struct dp_msg make(unsigned kind)
 	static const uint8_t types[KINDS] = {DP_MSG_HELLO, DP_MSG_WELCOME, DP_MSG_WELCOME,
 		DP_MSG_REFUSE, DP_MSG_START, DP_MSG_RECORD, DP_MSG_RECORD, DP_MSG_ACK, DP_MSG_NAK,
 		DP_MSG_MARKS, DP_MSG_PULL, DP_MSG_READ, DP_MSG_DATA, DP_MSG_DATA, DP_MSG_DATA,
-		DP_MSG_WELCOME};
+		DP_MSG_WELCOME, DP_MSG_RESET, DP_MSG_RESET, DP_MSG_FETCH, DP_MSG_FILL, DP_MSG_FILL,
+		DP_MSG_FILL};
 	m.type = types[kind];
 	switch (kind) {
 	case 0:
@@ -101,6 +118,7 @@ static struct dp_msg make(unsigned kind)
 		m.u.ack.cached = 9;
 		m.u.ack.committed = 8;
 		m.u.ack.room = 7;
+		m.u.ack.images = DP_IMAGES_RESYNCING;
 		break;
 	case 8:
 		m.u.nak.seq = 1;
@@ -132,8 +150,28 @@ static struct dp_msg make(unsigned kind)
 		m.u.data.id = 14;
 		m.payload = payload_of(1);
 		break;
-	default:
+	case 15:
 		m.u.welcome = welcome_of(1, 2);
+		break;
+	case 16:
+		m.u.reset = reset_of(0, 0);
+		break;
+	case 17:
+		m.u.reset = reset_of(DP_HISTORY_MAX, DP_CLIENTS_MAX);
+		break;
+	case 18:
+		m.u.read = wanted();
+		break;
+	case 19:
+		m.u.data = (struct dp_found){.id = 19, .seq = 20, .length = 512};
+		m.payload = payload_of(512);
+		break;
+	case 20:
+		m.u.data = (struct dp_found){.id = 20, .kind = DP_FOUND_SAME, .seq = 21, .length = 512};
+		break;
+	default:
+		m.u.data = (struct dp_found){.id = 21, .kind = DP_FOUND_ZEROS, .seq = 22,
+			.length = UINT64_MAX};
 	}
 	return m;
 }
@@ -163,7 +201,7 @@ static void check_meta(const struct dp_meta *a, const struct dp_meta *b, uint32_
 static void check_welcome(const struct dp_welcome *a, const struct dp_welcome *b)
 {
 	cr_assert(a->instance == b->instance && a->cached == b->cached);
-	cr_assert(a->committed == b->committed && a->room == b->room);
+	cr_assert(a->committed == b->committed && a->room == b->room && a->images == b->images);
 	check_meta(&a->tail, &b->tail, b->tail.clients.count);
 	check_meta(&a->last, &b->last, 0); /* last.clients is not sent */
 }
@@ -181,6 +219,10 @@ Test(message, round_trip_of_every_type)
 		cr_assert_eq(dp_msg_payload(&out), payload, "the payload is not copied");
 		if (m.type == DP_MSG_WELCOME)
 			check_welcome(out.u.welcome, m.u.welcome);
+		if (m.type == DP_MSG_RESET) {
+			cr_assert_eq(out.u.reset->common, m.u.reset->common);
+			check_meta(&out.u.reset->meta, &m.u.reset->meta, m.u.reset->meta.clients.count);
+		}
 		cr_assert_eq(dp_msg_encode(&out, again), size);
 		cr_assert_arr_eq(again, head, size, "kind %u", kind);
 		dp_msg_clear(&out);
@@ -194,6 +236,7 @@ Test(message, fields_are_not_swapped)
 	uint8_t head[DP_MSG_HEAD_MAX];
 	cr_assert_eq(decode(head, dp_msg_encode(&m, head), NULL, &out), 0);
 	cr_assert(out.u.ack.cached == 9 && out.u.ack.committed == 8 && out.u.ack.room == 7);
+	cr_assert_eq(out.u.ack.images, DP_IMAGES_RESYNCING);
 	m = make(4);
 	cr_assert_eq(decode(head, dp_msg_encode(&m, head), NULL, &out), 0);
 	cr_assert(out.u.start.at.epoch == 1 && out.u.start.at.seq == 2);
@@ -205,6 +248,21 @@ Test(message, fields_are_not_swapped)
 	m = make(13);
 	cr_assert_eq(decode(head, dp_msg_encode(&m, head), NULL, &out), 0);
 	cr_assert(out.u.data.id == 13 && out.u.data.status == DP_ERANGE);
+}
+
+Test(message, fields_of_a_resync_are_not_swapped)
+{
+	struct dp_msg m = make(18), out;
+	uint8_t head[DP_MSG_HEAD_MAX];
+	const struct dp_wanted w = wanted();
+	cr_assert_eq(decode(head, dp_msg_encode(&m, head), NULL, &out), 0);
+	cr_assert(out.u.read.id == 1 && out.u.read.offset == 2 && out.u.read.min_seq == 3);
+	cr_assert(out.u.read.volume == 4 && out.u.read.length == 65536 && out.u.read.compare);
+	cr_assert_arr_eq(out.u.read.digest, w.digest, DP_WANTED_DIGEST);
+	m = make(21);
+	cr_assert_eq(decode(head, dp_msg_encode(&m, head), NULL, &out), 0);
+	cr_assert(out.u.data.id == 21 && out.u.data.status == 0 && out.u.data.seq == 22);
+	cr_assert(out.u.data.kind == DP_FOUND_ZEROS && out.u.data.length == UINT64_MAX);
 }
 
 Test(message, truncated_anywhere_is_refused)
@@ -256,7 +314,7 @@ Test(message, every_flipped_bit_is_refused)
 
 Test(message, every_flipped_payload_byte_is_refused_as_such)
 {
-	static const unsigned kinds[] = {5, 12, 14};
+	static const unsigned kinds[] = {5, 12, 14, 19};
 	for (size_t k = 0; k < COUNT(kinds); k++) {
 		struct dp_msg m = make(kinds[k]), out;
 		uint8_t head[DP_MSG_HEAD_MAX];
@@ -316,7 +374,16 @@ Test(message, impossible_bodies_are_refused)
 		{"first meta huge", 2, 32, UINT32_MAX - 40}, {"too many epochs", 1, 40 + 48, 33},
 		{"too many clients", 1, 40 + 52, 65}, {"an epoch that is not there", 15, 40 + 48, 2},
 		{"a client that is not there", 15, 40 + 52, 3},
-		{"a client too few in the second", 15, 40 + DP_META_HEAD + 24 + 32 + 48, 0}};
+		{"a client too few in the second", 15, 40 + DP_META_HEAD + 24 + 32 + 48, 0},
+		{"WELCOME: no such state of images", 1, 36, DP_IMAGES_WHOLE + 1},
+		{"ACK: no such state of images", 7, 24, DP_IMAGES_WHOLE + 1},
+		{"ACK: a state of images that is huge", 7, 28, 1},
+		{"RESET: too many epochs", 16, 8 + 48, DP_HISTORY_MAX + 1},
+		{"RESET: an epoch that is not there", 16, 8 + 48, 1},
+		{"RESET: a client too few", 17, 8 + 52, DP_CLIENTS_MAX - 1},
+		{"FETCH too long", 18, 28, DP_PAYLOAD_MAX + 1}, {"FETCH: no truth value", 18, 32, 2},
+		{"FETCH: no truth value either", 18, 36, 1}, {"FILL: status is no code", 20, 8, 5},
+		{"FILL: no such kind", 20, 16, DP_FOUND_ZEROS + 1}, {"FILL: a huge kind", 20, 20, 1}};
 	for (size_t i = 0; i < COUNT(bad); i++) {
 		uint8_t head[DP_MSG_HEAD_MAX];
 		struct dp_msg out;
