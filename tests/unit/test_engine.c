@@ -10,6 +10,7 @@
 
 static struct dp_core core;
 static struct dp_actions actions;
+static uint64_t room = 64 << 20; /* in the journal */
 
 static void make(enum dp_core_role role, unsigned downs, unsigned ack_legs, enum dp_core_stage ack)
 {
@@ -36,7 +37,7 @@ static void step(struct dp_event ev)
 	static uint64_t now = 1000000;
 	dp_actions_clear(&actions);
 	ev.now_us = now += 1000;
-	core.room = 64 << 20;
+	core.room = room;
 	dp_core_step(&core, &ev, &actions);
 }
 
@@ -110,15 +111,20 @@ static void send_record(uint64_t seq, uint64_t previous)
 	from_up((struct dp_msg){.type = DP_MSG_RECORD, .session = 100, .u.record = record(seq, previous)});
 }
 
-static void welcome_with(uint32_t leg, struct dp_position last)
+static void welcome_room(uint32_t leg, struct dp_position last, uint64_t leg_room)
 {
 	struct dp_welcome *w = calloc(1, sizeof *w);
-	w->room = 64 << 20;
+	w->room = leg_room;
 	w->instance = leg + 1;
 	w->cached = last.seq;
 	w->last.at = last;
 	w->tail.at.chain = dp_chain_start(STREAM);
 	from_down(leg, (struct dp_msg){.type = DP_MSG_WELCOME, .u.welcome = w});
+}
+
+static void welcome_with(uint32_t leg, struct dp_position last)
+{
+	welcome_room(leg, last, 64 << 20);
 }
 
 static void welcome_from(uint32_t leg)
@@ -161,6 +167,27 @@ static void host(uint8_t op, uint64_t request, void *tag)
 static void ack(uint32_t leg, uint64_t cached, uint64_t committed)
 {
 	from_down(leg, (struct dp_msg){.type = DP_MSG_ACK, .u.ack = {cached, committed, 64 << 20}});
+}
+
+static void ack_images(uint32_t leg, uint64_t position, enum dp_images_state images)
+{
+	from_down(leg, (struct dp_msg){.type = DP_MSG_ACK,
+			       .u.ack = {position, position, 64 << 20, images}});
+}
+
+static void durable(uint64_t seq)
+{
+	step((struct dp_event){.type = DP_EV_DURABLE, .u.seq = seq});
+}
+
+static void applied(uint64_t seq)
+{
+	step((struct dp_event){.type = DP_EV_APPLIED, .u.seq = seq});
+}
+
+static void barrier_done(uint64_t token)
+{
+	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = token});
 }
 
 static void done(void)
@@ -378,4 +405,424 @@ Test(engine, failed_journal_acknowledges_nothing, .fini = done)
 	cr_assert_null(find(DP_ACT_SEND_UP, DP_MSG_ACK));
 	send_record(1, dp_chain_start(STREAM));
 	cr_assert_null(find(DP_ACT_SEND_UP, DP_MSG_ACK));
+}
+
+/* ---- resync: the side that has the records ---- */
+
+/* Three records are released; then leg 1 comes back with an empty disk. */
+static void lose_disk_of_leg_1(unsigned keep_serving, enum dp_images_state other)
+{
+	open_controller(2, DP_CORE_CACHED);
+	core.cfg.keep_serving = keep_serving;
+	for (uint64_t i = 1; i <= 3; i++)
+		host(DP_OP_TRIM, i, &core);
+	ack_images(0, 3, other);
+	ack_images(1, 3, DP_IMAGES_WHOLE);
+	cr_assert_eq(core.log.tail.at.seq, 3);
+	from_down(1, (struct dp_msg){.type = DP_MSG_REFUSE, .u.refuse.reason = DP_REFUSE_SESSION});
+	welcome_from(1);
+}
+
+Test(resync, a_leg_behind_the_tail_is_reset, .fini = done)
+{
+	lose_disk_of_leg_1(1, DP_IMAGES_WHOLE);
+	struct dp_action *a = find(DP_ACT_SEND_DOWN, DP_MSG_RESET);
+	cr_assert_not_null(a);
+	cr_assert_eq(a->peer, 1);
+	cr_assert_eq(a->msg.u.reset->common, 0);
+	cr_assert_eq(a->msg.u.reset->meta.at.seq, 3);
+	cr_assert_null(find(DP_ACT_SEND_DOWN, DP_MSG_START));
+}
+
+Test(resync, a_leg_stays_inconsistent_while_no_copy_is_whole, .fini = done)
+{
+	lose_disk_of_leg_1(1, DP_IMAGES_UNKNOWN);
+	cr_assert_null(find(DP_ACT_SEND_DOWN, DP_MSG_RESET));
+	cr_assert_eq(core.down[1].state, DP_DOWN_INCONSISTENT);
+}
+
+static void check_waits_until_whole(void)
+{
+	int write;
+	host(DP_OP_TRIM, 9, &write);
+	uint64_t seq = core.log.last.at.seq;
+	durable(seq);
+	cr_assert_null(find(DP_ACT_REPLY, 0));
+	ack_images(0, seq, DP_IMAGES_WHOLE);
+	cr_assert_null(find(DP_ACT_REPLY, 0), "answered by too few");
+	cr_assert_eq(core.agreed, seq, "a resync would not end: nothing is agreed");
+	ack_images(1, seq, DP_IMAGES_RESYNCING);
+	cr_assert_null(find(DP_ACT_REPLY, 0), "a resynced leg counts");
+	cr_assert_eq(core.log.last.away, 2, "a leg comes back before it is whole");
+	ack_images(1, seq, DP_IMAGES_WHOLE);
+	cr_assert_eq(core.log.last.away, 0, "a leg that is whole does not come back");
+	cr_assert_null(find(DP_ACT_REPLY, 0), "counts before all know of it");
+	durable(seq + 1);
+	ack_images(0, seq + 1, DP_IMAGES_WHOLE);
+	ack_images(1, seq + 1, DP_IMAGES_WHOLE);
+	cr_assert_not_null(find(DP_ACT_REPLY, 0));
+}
+
+Test(resync, a_leg_leaves_the_set_though_too_few_remain, .fini = done)
+{
+	lose_disk_of_leg_1(2, DP_IMAGES_WHOLE);
+	cr_assert_eq(core.log.last.away, 2, "a resynced leg stays in the set");
+	check_waits_until_whole();
+}
+
+Test(resync, the_others_answer_where_they_are_enough, .fini = done)
+{
+	int write;
+	lose_disk_of_leg_1(1, DP_IMAGES_WHOLE);
+	host(DP_OP_TRIM, 9, &write);
+	durable(5);
+	ack_images(0, 5, DP_IMAGES_WHOLE);
+	cr_assert_not_null(find(DP_ACT_REPLY, 0));
+}
+
+/* What was released is not sent again, whatever is asked for. */
+Test(resync, a_nak_below_the_tail_is_ignored, .fini = done)
+{
+	lose_disk_of_leg_1(1, DP_IMAGES_WHOLE);
+	host(DP_OP_TRIM, 9, &core);
+	cr_assert_eq(core.down[1].sent, 5);
+	for (uint64_t seq = 0; seq <= 3; seq++) {
+		from_down(1, (struct dp_msg){.type = DP_MSG_NAK, .u.nak.seq = seq});
+		cr_assert_null(find(DP_ACT_SEND_DOWN, DP_MSG_RECORD), "NAK of %u", (unsigned)seq);
+		cr_assert_eq(core.down[1].sent, 5);
+	}
+	from_down(1, (struct dp_msg){.type = DP_MSG_NAK, .u.nak.seq = 4});
+	cr_assert_eq(find(DP_ACT_SEND_DOWN, DP_MSG_RECORD)->msg.u.record->h.seq, 4);
+}
+
+static void fetch(uint32_t leg, uint64_t id, uint64_t min_seq)
+{
+	from_down(leg, (struct dp_msg){.type = DP_MSG_FETCH, .u.read = {.id = id, .min_seq = min_seq,
+			       .volume = 1, .length = 512, .compare = true}});
+}
+
+Test(resync, a_chunk_is_fetched_from_another_leg, .fini = done)
+{
+	lose_disk_of_leg_1(1, DP_IMAGES_WHOLE);
+	fetch(1, 700, 3);
+	struct dp_action *a = find(DP_ACT_SEND_DOWN, DP_MSG_READ);
+	cr_assert_not_null(a);
+	cr_assert_eq(a->peer, 0);
+	cr_assert_eq(a->msg.u.read.min_seq, 3, "asked for without what is applied");
+	cr_assert(a->msg.u.read.compare);
+	struct dp_found same = {.id = a->msg.u.read.id, .kind = DP_FOUND_SAME, .seq = 4, .length = 512};
+	from_down(0, (struct dp_msg){.type = DP_MSG_DATA, .u.data = same});
+	a = find(DP_ACT_SEND_DOWN, DP_MSG_FILL);
+	cr_assert_not_null(a);
+	cr_assert_eq(a->peer, 1);
+	cr_assert_eq(a->msg.u.data.id, 700);
+	cr_assert_eq(a->msg.u.data.kind, DP_FOUND_SAME);
+	cr_assert_eq(a->msg.u.data.seq, 4);
+}
+
+/* An answer that says DATA and carries too little is none. */
+Test(resync, a_chunk_of_the_wrong_size_is_not_passed_on, .fini = done)
+{
+	lose_disk_of_leg_1(1, DP_IMAGES_WHOLE);
+	fetch(1, 700, 3);
+	struct dp_found f = {.id = find(DP_ACT_SEND_DOWN, DP_MSG_READ)->msg.u.read.id, .length = 512};
+	from_down(0, (struct dp_msg){.type = DP_MSG_DATA, .u.data = f, .payload = dp_buf_new(511)});
+	cr_assert_null(find(DP_ACT_SEND_DOWN, DP_MSG_FILL));
+}
+
+/* ---- legs that are given up ---- */
+
+static void tracking_controller(enum dp_images_state other)
+{
+	open_controller(2, DP_CORE_CACHED);
+	core.cfg.keep_serving = 1;
+	core.cfg.track = true;
+	core.cfg.low_room = room + 1;
+	ack_images(0, 0, other);
+	ack_images(1, 0, DP_IMAGES_WHOLE);
+}
+
+static void link_1(bool up)
+{
+	step((struct dp_event){.type = DP_EV_LINK, .peer = 1, .u.up = up});
+}
+
+/* Everything is durable, and leg 0 has it. */
+static void leg_0_has_all(enum dp_images_state images)
+{
+	durable(core.log.last.at.seq);
+	ack_images(0, core.log.last.at.seq, images);
+}
+
+Test(resync, a_lost_leg_is_given_up_when_room_is_short, .fini = done)
+{
+	tracking_controller(DP_IMAGES_WHOLE);
+	host(DP_OP_TRIM, 1, &core);
+	leg_0_has_all(DP_IMAGES_WHOLE);
+	cr_assert_eq(core.log.tail.at.seq, 0, "a leg that counts is given up");
+	link_1(false);
+	core.cfg.low_room = room;
+	leg_0_has_all(DP_IMAGES_WHOLE);
+	cr_assert_eq(core.log.tail.at.seq, 0, "given up, and there is room");
+	core.cfg.low_room = room + 1;
+	step((struct dp_event){.type = DP_EV_TICK});
+	cr_assert_eq(core.log.tail.at.seq, core.log.last.at.seq, "a lost leg is not given up");
+	cr_assert_not_null(find(DP_ACT_ALARM, 0));
+	link_1(true);
+	welcome_from(1);
+	cr_assert_not_null(find(DP_ACT_SEND_DOWN, DP_MSG_RESET));
+}
+
+Test(resync, no_leg_is_given_up_without_another_copy, .fini = done)
+{
+	tracking_controller(DP_IMAGES_UNKNOWN);
+	host(DP_OP_TRIM, 1, &core);
+	link_1(false);
+	leg_0_has_all(DP_IMAGES_UNKNOWN);
+	cr_assert_eq(core.log.last.away, 2);
+	cr_assert_eq(core.log.tail.at.seq, 0, "given up, and no copy is there");
+}
+
+/* It is away until it has caught up; but it is getting what it lacks. */
+Test(resync, no_leg_is_given_up_that_is_catching_up, .fini = done)
+{
+	tracking_controller(DP_IMAGES_WHOLE);
+	host(DP_OP_TRIM, 1, &core);
+	link_1(false);
+	link_1(true);
+	welcome_room(1, (struct dp_position){0, 0, dp_chain_start(STREAM)}, 0);
+	leg_0_has_all(DP_IMAGES_WHOLE);
+	cr_assert_eq(core.log.last.away, 2);
+	cr_assert_eq(core.down[1].state, DP_DOWN_ACTIVE);
+	cr_assert_eq(core.log.tail.at.seq, 0, "a leg that is catching up is given up");
+}
+
+static unsigned high_alarms(void)
+{
+	unsigned count = 0;
+	for (uint32_t i = 0; i < actions.count; i++)
+		count += actions.list[i].type == DP_ACT_ALARM &&
+			 strstr(actions.list[i].text, "high-water") != NULL;
+	return count;
+}
+
+static unsigned tick_with(uint64_t left)
+{
+	room = left;
+	step((struct dp_event){.type = DP_EV_TICK});
+	room = 64 << 20;
+	return high_alarms();
+}
+
+Test(resync, high_water_is_told_once_per_crossing, .fini = done)
+{
+	open_controller(2, DP_CORE_CACHED);
+	core.cfg.high_room = 1000;
+	cr_assert_eq(tick_with(1000), 0);
+	cr_assert_eq(tick_with(999), 1);
+	cr_assert_eq(tick_with(10), 0, "told again");
+	cr_assert_eq(tick_with(1000), 0);
+	cr_assert_eq(tick_with(999), 1);
+}
+
+/* ---- the side that lacks them ---- */
+
+static void reset(uint64_t session, uint64_t common, uint64_t seq)
+{
+	struct dp_reset *r = calloc(1, sizeof *r);
+	r->common = common;
+	r->meta = (struct dp_meta){.promised = 1, .at = {1, seq, 99}};
+	from_up((struct dp_msg){.type = DP_MSG_RESET, .session = session, .u.reset = r});
+}
+
+/* Holds two records; its sender's log begins after 10. */
+static void reset_mirror(uint64_t common)
+{
+	open_mirror();
+	send_record(1, dp_chain_start(STREAM));
+	send_record(2, core.log.last.at.chain);
+	durable(2);
+	hello(1, 101);
+	cr_assert_not_null(find(DP_ACT_SEND_UP, DP_MSG_WELCOME));
+	reset(101, common, 10);
+}
+
+/* A mirror that is being resynced since 10. */
+static void resyncing_mirror(void)
+{
+	reset_mirror(2);
+	applied(2);
+	barrier_done(barrier_token());
+}
+
+static void next_record(uint64_t session)
+{
+	struct dp_position last = core.log.last.at;
+	from_up((struct dp_msg){.type = DP_MSG_RECORD, .session = session,
+		.u.record = record(last.seq + 1, last.chain)});
+	durable(last.seq + 1);
+}
+
+static void copied(uint64_t bytes, uint64_t valid_seq, bool all)
+{
+	step((struct dp_event){.type = DP_EV_COPIED, .u.copied = {bytes, valid_seq, all}});
+}
+
+static void marks(uint64_t session, uint64_t agreed)
+{
+	from_up((struct dp_msg){.type = DP_MSG_MARKS, .session = session,
+		.u.marks = {.agreed = agreed, .sent = core.log.last.at.seq}});
+}
+
+Test(resync, the_jump_waits_until_the_images_have_what_is_here, .fini = done)
+{
+	reset_mirror(2);
+	struct dp_action *a = find(DP_ACT_APPLY, 0);
+	cr_assert_not_null(a);
+	cr_assert_eq(a->seq, 2);
+	cr_assert_null(find(DP_ACT_BARRIER, 0), "jumps before what is here is in the images");
+	applied(1);
+	cr_assert_null(find(DP_ACT_BARRIER, 0), "jumps before what is here is in the images");
+	applied(2);
+	a = find(DP_ACT_BARRIER, 0);
+	cr_assert_not_null(a);
+	cr_assert_eq(a->meta->at.seq, 10);
+	cr_assert(a->meta->images.generation == 0 && a->meta->images.building == 1);
+	cr_assert(a->meta->images.copied == 0 && a->meta->images.valid_seq == 10);
+	cr_assert_null(find(DP_ACT_RESYNC, 0), "new images are begun before it is durable");
+	barrier_done(a->seq);
+	cr_assert_eq(find(DP_ACT_RESYNC, 0)->seq, 10);
+	a = find(DP_ACT_SEND_UP, DP_MSG_ACK);
+	cr_assert_not_null(a);
+	cr_assert_eq(a->msg.u.ack.images, DP_IMAGES_RESYNCING);
+	cr_assert_eq(a->msg.u.ack.cached, 10);
+}
+
+Test(resync, what_the_sender_never_had_is_cut_before_the_jump, .fini = done)
+{
+	reset_mirror(1);
+	cr_assert_eq(core.log.last.at.seq, 1);
+	barrier_done(barrier_token());
+	applied(1);
+	cr_assert_eq(find(DP_ACT_BARRIER, 0)->meta->at.seq, 10);
+}
+
+Test(resync, what_was_applied_is_not_cut_by_a_reset, .fini = done)
+{
+	open_mirror();
+	send_record(1, dp_chain_start(STREAM));
+	durable(1);
+	marks(100, 1);
+	hello(1, 101);
+	reset(101, 0, 10);
+	struct dp_action *a = find(DP_ACT_SEND_UP, DP_MSG_REFUSE);
+	cr_assert_not_null(a);
+	cr_assert_eq(a->msg.u.refuse.reason, DP_REFUSE_DIVERGED);
+	applied(1);
+	cr_assert_null(find(DP_ACT_BARRIER, 0));
+}
+
+/* A HELLO ends the session that the RESET belongs to. */
+Test(resync, a_new_session_forgets_the_reset, .fini = done)
+{
+	reset_mirror(2);
+	hello(1, 102);
+	applied(2);
+	cr_assert_null(find(DP_ACT_BARRIER, 0));
+	cr_assert_eq(core.log.last.at.seq, 2);
+}
+
+Test(resync, new_images_count_when_what_they_may_show_is_applied, .fini = done)
+{
+	resyncing_mirror();
+	next_record(101);
+	next_record(101);
+	copied(1000, 12, true);
+	cr_assert_not_null(find(DP_ACT_BARRIER, 0));
+	cr_assert_eq(find(DP_ACT_BARRIER, 0)->meta->images.building, 1);
+	marks(101, 12);
+	applied(11);
+	cr_assert_null(find(DP_ACT_BARRIER, 0), "new images count before what they may show is applied");
+	applied(12);
+	struct dp_action *a = find(DP_ACT_BARRIER, 0);
+	cr_assert_not_null(a);
+	cr_assert(a->meta->images.building == 0 && a->meta->images.generation == 1);
+	cr_assert_null(find(DP_ACT_SWITCH, 0), "old images are removed before it is durable");
+	uint64_t token = a->seq;
+	marks(101, 12);
+	cr_assert_eq(find(DP_ACT_SEND_UP, DP_MSG_ACK)->msg.u.ack.images, DP_IMAGES_RESYNCING);
+	barrier_done(token);
+	cr_assert_not_null(find(DP_ACT_SWITCH, 0));
+	cr_assert_eq(find(DP_ACT_SEND_UP, DP_MSG_ACK)->msg.u.ack.images, DP_IMAGES_WHOLE);
+}
+
+Test(resync, a_part_is_not_the_whole, .fini = done)
+{
+	resyncing_mirror();
+	copied(1000, 10, false);
+	cr_assert_eq(find(DP_ACT_BARRIER, 0)->meta->images.copied, 1000);
+	cr_assert_eq(core.log.last.images.building, 1);
+	step((struct dp_event){.type = DP_EV_TICK});
+	cr_assert_eq(core.log.last.images.building, 1);
+}
+
+Test(resync, a_cut_begins_the_copy_anew, .fini = done)
+{
+	resyncing_mirror();
+	next_record(101);
+	next_record(101);
+	copied(1000, 12, true);
+	hello(2, 102);
+	barrier_done(barrier_token());
+	struct dp_position at;
+	cr_assert(dp_log_position(&core.log, 11, &at));
+	from_up((struct dp_msg){.type = DP_MSG_START, .session = 102, .u.start = {at, 11}});
+	cr_assert_eq(core.log.last.at.seq, 11);
+	cr_assert_not_null(find(DP_ACT_RESYNC, 0));
+	cr_assert_eq(core.log.last.images.copied, 0, "the copy goes on after a cut");
+	cr_assert_eq(find(DP_ACT_BARRIER, 0)->meta->images.copied, 0);
+	applied(11);
+	cr_assert_eq(core.log.last.images.building, 1, "the copy goes on after a cut");
+}
+
+Test(resync, goes_on_in_a_new_session_from_where_it_was, .fini = done)
+{
+	resyncing_mirror();
+	copied(1000, 10, false);
+	barrier_done(barrier_token());
+	hello(1, 102);
+	from_up((struct dp_msg){.type = DP_MSG_START, .session = 102,
+		.u.start = {core.log.last.at, 10}});
+	cr_assert_not_null(find(DP_ACT_RESYNC, 0));
+	cr_assert_eq(find(DP_ACT_RESYNC, 0)->seq, 0, "the images do not stand anew");
+	cr_assert_eq(core.log.last.images.copied, 1000);
+}
+
+Test(resync, a_node_that_is_resynced_answers_no_reads, .fini = done)
+{
+	resyncing_mirror();
+	from_up((struct dp_msg){.type = DP_MSG_READ, .session = 101, .u.read = {.id = 4, .length = 512}});
+	cr_assert_null(find(DP_ACT_READ, 0));
+	struct dp_action *a = find(DP_ACT_SEND_UP, DP_MSG_DATA);
+	cr_assert_not_null(a);
+	cr_assert_eq(a->msg.u.data.status, DP_EAGAIN);
+}
+
+Test(resync, a_relay_passes_questions_up_and_answers_down, .fini = done)
+{
+	open_relay();
+	ack_images(0, 0, DP_IMAGES_RESYNCING);
+	struct dp_action *a = find(DP_ACT_SEND_UP, DP_MSG_ACK);
+	cr_assert_not_null(a, "the state of the images below is not told");
+	cr_assert_eq(a->msg.u.ack.images, DP_IMAGES_RESYNCING);
+	fetch(0, 5, 0);
+	a = find(DP_ACT_SEND_UP, DP_MSG_FETCH);
+	cr_assert_not_null(a);
+	cr_assert_eq(a->msg.u.read.id, 5);
+	from_up((struct dp_msg){.type = DP_MSG_FILL, .session = 100, .u.data = {.id = 5, .length = 3},
+		.payload = dp_buf_new(3)});
+	a = find(DP_ACT_SEND_DOWN, DP_MSG_FILL);
+	cr_assert_not_null(a);
+	cr_assert_eq(a->msg.u.data.id, 5);
+	cr_assert_not_null(a->msg.payload);
 }
