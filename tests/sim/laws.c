@@ -67,6 +67,33 @@ static void check_image(struct sim *sim, struct node *n, const struct dp_images 
 	free(expected);
 }
 
+/* What a resync calls copied is on the disk: with the records that are in the log, up to the newest
+ * that a chunk may have shown, it is exactly what the history says. */
+static void check_copied(struct sim *sim, struct node *n, const struct dp_images *images)
+{
+	const struct dp_core *c = n->stream ? dp_stream_core(n->stream) : NULL;
+	if (!c || c->reset_token || c->log.last.at.seq < images->valid_seq ||
+		c->log.last.images.building != images->building ||
+		c->log.last.images.copied < images->copied)
+		return; /* it begins anew already, or records are still to come */
+	char name1[32], name2[32];
+	uint64_t half = sim->opt.volume_size / 2;
+	struct dp_images building = {.generation = images->building};
+	laws_image_names(&building, name1, name2);
+	uint8_t *image = malloc(2 * half), *expected = malloc(2 * half);
+	memcpy(image, sim_disk_safe(n->disk, name1), half);
+	memcpy(image + half, sim_disk_safe(n->disk, name2), half);
+	check_apply(sim->check, c->log.tail.at.seq, c->log.last.at, image);
+	check_replay(sim->check, c->log.last.at, expected);
+	for (uint64_t i = 0; i < images->copied; i++)
+		if (image[i] != expected[i])
+			sim_fail("law 3: %s calls %" PRIu64 " bytes copied, and byte %" PRIu64
+				 " of what is on its disk differs",
+				n->name, images->copied, i);
+	free(image);
+	free(expected);
+}
+
 void laws_written(void *arg, const uint8_t *data, uint64_t size)
 {
 	struct node *n = arg;
@@ -89,6 +116,8 @@ void laws_written(void *arg, const uint8_t *data, uint64_t size)
 			dp_meta_decode(body, f.length - DP_FRAME_SIZE, &meta))
 			continue;
 		check_keep(n->sim->check, n->index, meta.at);
+		if (meta.images.building)
+			check_copied(n->sim, n, &meta.images);
 		if (n->images.building && !meta.images.building)
 			n->whole = meta.at;
 		n->images = meta.images;
