@@ -278,6 +278,23 @@ static void crash_node(struct sim *sim, struct node *n)
 		n->to_down[i].connection++;
 }
 
+/* Whether every other mirror has, whole and safe, all that is agreed: one more may lose its disk. */
+static bool others_are_whole(struct sim *sim, const struct node *n)
+{
+	const struct dp_core *controller =
+		sim->nodes[0].stream ? dp_stream_core(sim->nodes[0].stream) : NULL;
+	bool whole = controller && controller->state == DP_CORE_OPEN && !controller->away &&
+		     !controller->log.last.away;
+	for (unsigned i = 0; i < sim->node_count && whole; i++) {
+		const struct node *m = &sim->nodes[i];
+		const struct dp_core *c = m->stream ? dp_stream_core(m->stream) : NULL;
+		if (m->role == DP_CORE_MIRROR && m != n)
+			whole = c && !c->log.last.images.building && !c->switch_token && !c->reset &&
+				!c->reset_token && c->durable >= controller->agreed;
+	}
+	return whole;
+}
+
 static void fault_crash(struct sim *sim, void *arg, uint64_t number)
 {
 	struct node *n = &sim->nodes[rng_below(&sim->process_rng, sim->node_count)];
@@ -301,12 +318,14 @@ static void fault_crash(struct sim *sim, void *arg, uint64_t number)
 	bool may = n->role == DP_CORE_RELAY    ? sim->nodes[0].stream != NULL
 		   : n->role == DP_CORE_MIRROR ? source && sim->nodes[0].stream != NULL
 					       : lazy && whole;
+	bool again = n->role == DP_CORE_MIRROR && sim->now >= sim->wiped_us + WIPE_REST_US &&
+		     others_are_whole(sim, n);
 	bool rot = n->role == DP_CORE_RELAY && rng_chance(&sim->process_rng, 0.5);
 	if (sim->opt.wipes && may && !sim->wiped && rot && !n->stream) {
 		sim_disk_rot(n->disk);
 		n->rotten = sim->wiped = true;
 		sim->wiped_us = sim->now;
-	} else if (sim->opt.wipes && may && !sim->wiped && rng_chance(&sim->process_rng, 0.5)) {
+	} else if (sim->opt.wipes && may && (!sim->wiped || again) && rng_chance(&sim->process_rng, 0.5)) {
 		if (sim->verbose)
 			printf("%10.6f %s loses its disk\n", (double)sim->now / 1e6, n->name);
 		sim_disk_wipe(n->disk);
