@@ -475,9 +475,19 @@ Test(resync, the_others_answer_where_they_are_enough, .fini = done)
 	int write;
 	lose_disk_of_leg_1(1, DP_IMAGES_WHOLE);
 	host(DP_OP_TRIM, 9, &write);
+	cr_assert_not_null(find(DP_ACT_APPEND, 0), "the journal is lazy while a leg is away");
 	durable(5);
 	ack_images(0, 5, DP_IMAGES_WHOLE);
 	cr_assert_not_null(find(DP_ACT_REPLY, 0));
+}
+
+/* Where too few would remain, writes wait for it. */
+Test(engine, a_lost_leg_counts_where_all_must, .fini = done)
+{
+	open_controller(2, DP_CORE_CACHED);
+	core.cfg.keep_serving = 2;
+	step((struct dp_event){.type = DP_EV_LINK, .peer = 1, .u.up = false});
+	cr_assert_eq(core.log.last.away, 0, "a lost leg leaves the set though too few remain");
 }
 
 /* What was released is not sent again, whatever is asked for. */
