@@ -490,6 +490,23 @@ Test(engine, a_lost_leg_counts_where_all_must, .fini = done)
 	cr_assert_eq(core.log.last.away, 0, "a lost leg leaves the set though too few remain");
 }
 
+/* From the moment it says so, not only when it has left the set for good. */
+Test(resync, a_leg_does_not_count_any_more_at_once, .fini = done)
+{
+	int write;
+	open_controller(2, DP_CORE_CACHED);
+	core.cfg.keep_serving = 1;
+	host(DP_OP_TRIM, 1, &write);
+	ack_images(0, 1, DP_IMAGES_WHOLE);
+	ack_images(1, 1, DP_IMAGES_RESYNCING);
+	cr_assert_eq(core.away, 0);
+	cr_assert_null(find(DP_ACT_REPLY, 0), "a resynced leg counts");
+	durable(2);
+	cr_assert_null(find(DP_ACT_REPLY, 0), "a resynced leg counts");
+	ack_images(0, 2, DP_IMAGES_WHOLE);
+	cr_assert_not_null(find(DP_ACT_REPLY, 0));
+}
+
 /* What was released is not sent again, whatever is asked for. */
 Test(resync, a_nak_below_the_tail_is_ignored, .fini = done)
 {
@@ -750,6 +767,7 @@ Test(resync, new_images_count_when_what_they_may_show_is_applied, .fini = done)
 	copied(1000, 12, true);
 	cr_assert_not_null(find(DP_ACT_BARRIER, 0));
 	cr_assert_eq(find(DP_ACT_BARRIER, 0)->meta->images.building, 1);
+	cr_assert_eq(core.switch_token, 0, "new images count before what they may show is applied");
 	marks(101, 12);
 	applied(11);
 	cr_assert_null(find(DP_ACT_BARRIER, 0), "new images count before what they may show is applied");
