@@ -49,7 +49,7 @@ class Network:
         self.rate = None
 
     def command(self, words):
-        name, value = words[0], int(words[1]) if len(words) > 1 else 0
+        name, value = words[0], int(words[-1]) if words[1:] else 0
         if name == "to":
             self.port = value
         elif name == "pass":
@@ -95,10 +95,8 @@ class Network:
 
 class Connection:
     def __init__(self, network, reader, writer):
-        self.network = network
-        self.above = (reader, writer)
-        self.below = None
-        self.tasks = []
+        self.network, self.tasks = network, []
+        self.above, self.below = (reader, writer), None
 
     def reset(self):
         for _, writer in filter(None, (self.above, self.below)):
@@ -187,29 +185,26 @@ class Datagrams:
 
 
 def free_port():
-    """A port that is free for both, and the two sockets."""
+    """A TCP and a UDP socket at the same number."""
     while True:
         tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         tcp.bind(("127.0.0.1", 0))
-        try:
+        with contextlib.suppress(OSError):
             udp.bind(tcp.getsockname())
-            return tcp.getsockname()[1], tcp, udp
-        except OSError:
-            tcp.close()
-            udp.close()
+            return tcp, udp
 
 
 async def main(fifo):
     loop = asyncio.get_running_loop()
     network = Network()
-    port, tcp, udp = free_port()
+    tcp, udp = free_port()
     await asyncio.start_server(
         lambda r, w: Connection(network, r, w).run(), sock=tcp, limit=CHUNK)
     udp.setblocking(False)
     Datagrams(network, udp)
-    print(port, flush=True)
+    print(tcp.getsockname()[1], flush=True)
     commands = asyncio.StreamReader()
     # Open for writing too: no end of file when a writer closes it.
     pipe = os.fdopen(os.open(fifo, os.O_RDWR | os.O_NONBLOCK), "rb", buffering=0)
