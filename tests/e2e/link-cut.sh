@@ -1,7 +1,7 @@
 #!/bin/bash
 # A bad network between the controller and its mirrors (proxy.py): cut for long, hanging, dead in one
 # direction, cut within a frame, and very slow. Hosts go on; whatever happened, everything arrives
-# with nobody's help. SEED=N
+# with nobody's help. ROUNDS=N (default 10) cuts within a frame, SEED=N
 source "$(dirname "$0")/lib.sh"
 SEED=${SEED:-$RANDOM}
 RANDOM=$SEED
@@ -98,7 +98,7 @@ midcuts() { cat "$D"/*.net | grep -c midcut; }
 has_cut() { [ "$(midcuts)" -ge "$1" ]; }
 network west delay 20
 network east delay 20 # more is under way at a cut
-for ((round = 1; round <= 10; round++)); do
+for ((round = 1; round <= ${ROUNDS:-10}; round++)); do
   leg=$([ $((RANDOM % 2)) = 0 ] && echo west || echo east)
   network "$leg" midcut
   wait_until 20 has_cut "$round" || fail "round $round: nothing passes on the way to $leg"
