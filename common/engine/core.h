@@ -48,7 +48,10 @@ struct dp_core_config {
 #define DP_CORE_IDLE_US   1000000 /* between marks on a quiet link */
 #define DP_CORE_PROBE_US  100000  /* without progress: ask what arrived */
 #define DP_CORE_MARKS_US  20000   /* a new agreed position is told at most this late */
-#define DP_CORE_DEAD_US   4000000 /* silence that ends a session */
+#define DP_CORE_DEAD_US   4000000 /* silence that ends a session with nothing under way */
+/* With records under way: the longest may need so much on a slow link (16 KiB/s). Whether the link
+ * is down say the heartbeats, much earlier. */
+#define DP_CORE_SLOW_US   64000000
 #define DP_CORE_LAZY_US   20000   /* age at which a lazy journal takes a record */
 /* `loading` after a failed read: the next tick tries again. */
 #define DP_LOAD_LATER UINT64_MAX

@@ -295,7 +295,7 @@ void dp_down_tick(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	case DP_DOWN_ACTIVE:
 		if (d->loading == DP_LOAD_LATER)
 			d->loading = 0;
-		if (c->now_us - d->heard_us >= DP_CORE_DEAD_US) {
+		if (c->now_us - d->heard_us >= (d->flight ? DP_CORE_SLOW_US : DP_CORE_DEAD_US)) {
 			dp_down_connect(c, i, out);
 		} else if (quiet >= DP_CORE_IDLE_US || (waits && quiet >= DP_CORE_PROBE_US) ||
 			   (c->agreed > d->marked && quiet >= DP_CORE_MARKS_US)) {

@@ -78,8 +78,7 @@ static int open_link(struct node *n, unsigned i)
 	 * sent once it is. */
 	int bad = set_int(s, ZMQ_IMMEDIATE, 1) | set_int(s, ZMQ_RECONNECT_IVL, 100) |
 		  set_int(s, ZMQ_RECONNECT_IVL_MAX, 1000) | set_int(s, ZMQ_CONNECT_TIMEOUT, 1000) |
-		  set_int(s, ZMQ_HANDSHAKE_IVL, 3000) | set_int(s, ZMQ_HEARTBEAT_IVL, 1000) |
-		  set_int(s, ZMQ_HEARTBEAT_TIMEOUT, 4000);
+		  set_int(s, ZMQ_HANDSHAKE_IVL, 3000);
 	if (l->key[0])
 		bad |= set_text(s, ZMQ_CURVE_SERVERKEY, l->key) |
 		       set_text(s, ZMQ_CURVE_PUBLICKEY, n->cfg->public_key) |
@@ -434,13 +433,26 @@ void net_wake_all(struct node *n)
 		n->links[i].waker.dirty = true;
 }
 
+/* Whether something long may be on its way down a slow link, so that nothing comes up. */
+static bool is_sending(const struct node *n, unsigned link)
+{
+	for (unsigned s = 0; s < n->cfg->stream_count; s++) {
+		const struct dp_core *c = dp_stream_core(n->streams[s].stream);
+		for (uint32_t i = 0; i < c->cfg.down_count; i++)
+			if (n->streams[s].cfg->links[i] == link && c->down[i].state == DP_DOWN_ACTIVE &&
+				c->down[i].flight)
+				return true;
+	}
+	return false;
+}
+
 /* libzmq gives up for good on a connection whose key was once refused: connect anew. */
 void net_tick(struct node *n)
 {
 	for (unsigned i = 0; i < n->cfg->link_count; i++) {
 		struct link *l = &n->links[i];
 		uint64_t since = l->heard_us > l->connected_us ? l->heard_us : l->connected_us;
-		if (!l->open || n->now_us - since < RECONNECT_US)
+		if (!l->open || n->now_us - since < RECONNECT_US || is_sending(n, i))
 			continue;
 		dp_log(DP_LOG_DEBUG, "connect", "peer=%s address=%s", n->cfg->links[i].peer,
 			n->cfg->links[i].address);

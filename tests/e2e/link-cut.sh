@@ -157,4 +157,18 @@ network west pass
 await 60 "$load" || fail "fio: $(fio_said)"
 wait_until 30 counts west || fail "the slow leg does not come back: $(link west .)"
 same_everywhere
+
+# ---- the longest records, each of which takes 8 s on a slow link ----
+
+network west throttle 131072
+background fio_load disk --rw=write --bs=1M --iodepth=4 --size=16M
+load=$!
+wait_until 20 link_is west '.sent >= .cached + 4' || fail "no load"
+cached=$(link west .cached)
+wait_until 45 link_is west ".cached >= $cached + 2" || fail "no long record gets through a slow link: $(link west .)"
+link_is west '.state == "Connected"' || fail "a slow leg passes for a dead one: $(link west .)"
+network west pass
+await 60 "$load" || fail "fio: $(fio_said)"
+wait_until 30 counts west || fail "the slow leg does not come back: $(link west .)"
+same_everywhere
 pass
