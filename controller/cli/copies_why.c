@@ -110,6 +110,8 @@ void cli_copies_explain(const struct cli_copies *copies, struct cli_copy *copy)
 		absent(copy, CLI_INCONSISTENT, true,
 			"Inconsistent: %s does not fit what %s has; it needs a resync",
 			nodes[b.to].name, nodes[b.from].name);
+	else if (strcmp(cli_text(json_object_get(stream, "images"), "state"), "Resyncing") == 0)
+		absent(copy, CLI_INCONSISTENT, true, "Resyncing: its images are not whole yet");
 	else if (seq && cli_number(stream, "applied") >= seq)
 		absent(copy, CLI_NO_DIGEST, true,
 			"it was restarted near the mark and took none; try again");
