@@ -140,15 +140,20 @@ void dp_resync_go_on(struct dp_core *c, struct dp_actions *out)
 		dp_act(out, DP_ACT_RESYNC)->set = dp_core_random(c);
 }
 
+static void say_images(struct dp_core *c, struct dp_images images)
+{
+	c->log.last.images = c->log.tail.images = images;
+}
+
 /* Chunks may hold what is cut now: all are compared once more. */
 void dp_resync_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out)
 {
-	struct dp_images *images = &c->log.last.images;
-	if (!images->building)
+	struct dp_images images = c->log.last.images;
+	if (!images.building)
 		return;
-	images->copied = 0;
-	images->valid_seq = seq;
-	c->log.tail.images = *images;
+	images.copied = 0;
+	images.valid_seq = seq;
+	say_images(c, images);
 	c->copied = false;
 	dp_resync_go_on(c, out);
 }
@@ -175,11 +180,6 @@ void dp_resync_fill(struct dp_core *c, struct dp_msg *m, struct dp_actions *out)
 		struct dp_msg down = {.u.data = m->u.data, .payload = dp_buf_ref(m->payload)};
 		dp_core_send_down(c, i, DP_MSG_FILL, &down, out);
 	}
-}
-
-static void say_images(struct dp_core *c, struct dp_images images)
-{
-	c->log.last.images = c->log.tail.images = images;
 }
 
 void dp_resync_copied(struct dp_core *c, uint64_t bytes, uint64_t valid_seq, bool all,

@@ -240,7 +240,8 @@ void dp_up_message(struct dp_core *c, uint32_t peer, struct dp_msg *m, struct dp
 	/* Without its START a session has no position: a lost one is asked for again like a
 	 * session that is unknown. */
 	bool ours = c->up.active && m->session == c->up.session;
-	if (ours && !c->up.started && m->type == DP_MSG_RESET) {
+	/* One that comes twice finds the jump under way. */
+	if (ours && !c->up.started && m->type == DP_MSG_RESET && !c->reset_token) {
 		if (!dp_resync_reset(c, m->u.reset, out))
 			diverged(c, m->u.reset->common, out);
 		return;

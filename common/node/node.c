@@ -448,8 +448,11 @@ int dp_node_run(const struct dp_node_config *cfg)
 	n->host_fd = n->control_fd = n->signal_fd = -1;
 	n->start_us = n->now_us = node_clock_us();
 	int err = open_all(n);
-	if (err)
+	if (err) {
+		if (n->was_clean)
+			leave_clean_mark(n); /* nothing was served that could be cut off */
 		return close_all(n, exit_code(err));
+	}
 	for (unsigned i = 0; i < cfg->stream_count; i++)
 		dp_stream_start(n->streams[i].stream, node_clock_us());
 	dp_log(DP_LOG_NOTICE, "ready", "version=%s streams=%u", DIPOLE_VERSION, cfg->stream_count);

@@ -62,7 +62,9 @@ again=$(copied west)
 [ "$again" -ge $((had / 2)) ] && [ "$again" -gt 0 ] || fail "it begins anew: $again after $had"
 [ "$(digest_of "$S/west/image.disk")" = "$before" ] || fail "the image to fall back on has changed"
 fetched=0
+limit=$(($(now_ms) + 60000))
 while resyncing west; do
+  [ "$(now_ms)" -lt "$limit" ] || fail "the resync does not end: $(field west .images)"
   now=$(field west '.images.resync.fetched_bytes // 0') && [ "$now" -gt "$fetched" ] && fetched=$now
   sleep 0.1
 done

@@ -725,6 +725,23 @@ Test(resync, the_jump_waits_until_the_images_have_what_is_here, .fini = done)
 	cr_assert_eq(a->msg.u.ack.cached, 10);
 }
 
+/* A message may come twice, before the jump, during it, and after it. */
+Test(resync, a_reset_that_comes_twice_is_no_divergence, .fini = done)
+{
+	reset_mirror(2);
+	reset(101, 2, 10);
+	applied(2);
+	uint64_t token = barrier_token();
+	for (unsigned after = 0; after < 2; after++) {
+		reset(101, 2, 10);
+		cr_assert_null(find(DP_ACT_SEND_UP, DP_MSG_REFUSE), "refused as if it had diverged");
+		cr_assert_null(find(DP_ACT_BARRIER, 0), "jumps twice");
+		if (!after)
+			barrier_done(token);
+	}
+	cr_assert(core.up.started && core.log.last.images.building == 1);
+}
+
 Test(resync, what_the_sender_never_had_is_cut_before_the_jump, .fini = done)
 {
 	reset_mirror(1);

@@ -972,8 +972,10 @@ Test(daemon, says_by_its_exit_code_what_is_wrong, .init = make_scratch, .fini = 
 	pid_t pid = start_daemon();
 	dipole_close(connect_host());
 	stop_daemon(pid, SIGTERM);
+	cr_assert_eq(access(path_of("clean"), F_OK), 0, "nothing says that it was stopped in good order");
 	cr_assert_eq(truncate(path_of("image.v"), 4096), 0);
 	cr_assert_eq(exit_code(start_daemon()), EX_CONFIG, "an image of another size");
+	cr_assert_eq(access(path_of("clean"), F_OK), 0, "a start that fails passes for an unclean end");
 	cr_assert_eq(truncate(path_of("image.v"), TEST_SIZE), 0);
 	char noise[8192];
 	memset(noise, 0x5a, sizeof noise);
