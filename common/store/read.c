@@ -174,8 +174,10 @@ static uint64_t zeros_from(struct volume *v, const struct dp_store *s, uint64_t 
 	struct dp_extent *x = dp_extents_find(&v->overlay, offset);
 	s->disk->ops->next_data(v->file, offset, &from, &to);
 	if (x && x->start < from)
-		from = x->start > offset ? x->start : offset;
-	return (from < v->size ? from : v->size) - offset;
+		from = x->start;
+	if (from > v->size)
+		from = v->size;
+	return from > offset ? from - offset : 0;
 }
 
 static bool answer_zeros(struct dp_store *s, struct volume *v, const struct dp_wanted *w)
