@@ -79,6 +79,45 @@ static struct dp_wanted wanted(void)
 
 #define KINDS 22
 
+/* Reads and what they find. */
+static void make_content(unsigned kind, struct dp_msg *m)
+{
+	switch (kind) {
+	case 11:
+		m->u.read.id = 1;
+		m->u.read.offset = 2;
+		m->u.read.min_seq = 3;
+		m->u.read.volume = 4;
+		m->u.read.length = DP_PAYLOAD_MAX;
+		break;
+	case 12:
+		m->u.data.id = 12;
+		m->payload = payload_of(512);
+		break;
+	case 13:
+		m->u.data.id = 13;
+		m->u.data.status = DP_ERANGE;
+		break;
+	case 14:
+		m->u.data.id = 14;
+		m->payload = payload_of(1);
+		break;
+	case 18:
+		m->u.read = wanted();
+		break;
+	case 19:
+		m->u.data = (struct dp_found){.id = 19, .seq = 20, .length = 512};
+		m->payload = payload_of(512);
+		break;
+	case 20:
+		m->u.data = (struct dp_found){.id = 20, .kind = DP_FOUND_SAME, .seq = 21, .length = 512};
+		break;
+	default:
+		m->u.data = (struct dp_found){.id = 21, .kind = DP_FOUND_ZEROS, .seq = 22,
+			.length = UINT64_MAX};
+	}
+}
+
 /* One message of every kind, with and without payload, metas empty and full. */
 static struct dp_msg make(unsigned kind)
 {
@@ -131,25 +170,6 @@ static struct dp_msg make(unsigned kind)
 		m.u.pull.seq = UINT64_MAX;
 		m.u.pull.bytes = 77;
 		break;
-	case 11:
-		m.u.read.id = 1;
-		m.u.read.offset = 2;
-		m.u.read.min_seq = 3;
-		m.u.read.volume = 4;
-		m.u.read.length = DP_PAYLOAD_MAX;
-		break;
-	case 12:
-		m.u.data.id = 12;
-		m.payload = payload_of(512);
-		break;
-	case 13:
-		m.u.data.id = 13;
-		m.u.data.status = DP_ERANGE;
-		break;
-	case 14:
-		m.u.data.id = 14;
-		m.payload = payload_of(1);
-		break;
 	case 15:
 		m.u.welcome = welcome_of(1, 2);
 		break;
@@ -159,19 +179,8 @@ static struct dp_msg make(unsigned kind)
 	case 17:
 		m.u.reset = reset_of(DP_HISTORY_MAX, DP_CLIENTS_MAX);
 		break;
-	case 18:
-		m.u.read = wanted();
-		break;
-	case 19:
-		m.u.data = (struct dp_found){.id = 19, .seq = 20, .length = 512};
-		m.payload = payload_of(512);
-		break;
-	case 20:
-		m.u.data = (struct dp_found){.id = 20, .kind = DP_FOUND_SAME, .seq = 21, .length = 512};
-		break;
 	default:
-		m.u.data = (struct dp_found){.id = 21, .kind = DP_FOUND_ZEROS, .seq = 22,
-			.length = UINT64_MAX};
+		make_content(kind, &m);
 	}
 	return m;
 }
