@@ -166,7 +166,8 @@ static void host(uint8_t op, uint64_t request, void *tag)
 
 static void ack(uint32_t leg, uint64_t cached, uint64_t committed)
 {
-	from_down(leg, (struct dp_msg){.type = DP_MSG_ACK, .u.ack = {.cached = cached, .committed = committed, .room = 64 << 20}});
+	from_down(leg, (struct dp_msg){.type = DP_MSG_ACK,
+		.u.ack = {.cached = cached, .committed = committed, .room = 64 << 20}});
 }
 
 static void ack_images(uint32_t leg, uint64_t position, enum dp_images_state images)
