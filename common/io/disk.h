@@ -37,6 +37,8 @@ enum {
 	DP_OPEN_CREATE = 1,  /* make it if it does not exist, of the given size, and durably so */
 	DP_OPEN_DURABLE = 2, /* each write is durable at completion; data, size, offset aligned to
 				DP_DISK_ALIGN; prewritten when created */
+	DP_OPEN_SOON = 4,    /* space is only reserved when created, not prewritten: that takes no
+				time now, and some at each first write */
 };
 
 #define DP_DISK_ALIGN 4096u
@@ -50,6 +52,9 @@ struct dp_disk_ops {
 	void (*close)(struct dp_file *file);
 	/* Removes `name`, durably; 0 also if there is none. Not while it is open. */
 	int (*remove)(struct dp_disk *disk, const char *name);
+	/* Gives a file, which may be open, the name of another, which goes; durably and at once.
+	 * Errors: DP_ENOENT, DP_EIO. */
+	int (*rename)(struct dp_disk *disk, const char *from, const char *to);
 	uint64_t (*size)(struct dp_file *file);
 	int (*read)(struct dp_file *file, void *data, size_t size, uint64_t offset);
 	int (*write)(struct dp_file *file, const void *data, size_t size, uint64_t offset); /* durable */

@@ -120,7 +120,8 @@ static int fill_new(struct real *d, int fd, unsigned flags, uint64_t size)
 	int err = 0;
 	if (ftruncate(fd, (off_t)size))
 		return last_error();
-	if (flags & DP_OPEN_DURABLE)
+	bool reserved = (flags & DP_OPEN_SOON) && fallocate(fd, 0, 0, (off_t)size) == 0;
+	if ((flags & DP_OPEN_DURABLE) && !reserved)
 		err = write_zeros(fd, 0, size);
 	if (!err && fsync(fd))
 		err = last_error();
@@ -218,6 +219,14 @@ static int real_remove(struct dp_disk *disk, const char *name)
 	struct real *d = (struct real *)disk;
 	if (unlinkat(d->dir, name, 0))
 		return errno == ENOENT ? 0 : last_error();
+	return sync_dir(d);
+}
+
+static int real_rename(struct dp_disk *disk, const char *from, const char *to)
+{
+	struct real *d = (struct real *)disk;
+	if (renameat(d->dir, from, d->dir, to))
+		return last_error();
 	return sync_dir(d);
 }
 
@@ -457,8 +466,8 @@ void dp_disk_real_delay(struct dp_disk *disk, unsigned delay_us)
 	((struct real *)disk)->delay_us = delay_us;
 }
 
-static const struct dp_disk_ops real_ops = {real_open, real_close, real_remove, real_size, real_read, real_write,
-	real_submit, real_next_data};
+static const struct dp_disk_ops real_ops = {real_open, real_close, real_remove, real_rename, real_size,
+	real_read, real_write, real_submit, real_next_data};
 
 int dp_disk_real_new(const char *dir, struct dp_disk **out)
 {

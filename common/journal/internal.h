@@ -50,9 +50,14 @@ struct dp_item {
 	uint64_t token;
 };
 
+#define DP_JOURNAL_NAME (2 * DP_NAME_MAX)
+
+struct dp_renewal; /* renew.c */
+
 struct dp_journal {
 	struct dp_disk *disk;
 	struct dp_file *file;
+	char name[DP_JOURNAL_NAME], new_name[DP_JOURNAL_NAME + 16];
 	struct dp_journal_config cfg;
 	struct dp_journal_events events;
 	struct dp_super super;  /* as on disk */
@@ -75,6 +80,9 @@ struct dp_journal {
 	uint64_t flight_head;    /* head after the group */
 	uint32_t last_group;     /* items in the last durable group */
 	bool writing, failed, told;
+	struct dp_renewal *renewal; /* a write failed: a new file is being made */
+	bool stalled;               /* the group in flight waits for it */
+	uint32_t renewals;
 
 	uint8_t *super_block;
 	struct dp_io super_io;
@@ -96,6 +104,16 @@ int dp_journal_add_place(struct dp_journal *j, uint64_t seq, struct dp_place pla
 void dp_journal_cut_places(struct dp_journal *j, uint64_t seq, bool jump);
 int dp_journal_create(struct dp_journal *j);
 int dp_journal_recover(struct dp_journal *j, const struct dp_journal_scan *scan);
+/* The record at place p, whose frame begins at `at`; NULL: it is not there, or no memory. */
+struct dp_record *dp_journal_decode(const struct dp_place *p, const uint8_t *at, uint64_t seq);
+void dp_journal_fail(struct dp_journal *j);
+void dp_journal_release_again(struct dp_journal *j); /* what had to wait */
+
+/* renew.c: a write failed; step: something that it may wait for is over */
+void dp_journal_renew(struct dp_journal *j);
+void dp_journal_renew_step(struct dp_journal *j);
+void dp_journal_renewal_free(struct dp_journal *j);
+
 void dp_journal_fill_barrier(struct dp_journal *j, const struct dp_meta *meta, uint64_t lsn,
 	bool last, uint8_t *at, uint32_t *length);
 

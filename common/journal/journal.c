@@ -1,6 +1,7 @@
 #include "journal/internal.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,7 +60,7 @@ void dp_journal_cut_places(struct dp_journal *j, uint64_t seq, bool jump)
 
 /* ---- superblocks ---- */
 
-static void fail(struct dp_journal *j)
+void dp_journal_fail(struct dp_journal *j)
 {
 	j->failed = true;
 	if (!j->told) {
@@ -68,18 +69,18 @@ static void fail(struct dp_journal *j)
 	}
 }
 
-static void try_release(struct dp_journal *j);
-
 static void super_done(struct dp_io *io, int err)
 {
 	struct dp_journal *j = io->arg;
 	j->super_writing = false;
 	if (err) {
-		fail(j);
-		return;
+		j->wanting = true;
+		dp_journal_renew(j);
+	} else {
+		j->super = j->super_next;
 	}
-	j->super = j->super_next;
-	try_release(j);
+	dp_journal_renew_step(j);
+	dp_journal_release_again(j);
 	dp_journal_kick(j);
 }
 
@@ -108,10 +109,10 @@ static void write_super(struct dp_journal *j, const struct dp_meta *meta, uint64
 
 /* Moves the tail to what is wanted. Where that is not yet possible it is tried again after the
  * commit or the superblock that is under way. */
-static void try_release(struct dp_journal *j)
+void dp_journal_release_again(struct dp_journal *j)
 {
 	uint64_t seq = j->wanted.at.seq;
-	if (!j->wanting || j->failed || j->super_writing || seq > j->places_to)
+	if (!j->wanting || j->failed || j->renewal || j->super_writing || seq > j->places_to)
 		return;
 	const struct dp_place *next = dp_journal_place(j, seq + 1);
 	/* Of a group under way nothing is durable, and its barriers are not in `wanted`. */
@@ -131,7 +132,7 @@ void dp_journal_release(struct dp_journal *j, const struct dp_meta *meta)
 		return; /* nothing of it was written */
 	j->wanted = *meta;
 	j->wanting = true;
-	try_release(j);
+	dp_journal_release_again(j);
 	j->places_from = seq;
 }
 
@@ -165,7 +166,7 @@ static bool enqueue(struct dp_journal *j, struct dp_item item)
 		uint32_t capacity = j->queue_capacity * 2;
 		struct dp_item *queue = malloc(capacity * sizeof *queue);
 		if (!queue) {
-			fail(j);
+			dp_journal_fail(j);
 			return false;
 		}
 		for (uint32_t i = 0; i < j->queue_count; i++)
@@ -195,7 +196,7 @@ void dp_journal_barrier(struct dp_journal *j, const struct dp_meta *meta, uint64
 		return;
 	struct dp_meta *copy = malloc(sizeof *copy);
 	if (!copy) {
-		fail(j);
+		dp_journal_fail(j);
 		return;
 	}
 	*copy = *meta;
@@ -247,9 +248,11 @@ static void report(struct dp_journal *j, uint32_t items)
 static void group_done(struct dp_io *io, int err)
 {
 	struct dp_journal *j = io->arg;
-	if (err) {
-		j->writing = false;
-		fail(j);
+	if (err)
+		dp_journal_renew(j);
+	if (j->renewal) { /* while the file is in doubt nothing more of it is believed */
+		j->stalled = true;
+		dp_journal_renew_step(j);
 		return;
 	}
 	j->commits++;
@@ -258,7 +261,7 @@ static void group_done(struct dp_io *io, int err)
 	j->head = j->flight_head;
 	report(j, j->flight_items);
 	j->writing = false;
-	try_release(j);
+	dp_journal_release_again(j);
 }
 
 static void fill_frame(struct dp_journal *j, enum dp_frame_kind kind, uint64_t lsn, uint32_t length,
@@ -340,7 +343,7 @@ static void write_group(struct dp_journal *j, uint64_t bytes)
 
 void dp_journal_kick(struct dp_journal *j)
 {
-	if (j->writing || j->failed || j->queue_count == 0)
+	if (j->writing || j->renewal || j->failed || j->queue_count == 0)
 		return;
 	uint64_t left = j->data_size - j->head % j->data_size, bytes, used = 0;
 	uint32_t items = choose_group(j, left, &bytes);
@@ -361,7 +364,7 @@ void dp_journal_kick(struct dp_journal *j)
 		uint32_t length;
 		if (fill_item(j, queue_at(j, i), j->head + used, i + 1 == items, j->stage + used,
 			    &length)) {
-			fail(j);
+			dp_journal_fail(j);
 			return;
 		}
 		uint64_t padded = align_up(length, DP_FRAME_ALIGN);
@@ -389,12 +392,8 @@ struct load {
 #define LOAD_AHEAD DP_MIB
 #define CACHE_MAX  512u
 
-static struct dp_record *decode_at(struct dp_journal *j, const struct load *l, uint64_t seq)
+struct dp_record *dp_journal_decode(const struct dp_place *p, const uint8_t *at, uint64_t seq)
 {
-	struct dp_place *p = dp_journal_place(j, seq);
-	if (!p || p->lsn < l->from || p->lsn + p->length > l->from + l->io.size)
-		return NULL;
-	const uint8_t *at = (const uint8_t *)l->io.data + (p->lsn - l->from);
 	uint32_t size = p->length - DP_FRAME_SIZE - DP_RECORD_HEADER_SIZE;
 	struct dp_buf *payload = NULL;
 	struct dp_record *r;
@@ -409,6 +408,14 @@ static struct dp_record *decode_at(struct dp_journal *j, const struct load *l, u
 	if (r->h.seq != seq)
 		dp_record_unref(&r);
 	return r;
+}
+
+static struct dp_record *decode_at(struct dp_journal *j, const struct load *l, uint64_t seq)
+{
+	const struct dp_place *p = dp_journal_place(j, seq);
+	if (!p || p->lsn < l->from || p->lsn + p->length > l->from + l->io.size)
+		return NULL;
+	return dp_journal_decode(p, (const uint8_t *)l->io.data + (p->lsn - l->from), seq);
 }
 
 static void load_done(struct dp_io *io, int err)
@@ -428,6 +435,7 @@ static void load_done(struct dp_io *io, int err)
 		}
 		j->cache[j->cache_count++] = r;
 	}
+	dp_journal_renew_step(j);
 	l->done(l->ctx, l->seq, first);
 	dp_record_unref(&first);
 	free(io->data);
@@ -514,6 +522,8 @@ int dp_journal_open(struct dp_disk *disk, const char *name, const struct dp_jour
 	if (!j)
 		return DP_ENOMEM;
 	j->disk = disk;
+	snprintf(j->name, sizeof j->name, "%s", name);
+	snprintf(j->new_name, sizeof j->new_name, "%s.renewed", j->name);
 	j->cfg = *cfg;
 	j->events = *events;
 	j->data_size = (cfg->size - DP_DATA_START) / DP_DISK_ALIGN * DP_DISK_ALIGN;
@@ -522,6 +532,8 @@ int dp_journal_open(struct dp_disk *disk, const char *name, const struct dp_jour
 	if (!err)
 		err = disk->ops->open(disk, name, DP_OPEN_CREATE | DP_OPEN_DURABLE, cfg->size,
 			&j->file, &created);
+	if (!err) /* what a crash left of it; nobody else makes it while we hold the journal */
+		err = disk->ops->remove(disk, j->new_name);
 	if (!err && created)
 		err = dp_journal_create(j);
 	if (!err)
@@ -538,6 +550,7 @@ void dp_journal_close(struct dp_journal **pj)
 	*pj = NULL;
 	if (!j)
 		return;
+	dp_journal_renewal_free(j);
 	if (j->queue)
 		drop_items(j, j->queue_count);
 	for (uint32_t i = 0; j->cache && i < j->cache_count; i++)
@@ -554,7 +567,7 @@ void dp_journal_close(struct dp_journal **pj)
 
 bool dp_journal_busy(const struct dp_journal *j)
 {
-	return j->writing || j->super_writing || j->loads;
+	return j->writing || j->super_writing || j->loads || j->renewal;
 }
 
 uint64_t dp_journal_instance(const struct dp_journal *j)
@@ -571,5 +584,7 @@ struct dp_journal_stats dp_journal_stats(const struct dp_journal *j)
 		.bytes = j->bytes,
 		.last_group = j->last_group,
 		.waiting = j->writing ? j->queue_count - j->flight_items : j->queue_count,
-		.torn_bytes = j->torn_bytes};
+		.torn_bytes = j->torn_bytes,
+		.renewals = j->renewals,
+		.renewing = j->renewal != NULL};
 }

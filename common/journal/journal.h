@@ -1,7 +1,8 @@
 /* The on-disk log of one stream at one node: a prewritten circular file (docs/disk-format.md).
  *
  * Records are appended by group commit: all that wait go in one durable write. A failed write is
- * final (law 2): the journal reports it once and does nothing more. Barriers carry the node's
+ * final for the file (law 2): the journal goes on in a new one (renew.c), or, where it cannot make
+ * one, reports that once and does nothing more. Barriers carry the node's
  * promises and say where the log stands: at its end (a promise, a recovery), before it (a cut),
  * or beyond it (a jump over records that were released unwritten). */
 #ifndef DP_JOURNAL_H
@@ -23,6 +24,9 @@ struct dp_journal_config {
 struct dp_journal_events {
 	void (*durable)(void *ctx, uint64_t seq);
 	void (*barrier)(void *ctx, uint64_t token);
+	/* A write failed: nothing more is durable until all there is stands in a new file. `done`:
+	 * now it does. */
+	void (*renewal)(void *ctx, bool done);
 	void (*failed)(void *ctx);
 	void *ctx;
 };
@@ -72,6 +76,8 @@ uint64_t dp_journal_instance(const struct dp_journal *j);
 struct dp_journal_stats {
 	uint64_t size, used, commits, records, bytes, torn_bytes;
 	uint32_t last_group, waiting; /* items in the last group, items for the next one */
+	uint32_t renewals;            /* new files made since it was opened */
+	bool renewing;
 };
 struct dp_journal_stats dp_journal_stats(const struct dp_journal *j);
 

@@ -105,9 +105,10 @@ static json_t *stream_status(struct node *n, const struct node_stream *s)
 		(json_int_t)(c->writes.count + c->flushes.count), "set", (json_int_t)c->log.last.set,
 		"memory_bytes", (json_int_t)c->log.memory);
 	json_object_set_new(o, "journal",
-		json_pack("{s:I,s:I,s:I,s:I,s:I}", "size_bytes", (json_int_t)j.size, "used_bytes",
+		json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:b}", "size_bytes", (json_int_t)j.size, "used_bytes",
 			(json_int_t)j.used, "commits", (json_int_t)j.commits, "records",
-			(json_int_t)j.records, "torn_bytes", (json_int_t)j.torn_bytes));
+			(json_int_t)j.records, "torn_bytes", (json_int_t)j.torn_bytes, "renewals",
+			(json_int_t)j.renewals, "renewing", j.renewing));
 	json_object_set_new(o, "links", links(n, s));
 	json_object_set_new(o, "volumes", volumes(s));
 	json_object_set_new(o, "images", images(s));

@@ -85,6 +85,15 @@ static void on_barrier(void *ctx, uint64_t token)
 	post(ctx, (struct dp_event){.type = DP_EV_BARRIER, .u.seq = token});
 }
 
+static void on_renewal(void *ctx, bool done)
+{
+	struct dp_stream *s = ctx;
+	s->ops.alarm(s->ctx, s,
+		done ? "the journal stands in a new file, with everything that was acknowledged; look at the disk"
+		     : "the journal could not be written: nothing is acknowledged from it until it stands in a new file",
+		DP_ALARM_SELF);
+}
+
 static void on_journal_failed(void *ctx)
 {
 	post(ctx, (struct dp_event){.type = DP_EV_FAILED,
@@ -419,7 +428,7 @@ static int open_parts(struct dp_stream *s, struct dp_disk *disk, const struct dp
 	struct opening o = {.s = s, .cfg = &cfg->core};
 	struct dp_journal_config jc = {.stream = cfg->core.stream, .size = cfg->journal_size,
 		.instance = cfg->random};
-	struct dp_journal_events je = {on_durable, on_barrier, on_journal_failed, s};
+	struct dp_journal_events je = {on_durable, on_barrier, on_renewal, on_journal_failed, s};
 	struct dp_journal_scan scan = {scan_tail, scan_record, scan_barrier, &o};
 	int err = dp_journal_open(disk, cfg->journal_file, &jc, &je, &scan, &s->journal);
 	if (err)

@@ -133,6 +133,7 @@ static uint64_t run(uint64_t seed, bool verbose)
 	sim->health_rng.state = rng_next(&root);
 	sim->operator_rng.state = rng_next(&root);
 	sim->resync_rng.state = rng_next(&root);
+	sim->failure_rng.state = rng_next(&root);
 	world_make(sim);
 	host_start(sim);
 	world_start_faults(sim);

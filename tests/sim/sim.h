@@ -41,6 +41,8 @@ struct dp_disk *sim_disk_table(struct sim_disk *d);
 void sim_disk_crash(struct sim_disk *d); /* un-synced data is lost, kept or torn, at random */
 void sim_disk_wipe(struct sim_disk *d);
 void sim_disk_rot(struct sim_disk *d); /* one byte of one frame of the journal goes bad */
+/* From now on a write to the journal may fail, and with it the next ones; NULL: none does. */
+void sim_disk_bad(struct sim_disk *d, struct rng *rng, double probability);
 void sim_disk_slow(struct sim_disk *d, uint64_t sync_us);
 /* Hears of each write to a durable file once it is safe. */
 typedef void sim_written(void *arg, const uint8_t *data, uint64_t size);

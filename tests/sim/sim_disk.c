@@ -11,6 +11,7 @@ struct dp_file {
 	char name[64];
 	uint64_t size;
 	bool durable, exists;
+	bool failing; /* a write failed */
 	uint8_t *now, *safe; /* what reads see, what a crash leaves */
 	struct pending *pending, **pending_end;
 	struct sim_disk *disk;
@@ -36,6 +37,8 @@ struct sim_disk {
 	struct sim *sim;
 	struct rng *rng;
 	uint64_t sync_us, life;
+	struct rng *bad_rng; /* of failing writes; NULL: none fail */
+	double bad;          /* the probability that one does */
 	sim_written *written;
 	void *written_arg;
 	struct dp_file files[FILES];
@@ -105,6 +108,16 @@ static int sim_remove(struct dp_disk *disk, const char *name)
 	return 0;
 }
 
+static int sim_rename(struct dp_disk *disk, const char *from, const char *to)
+{
+	struct dp_file *f = find((struct sim_disk *)disk, from);
+	if (!f)
+		return DP_ENOENT;
+	sim_remove(disk, to);
+	snprintf(f->name, sizeof f->name, "%s", to);
+	return 0;
+}
+
 static uint64_t sim_size(struct dp_file *f)
 {
 	return f->size;
@@ -116,11 +129,17 @@ static int sim_read(struct dp_file *f, void *data, size_t size, uint64_t offset)
 	return 0;
 }
 
+/* A file that is being made anew counts only once it has the name. */
+static bool watched(const struct dp_file *f)
+{
+	return f->durable && f->disk->written && strcmp(f->name, "journal") == 0;
+}
+
 static int sim_write(struct dp_file *f, const void *data, size_t size, uint64_t offset)
 {
 	memcpy(f->now + offset, data, size);
 	memcpy(f->safe + offset, data, size);
-	if (f->durable && f->disk->written)
+	if (watched(f))
 		f->disk->written(f->disk->written_arg, data, size);
 	return 0;
 }
@@ -149,6 +168,37 @@ static void settle_sync(struct dp_file *f, bool all_done)
 	f->pending_end = at;
 }
 
+static void tear(struct sim_disk *d, struct dp_file *f, const struct pending *p);
+
+static void forget(struct dp_file *f, struct pending *w)
+{
+	struct pending **at = &f->pending;
+	while (*at != w)
+		at = &(*at)->next;
+	*at = w->next;
+	if (!*at)
+		f->pending_end = at;
+	free(w->data);
+	free(w);
+}
+
+/* What a failed write leaves on the disk nobody knows. Nor is any later success to be believed: the
+ * kernel tells of an error once, and then takes for written what is not. */
+static bool goes_bad(struct sim_disk *d, struct dp_file *f, struct pending *w, int *err)
+{
+	bool journal = strcmp(f->name, "journal") == 0;
+	if (!d->bad_rng || !journal || !(f->failing || rng_chance(d->bad_rng, d->bad)))
+		return false;
+	*err = f->failing && rng_chance(d->bad_rng, 0.5) ? 0 : DP_EIO;
+	f->failing = true;
+	if (*err)
+		tear(d, f, w);
+	else
+		put(f->now, w);
+	forget(f, w);
+	return true;
+}
+
 static void complete(struct sim *sim, void *arg, uint64_t number)
 {
 	struct op *op = arg;
@@ -160,9 +210,15 @@ static void complete(struct sim *sim, void *arg, uint64_t number)
 		return;
 	}
 	struct dp_file *f = io->file;
+	int err = 0;
+	if (op->write && goes_bad(op->disk, f, op->write, &err)) {
+		free(op);
+		io->done(io, err);
+		return;
+	}
 	if (op->write)
 		settle_write(f, op->write);
-	if (op->write && f->durable && op->write->data && f->disk->written)
+	if (op->write && watched(f) && op->write->data)
 		f->disk->written(f->disk->written_arg, op->write->data, op->write->size);
 	if (io->op == DP_IO_SYNC || (io->op == DP_IO_WRITE && f->durable))
 		settle_sync(f, false);
@@ -202,8 +258,8 @@ static void sim_next_data(struct dp_file *f, uint64_t offset, uint64_t *start, u
 	*end = f->size;
 }
 
-static const struct dp_disk_ops sim_ops = {sim_open, sim_close, sim_remove, sim_size, sim_read, sim_write,
-	sim_submit, sim_next_data};
+static const struct dp_disk_ops sim_ops = {sim_open, sim_close, sim_remove, sim_rename, sim_size,
+	sim_read, sim_write, sim_submit, sim_next_data};
 
 struct sim_disk *sim_disk_new(struct sim *sim, struct rng *rng, uint64_t sync_us)
 {
@@ -245,6 +301,7 @@ void sim_disk_crash(struct sim_disk *d)
 			tear(d, f, p);
 		drop_pending(f);
 		memcpy(f->now, f->safe, f->size);
+		f->failing = false;
 	}
 }
 
@@ -290,6 +347,12 @@ void sim_disk_rot(struct sim_disk *d)
 void sim_disk_slow(struct sim_disk *d, uint64_t sync_us)
 {
 	d->sync_us = sync_us;
+}
+
+void sim_disk_bad(struct sim_disk *d, struct rng *rng, double probability)
+{
+	d->bad_rng = rng;
+	d->bad = probability;
 }
 
 void sim_disk_watch(struct sim_disk *d, sim_written *written, void *arg)

@@ -427,6 +427,7 @@ void world_heal(struct sim *sim)
 		for (unsigned l = 0; l < n->down_count; l++)
 			n->to_down[l].cut = false;
 		sim_disk_slow(n->disk, 100);
+		sim_disk_bad(n->disk, NULL, 0);
 		start_node(sim, n, 0);
 	}
 	for (unsigned l = 0; l < sim->nodes[0].down_count; l++)
@@ -480,13 +481,15 @@ static void draw_options(struct sim *sim)
 	o->track_kib = rng_below(&sim->health_rng, 512);
 	o->orders = rng_chance(&sim->operator_rng, 0.3);
 	draw_resync(&sim->resync_rng, o);
+	o->bad_writes = rng_chance(&sim->failure_rng, 0.6)
+				? 0 : (double)rng_between(&sim->failure_rng, 1, 30) / 3000;
 	if (sim->verbose)
 		printf("legs %u (hops %u %u %u) ack %d/%u keep %u flush %d next_hop %d local %d window %" PRIu64
 		       " fault %" PRIu64 " sync %" PRIu64 " latency %" PRIu64
-		       " loss %.3f corrupt %.3f dup %.2f crash %" PRIu64 " cut %" PRIu64 " wipes %d\n",
+		       " loss %.3f corrupt %.3f dup %.2f bad writes %.4f crash %" PRIu64 " cut %" PRIu64 " wipes %d\n",
 			o->legs, o->hops[0], o->hops[1], o->hops[2], o->ack, o->ack_legs, o->keep_serving, o->flush,
 			o->next_hop, o->local_image, o->window_bytes, o->fault_us, o->sync_us,
-			o->latency_us, o->loss, o->corruption, o->duplication, o->crash_mean_us,
+			o->latency_us, o->loss, o->corruption, o->duplication, o->bad_writes, o->crash_mean_us,
 			o->cut_mean_us, o->wipes);
 }
 
@@ -499,6 +502,8 @@ static struct node *add_node(struct sim *sim, enum dp_core_role role, const char
 	snprintf(n->name, sizeof n->name, "%s", name);
 	n->disk = sim_disk_new(sim, &sim->disk_rng, sim->opt.sync_us);
 	sim_disk_watch(n->disk, laws_written, n);
+	if (sim->opt.bad_writes > 0)
+		sim_disk_bad(n->disk, &sim->failure_rng, sim->opt.bad_writes);
 	n->cfg = (struct dp_stream_config){
 		.core = {.stream = SIM_STREAM, .config = SIM_CONFIG, .role = role,
 			.image = role == DP_CORE_MIRROR ||

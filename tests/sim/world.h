@@ -61,7 +61,7 @@ struct sim_options {
 	uint32_t resync_chunk;
 	unsigned resync_slots;
 	uint64_t resync_sync, resync_rate; /* bytes; bytes a second, 0: no limit */
-	double loss, corruption, duplication;
+	double loss, corruption, duplication, bad_writes;
 	uint64_t crash_mean_us, cut_mean_us; /* 0: never */
 };
 
@@ -70,7 +70,7 @@ struct sim {
 	struct event *events;
 	size_t event_count, event_capacity;
 	struct rng options_rng, network_rng, disk_rng, process_rng, host_rng, deposed_rng, health_rng,
-		operator_rng, resync_rng;
+		operator_rng, resync_rng, failure_rng;
 	struct wire deposed_wire; /* from a controller that is none any more */
 	struct sim_options opt;
 	struct node nodes[SIM_NODES];

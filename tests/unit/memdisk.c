@@ -38,6 +38,11 @@ static struct dp_file *add(struct memdisk *d, const char *name, uint64_t size)
 	return f;
 }
 
+static int write_error(const struct dp_file *f)
+{
+	return !f->disk->bad || f->disk->bad == f ? f->disk->write_error : 0;
+}
+
 static int mem_open(struct dp_disk *disk, const char *name, unsigned flags, uint64_t size,
 	struct dp_file **out, bool *created)
 {
@@ -73,6 +78,18 @@ static int mem_remove(struct dp_disk *disk, const char *name)
 	return 0;
 }
 
+static int mem_rename(struct dp_disk *disk, const char *from, const char *to)
+{
+	struct dp_file *f = find((struct memdisk *)disk, from);
+	if (!f)
+		return DP_ENOENT;
+	if (write_error(f))
+		return write_error(f);
+	mem_remove(disk, to);
+	snprintf(f->name, sizeof f->name, "%s", to);
+	return 0;
+}
+
 static uint64_t mem_size(struct dp_file *f)
 {
 	return f->size;
@@ -99,8 +116,8 @@ static int mem_read(struct dp_file *f, void *data, size_t size, uint64_t offset)
 static int mem_write(struct dp_file *f, const void *data, size_t size, uint64_t offset)
 {
 	check_range(f, offset, size);
-	if (f->disk->write_error)
-		return f->disk->write_error;
+	if (write_error(f))
+		return write_error(f);
 	memcpy(f->bytes + offset, data, size);
 	f->disk->writes++;
 	return 0;
@@ -129,8 +146,8 @@ static void mem_next_data(struct dp_file *f, uint64_t offset, uint64_t *start, u
 	*end = *start + DP_DISK_ALIGN < f->size ? *start + DP_DISK_ALIGN : f->size;
 }
 
-static const struct dp_disk_ops mem_ops = {mem_open, mem_close, mem_remove, mem_size, mem_read, mem_write,
-	mem_submit, mem_next_data};
+static const struct dp_disk_ops mem_ops = {mem_open, mem_close, mem_remove, mem_rename, mem_size,
+	mem_read, mem_write, mem_submit, mem_next_data};
 
 struct memdisk *memdisk_new(void)
 {
@@ -179,13 +196,13 @@ static int carry_out(struct memdisk *d, struct dp_io *io)
 	case DP_IO_WRITE:
 		return mem_write(io->file, io->data, io->size, io->offset);
 	case DP_IO_ZERO:
-		if (!d->write_error)
+		if (!write_error(io->file))
 			memset(io->file->bytes + io->offset, 0, io->size);
-		return d->write_error;
+		return write_error(io->file);
 	case DP_IO_SYNC:
 		break;
 	}
-	return d->write_error;
+	return write_error(io->file);
 }
 
 static struct dp_io *take_oldest(struct memdisk *d)

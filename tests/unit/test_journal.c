@@ -27,7 +27,7 @@ struct rig {
 	uint64_t chains[SEEN_MAX]; /* of record tail + 1 + i */
 	unsigned barriers;
 	uint64_t durable, told[64];
-	unsigned tokens, failures;
+	unsigned tokens, failures, alarms, renewed;
 	bool release_at_once;   /* as a relay does whose receivers were faster than its disk */
 	struct dp_record *loaded;
 	unsigned loads;
@@ -84,6 +84,12 @@ static void on_barrier(void *ctx, uint64_t token)
 		r->meta.promised = token;
 }
 
+static void on_renewal(void *ctx, bool done)
+{
+	struct rig *r = ctx;
+	*(done ? &r->renewed : &r->alarms) += 1;
+}
+
 static void on_failed(void *ctx)
 {
 	((struct rig *)ctx)->failures++;
@@ -92,9 +98,9 @@ static void on_failed(void *ctx)
 static int open_as(struct rig *r, uint64_t stream, uint64_t size)
 {
 	struct dp_journal_config cfg = {.stream = stream, .size = size, .instance = 4711};
-	struct dp_journal_events events = {on_durable, on_barrier, on_failed, r};
+	struct dp_journal_events events = {on_durable, on_barrier, on_renewal, on_failed, r};
 	struct dp_journal_scan scan = {on_tail, on_record, on_scan_barrier, r};
-	r->barriers = r->tokens = r->failures = 0;
+	r->barriers = r->tokens = r->failures = r->alarms = r->renewed = 0;
 	r->durable = 0;
 	return dp_journal_open(&r->disk->base, NAME, &cfg, &events, &scan, &r->j);
 }
