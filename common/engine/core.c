@@ -273,7 +273,7 @@ uint64_t dp_core_all(const struct dp_core *c, enum dp_core_stage stage)
 /* What a leg has; nothing, as long as its images are being resynced. */
 static uint64_t position(const struct dp_down *d, enum dp_core_stage stage)
 {
-	if (d->images == DP_IMAGES_RESYNCING)
+	if (d->images == DP_IMAGES_RESYNCING || d->refill)
 		return 0;
 	return stage == DP_CORE_COMMITTED ? d->committed : d->cached;
 }
@@ -323,7 +323,7 @@ static void settle_agreed(struct dp_core *c, struct dp_actions *out)
 			c->agreed = agreed;
 	}
 	uint64_t apply = c->agreed < c->durable ? c->agreed : c->durable;
-	if (c->cfg.image && apply > c->apply_told) {
+	if (c->cfg.image && apply > c->apply_told && !c->refill && !c->refill_token) {
 		c->apply_told = apply;
 		dp_act(out, DP_ACT_APPLY)->seq = apply;
 	}

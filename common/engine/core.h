@@ -79,6 +79,7 @@ enum dp_leg_order {
 	DP_LEG_RESUME,
 	DP_LEG_PAUSE, /* nothing is sent; what it lacks is kept, as in any outage */
 	DP_LEG_DROP,  /* nor is anything kept for it, once it does not count: it is resynced later */
+	DP_LEG_RESYNC, /* as RESUME, and its images are made anew from another copy, once */
 };
 
 /* A downstream link of the stream. sent >= cached >= committed. */
@@ -92,7 +93,8 @@ struct dp_down {
 	uint64_t heard_us, sent_us, hello_us, progress_us;
 	uint64_t loading;      /* seq being read back from the journal; 0: none */
 	bool silent;                 /* heartbeats say that the link is down */
-	enum dp_leg_order order;
+	enum dp_leg_order order;     /* RESUME, PAUSE or DROP */
+	bool refill;                 /* what is below is to make its images anew; not yet begun */
 	enum dp_images_state images; /* below; said last, or known since it was told to resync */
 	struct dp_welcome *welcome; /* while WAITING: the receiver's answer, not yet acted on */
 	uint64_t resent, naks; /* counters for status */
@@ -165,7 +167,8 @@ struct dp_core {
 	bool hello_held;
 	/* Resync (core_resync.c). */
 	struct dp_meta *reset;  /* to jump to once all that is here is in the images */
-	uint64_t reset_token, switch_token; /* barriers that say so; 0: none */
+	bool refill;            /* the images are to be made anew; nothing is applied until then */
+	uint64_t reset_token, refill_token, switch_token; /* barriers that say so; 0: none */
 	bool copied;            /* all of the new images is there */
 	struct dp_down down[DP_DOWN_MAX];
 	struct dp_waits writes, flushes;

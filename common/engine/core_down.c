@@ -270,6 +270,20 @@ void dp_down_message(struct dp_core *c, uint32_t i, struct dp_msg *m, struct dp_
 	}
 }
 
+/* A leg that counts leaves the set first: what it has is no copy any more once it begins. */
+static void send_refill(struct dp_core *c, uint32_t i, struct dp_actions *out)
+{
+	struct dp_down *d = &c->down[i];
+	if (d->images == DP_IMAGES_RESYNCING) {
+		d->refill = false;
+	} else if (!dp_resync_possible(c, i)) {
+		dp_alarm(out, "there is no other copy to resync this leg from, as ordered", i);
+		d->refill = false;
+	} else if (c->cfg.role != DP_CORE_CONTROLLER || (c->away >> i & 1)) {
+		dp_resync_refill(c, i, out);
+	}
+}
+
 static void send_marks(struct dp_core *c, uint32_t i, struct dp_actions *out)
 {
 	struct dp_down *d = &c->down[i];
@@ -295,6 +309,8 @@ void dp_down_tick(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	case DP_DOWN_ACTIVE:
 		if (d->loading == DP_LOAD_LATER)
 			d->loading = 0;
+		if (d->refill)
+			send_refill(c, i, out);
 		if (c->now_us - d->heard_us >= (d->flight ? DP_CORE_SLOW_US : DP_CORE_DEAD_US)) {
 			dp_down_connect(c, i, out);
 		} else if (quiet >= DP_CORE_IDLE_US || (waits && quiet >= DP_CORE_PROBE_US) ||
@@ -326,6 +342,7 @@ void dp_down_link(struct dp_core *c, uint32_t i, bool up, struct dp_actions *out
 
 void dp_down_order(struct dp_core *c, uint32_t i, enum dp_leg_order order, struct dp_actions *out)
 {
-	c->down[i].order = order;
+	c->down[i].refill = order == DP_LEG_RESYNC;
+	c->down[i].order = order == DP_LEG_RESYNC ? DP_LEG_RESUME : order;
 	settle_link(c, i, out);
 }

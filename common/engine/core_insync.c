@@ -26,13 +26,13 @@ static bool is_lost(const struct dp_down *d)
  * acknowledged until it is whole. */
 static bool is_hollow(const struct dp_down *d)
 {
-	return d->images == DP_IMAGES_RESYNCING;
+	return d->images == DP_IMAGES_RESYNCING || d->refill;
 }
 
 /* Whether everything there is has been sent and fits into the window: no backlog. */
 static bool has_caught_up(const struct dp_core *c, const struct dp_down *d)
 {
-	return d->state == DP_DOWN_ACTIVE && d->images == DP_IMAGES_WHOLE &&
+	return d->state == DP_DOWN_ACTIVE && d->images == DP_IMAGES_WHOLE && !d->refill &&
 	       d->sent == c->log.last.at.seq;
 }
 

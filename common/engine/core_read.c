@@ -40,7 +40,7 @@ static bool to_link(struct dp_core *c, struct dp_read *r, struct dp_actions *out
 		uint32_t i = (r->down + n) % c->cfg.down_count;
 		/* A leg that is behind would let the read wait. */
 		if (c->down[i].state != DP_DOWN_ACTIVE || (c->away >> i & 1) ||
-			c->down[i].images == DP_IMAGES_RESYNCING || (r->fetch && r->fetch_link == i))
+			c->down[i].images == DP_IMAGES_RESYNCING || c->down[i].refill || (r->fetch && r->fetch_link == i))
 			continue;
 		r->down = i;
 		r->deadline_us = c->now_us + DP_CORE_READ_US;

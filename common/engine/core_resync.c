@@ -17,7 +17,7 @@ bool dp_resync_possible(const struct dp_core *c, uint32_t i)
 		return true;
 	for (uint32_t n = 0; n < c->cfg.down_count; n++) {
 		const struct dp_down *d = &c->down[n];
-		if (n != i && d->state == DP_DOWN_ACTIVE && d->images == DP_IMAGES_WHOLE &&
+		if (n != i && d->state == DP_DOWN_ACTIVE && d->images == DP_IMAGES_WHOLE && !d->refill &&
 			!(c->away >> n & 1))
 			return true;
 	}
@@ -40,6 +40,18 @@ void dp_resync_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	dp_core_send_down(c, i, DP_MSG_RESET, &m, out);
 }
 
+/* In a session that goes on: the log stays what it is. */
+void dp_resync_refill(struct dp_core *c, uint32_t i, struct dp_actions *out)
+{
+	struct dp_msg m = {.u.reset = malloc(sizeof(struct dp_reset))};
+	if (!m.u.reset) {
+		out->overflow = true;
+		return;
+	}
+	*m.u.reset = (struct dp_reset){.common = c->down[i].sent, .meta = c->log.tail};
+	dp_core_send_down(c, i, DP_MSG_RESET, &m, out);
+}
+
 void dp_resync_fetch(struct dp_core *c, uint32_t i, struct dp_msg *m, struct dp_actions *out)
 {
 	if (c->cfg.role == DP_CORE_CONTROLLER) {
@@ -55,7 +67,7 @@ void dp_resync_fetch(struct dp_core *c, uint32_t i, struct dp_msg *m, struct dp_
 enum dp_images_state dp_core_images(const struct dp_core *c)
 {
 	enum dp_images_state state = DP_IMAGES_WHOLE;
-	if (c->log.last.images.building || c->switch_token)
+	if ((c->log.last.images.building && !c->refill_token) || c->switch_token)
 		return DP_IMAGES_RESYNCING;
 	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
 		if (c->down[i].images == DP_IMAGES_RESYNCING)
@@ -90,6 +102,35 @@ bool dp_resync_reset(struct dp_core *c, const struct dp_reset *r, struct dp_acti
 	return true;
 }
 
+/* What is below an order for this node is meant by it too. */
+void dp_resync_ordered(struct dp_core *c)
+{
+	c->up.ack_due = true;
+	c->refill = c->cfg.image && !c->log.last.images.building && !c->reset_token;
+	for (uint32_t i = 0; i < c->cfg.down_count; i++)
+		c->down[i].refill = c->down[i].images != DP_IMAGES_RESYNCING;
+}
+
+static void say_images(struct dp_core *c, struct dp_images images)
+{
+	c->log.last.images = c->log.tail.images = images;
+}
+
+/* All that the images were told to take is in them: they are what to fall back on. */
+static void refill(struct dp_core *c, struct dp_actions *out)
+{
+	struct dp_images images = c->log.last.images;
+	c->refill = false;
+	images.building = images.generation + 1;
+	images.copied = 0;
+	images.valid_seq = c->log.last.at.seq;
+	say_images(c, images);
+	c->copied = false;
+	dp_alarm(out, "as ordered, the images are made anew from another copy", DP_ALARM_SELF);
+	dp_core_append_upto(c, c->log.last.at.seq, out);
+	c->refill_token = dp_core_barrier(c, &c->log.last, out);
+}
+
 static void jump(struct dp_core *c, struct dp_actions *out)
 {
 	struct dp_meta meta = *c->reset, own = c->log.last;
@@ -121,6 +162,10 @@ void dp_resync_barrier(struct dp_core *c, uint64_t token, struct dp_actions *out
 		c->up.ack_due = true;
 		dp_act(out, DP_ACT_SWITCH);
 		dp_alarm(out, "the resync is complete", DP_ALARM_SELF);
+	} else if (token == c->refill_token) {
+		c->refill_token = 0;
+		c->up.ack_due = true;
+		dp_resync_go_on(c, out);
 	} else if (token == c->reset_token) {
 		c->reset_token = 0;
 		c->up.started = c->up.active;
@@ -136,13 +181,8 @@ void dp_resync_barrier(struct dp_core *c, uint64_t token, struct dp_actions *out
 /* In a new session, from where the last durable step was. */
 void dp_resync_go_on(struct dp_core *c, struct dp_actions *out)
 {
-	if (c->log.last.images.building)
+	if (c->log.last.images.building && !c->refill_token)
 		dp_act(out, DP_ACT_RESYNC)->set = dp_core_random(c);
-}
-
-static void say_images(struct dp_core *c, struct dp_images images)
-{
-	c->log.last.images = c->log.tail.images = images;
 }
 
 /* Chunks may hold what is cut now: all are compared once more. */
@@ -202,6 +242,8 @@ void dp_resync_settle(struct dp_core *c, struct dp_actions *out)
 	uint64_t last = c->log.last.at.seq;
 	if (c->reset && c->durable == last && (!c->cfg.image || c->applied == last))
 		jump(c, out);
+	if (c->refill && c->applied == c->apply_told)
+		refill(c, out);
 	struct dp_images images = c->log.last.images;
 	if (!c->copied || !images.building || c->reset || c->applied < images.valid_seq)
 		return;

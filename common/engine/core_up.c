@@ -246,6 +246,10 @@ void dp_up_message(struct dp_core *c, uint32_t peer, struct dp_msg *m, struct dp
 			diverged(c, m->u.reset->common, out);
 		return;
 	}
+	if (ours && c->up.started && m->type == DP_MSG_RESET) {
+		dp_resync_ordered(c);
+		return;
+	}
 	if (ours && !c->up.started && (c->reset || c->reset_token))
 		return; /* what is sent already is asked for again after the jump */
 	if (!ours || (!c->up.started && m->type != DP_MSG_START)) {

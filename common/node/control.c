@@ -175,22 +175,22 @@ static int leg_index(const struct node_stream *s, const char *leg)
  * enough, or writes wait now. */
 static json_t *leg(struct node *n, const json_t *request)
 {
-	static const char *const orders[] = {"resume", "pause", "drop"};
+	static const char *const orders[] = {"resume", "pause", "drop", "resync"};
 	struct node_stream *s = stream_named(n, json_string_value(json_object_get(request, "stream")));
 	const char *order = json_string_value(json_object_get(request, "order"));
 	int i = s ? leg_index(s, json_string_value(json_object_get(request, "leg"))) : -1;
 	if (i < 0 || n->cfg->role != DP_CORE_CONTROLLER)
 		return fail("no such leg of a stream at this controller");
-	for (unsigned k = 0; order && k < 3; k++) {
+	for (unsigned k = 0; order && k < 4; k++) {
 		if (strcmp(order, orders[k]))
 			continue;
 		dp_stream_leg(s->stream, (uint32_t)i, (enum dp_leg_order)k);
 		dp_log(DP_LOG_NOTICE, "leg", "stream=%s leg=%s order=%s", s->cfg->name, s->cfg->legs[i], order);
 		const struct dp_core *c = dp_stream_core(s->stream);
-		bool waits = k && !(c->log.last.away >> i & 1);
+		bool waits = k != DP_LEG_RESUME && !(c->log.last.away >> i & 1);
 		return json_pack("{s:b,s:b}", "ok", 1, "writes_wait", waits);
 	}
-	return fail("\"order\" must be pause, drop or resume");
+	return fail("\"order\" must be pause, drop, resume or resync");
 }
 
 static json_t *mark(struct node *n, const json_t *request)

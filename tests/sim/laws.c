@@ -72,7 +72,7 @@ static void check_image(struct sim *sim, struct node *n, const struct dp_images 
 static void check_copied(struct sim *sim, struct node *n, const struct dp_images *images)
 {
 	const struct dp_core *c = n->stream ? dp_stream_core(n->stream) : NULL;
-	if (!c || c->reset_token || c->log.last.at.seq < images->valid_seq ||
+	if (!images->copied || !c || c->reset_token || c->log.last.at.seq < images->valid_seq ||
 		c->log.last.images.building != images->building ||
 		c->log.last.images.copied < images->copied)
 		return; /* it begins anew already, or records are still to come */
@@ -360,10 +360,11 @@ static void check_agreed(struct sim *sim, struct node *n, const struct dp_core *
 static void check_applied(struct sim *sim, struct node *n, const struct dp_core *c)
 {
 	struct dp_position p;
-	/* What the images hold when the log jumps is what there is to fall back on. */
-	if (c->reset_token && !n->jumping && !n->images.building)
+	/* What the images hold when a resync begins is what there is to fall back on. */
+	bool begins = c->reset_token || c->refill_token;
+	if (begins && !n->jumping && !n->images.building)
 		n->fallback = n->applied;
-	n->jumping = c->reset_token != 0;
+	n->jumping = begins;
 	if (!c->cfg.image || c->apply_told <= n->applied.seq ||
 		!dp_log_position(&c->log, c->apply_told, &p))
 		return;

@@ -386,7 +386,7 @@ static void fault_cut(struct sim *sim, void *arg, uint64_t number)
 	sim_at(sim, rng_between(&sim->network_rng, 1, 2 * sim->opt.cut_mean_us), fault_cut, NULL, 0);
 }
 
-/* An operator pauses a leg, has it dropped, resumes one. */
+/* An operator pauses a leg, has it dropped, resumes one, has one resynced. */
 static void fault_order(struct sim *sim, void *arg, uint64_t number)
 {
 	struct rng *g = &sim->operator_rng;
@@ -398,7 +398,7 @@ static void fault_order(struct sim *sim, void *arg, uint64_t number)
 	sim_at(sim, rng_between(g, 1, 3000000), fault_order, NULL, 0);
 	uint32_t link = (uint32_t)rng_below(g, controller->down_count);
 	/* A leg for which nothing is kept and one that lost its disk could be all there are. */
-	uint64_t order = rng_below(g, sim->opt.wipes ? 2 : 3);
+	uint64_t order = rng_below(g, sim->opt.wipes ? 2 : 4);
 	if (!controller->stream)
 		return;
 	if (sim->verbose)
