@@ -71,9 +71,11 @@ static void say(struct dp_core *c, uint64_t away, struct dp_actions *out)
 	if (!dp_core_write_insync(c, away))
 		return;
 	c->insync_seq = c->log.last.at.seq;
+	bool wait = dp_insync_count(c, away) < c->cfg.keep_serving;
 	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
 		if (!(before >> i & 1) && (away >> i & 1))
-			dp_alarm(out, "a leg no longer counts; writes go on without it", i);
+			dp_alarm(out, wait ? "a leg no longer counts; writes wait for it"
+					   : "a leg no longer counts; writes go on without it", i);
 		else if ((before >> i & 1) && !(away >> i & 1))
 			dp_alarm(out, "a leg has caught up and counts again", i);
 	}

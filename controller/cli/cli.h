@@ -19,7 +19,8 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_topology_check, cli_keygen, cli_up, cli_status, cli_volumes,
-	cli_links, cli_sets, cli_pause, cli_resume, cli_digest, cli_verify;
+	cli_links, cli_sets, cli_pause, cli_resume, cli_resync, cli_digest,
+	cli_verify;
 
 /* ---- options (options.c) ---- */
 
@@ -90,6 +91,11 @@ int cli_control(const char *path, json_t *request, uint64_t timeout_us, json_t *
 /* The same to a node of the place. */
 int cli_ask(const struct cli_place *place, unsigned node, json_t *request, uint64_t timeout_us,
 	json_t **answer, char error[CLI_ERROR_MAX]);
+
+/* Gives the controller an order for a leg: pause, drop, resume, resync. Returns 0 and the answer, a
+ * new reference, or an exit status, printed (pause.c). */
+int cli_order_leg(const struct cli_place *place, const struct dp_topo_stream *s, const char *leg,
+	const char *order, json_t **answer);
 
 /* Members of an answer; a missing or mistyped one is "-" or 0. */
 const char *cli_text(const json_t *object, const char *key);

@@ -14,6 +14,7 @@ static const struct cli_command *const commands[] = {
 	&cli_sets,
 	&cli_pause,
 	&cli_resume,
+	&cli_resync,
 	&cli_digest,
 	&cli_verify,
 };

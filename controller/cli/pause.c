@@ -1,4 +1,4 @@
-/* dipole pause, dipole resume: what is sent to one leg of a stream, and what is kept for it. */
+/* dipole pause, resume, resync: what is sent to one leg of a stream, and what is kept for it. */
 #include "cli.h"
 
 #include <stdio.h>
@@ -26,11 +26,25 @@ static void report(const struct order *o, const json_t *answer)
 		return;
 	}
 	printf("leg %s of stream %s: %s\n", o->leg, o->stream,
-		strcmp(o->order, "pause") == 0	? "paused; what it lacks is kept"
-		: strcmp(o->order, "drop") == 0 ? "paused; nothing is kept, it is resynced when resumed"
-						: "resumed");
+		strcmp(o->order, "pause") == 0	  ? "paused; what it lacks is kept"
+		: strcmp(o->order, "drop") == 0	  ? "paused; nothing is kept, it is resynced when resumed"
+		: strcmp(o->order, "resync") == 0 ? "is compared with another copy and made equal to it"
+						  : "resumed");
 	if (waits)
-		printf("writes wait until it is resumed: keep-serving does not let this leg go\n");
+		printf("writes wait until it is %s: keep-serving does not let this leg go\n",
+			strcmp(o->order, "resync") == 0 ? "whole" : "resumed");
+}
+
+int cli_order_leg(const struct cli_place *place, const struct dp_topo_stream *s, const char *leg,
+	const char *order, json_t **answer)
+{
+	char error[CLI_ERROR_MAX];
+	json_t *request = json_pack("{s:s,s:s,s:s,s:s}", "cmd", "leg", "stream", s->name, "leg", leg,
+		"order", order);
+	if (cli_ask(place, s->controller, request, CLI_ASK_TIMEOUT_US, answer, error))
+		return cli_fail(EX_UNAVAILABLE, "controller %s: %s",
+			place->topology->nodes[s->controller].name, error);
+	return EX_OK;
 }
 
 static int give(const struct order *o, const struct cli_place *place)
@@ -41,12 +55,10 @@ static int give(const struct order *o, const struct cli_place *place)
 	const struct dp_topo_stream *s = &place->topology->streams[index];
 	if (!has_leg(s, o->leg))
 		return cli_fail(EX_USAGE, "stream '%s' has no leg '%s'", o->stream, o->leg);
-	char error[CLI_ERROR_MAX];
-	json_t *answer, *request = json_pack("{s:s,s:s,s:s,s:s}", "cmd", "leg", "stream", o->stream,
-					"leg", o->leg, "order", o->order);
-	if (cli_ask(place, s->controller, request, CLI_ASK_TIMEOUT_US, &answer, error))
-		return cli_fail(EX_UNAVAILABLE, "controller %s: %s",
-			place->topology->nodes[s->controller].name, error);
+	json_t *answer;
+	int status = cli_order_leg(place, s, o->leg, o->order, &answer);
+	if (status)
+		return status;
 	report(o, answer);
 	json_decref(answer);
 	return EX_OK;
@@ -89,6 +101,12 @@ static int run_resume(const struct cli_command *self, int argc, char **argv)
 	return run_order(self, argc, argv, &o, NULL);
 }
 
+static int run_resync(const struct cli_command *self, int argc, char **argv)
+{
+	struct order o = {.order = "resync"};
+	return run_order(self, argc, argv, &o, NULL);
+}
+
 const struct cli_command cli_pause = {
 	.name = "pause",
 	.arguments = "STREAM LEG [--drop] [--state DIR] [--json]",
@@ -101,4 +119,11 @@ const struct cli_command cli_resume = {
 	.arguments = "STREAM LEG [--state DIR] [--json]",
 	.summary = "Send to a paused leg again.",
 	.run = run_resume,
+};
+
+const struct cli_command cli_resync = {
+	.name = "resync",
+	.arguments = "STREAM LEG [--state DIR] [--json]",
+	.summary = "Compare a leg's mirror with another copy and make it equal.",
+	.run = run_resync,
 };

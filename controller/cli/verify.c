@@ -9,7 +9,7 @@
 struct request {
 	const char *state, *volume;
 	uint64_t timeout_us;
-	bool json;
+	bool json, repair;
 };
 
 static const char *const results[] = {"missing", "equal", "differs"};
@@ -46,7 +46,7 @@ static const char *remark(const struct cli_copies *copies)
 	if (copies->count == 1)
 		return "; there is no other to compare it with";
 	if (cli_copies_with(copies, CLI_DIFFERS) && !copies->referenced)
-		return "; no majority, so which are wrong cannot be told";
+		return "; no majority, so which are wrong cannot be told (see dipole resync)";
 	return "";
 }
 
@@ -72,6 +72,26 @@ static void print_json(const struct cli_copies *copies)
 		(int)cli_copies_with(copies, CLI_MISSING), "copies", list));
 }
 
+/* Has each leg whose copy is known to be wrong made equal to another one. */
+static int repair(const struct request *r, const struct cli_copies *copies)
+{
+	int status = EX_OK;
+	for (unsigned i = 0; i < copies->count && copies->referenced && !status; i++) {
+		const struct cli_copy *copy = &copies->list[i];
+		json_t *answer;
+		if (copy->result != CLI_DIFFERS || !copy->leg)
+			continue;
+		status = cli_order_leg(&copies->survey.place, copies->stream, copy->leg->name, "resync",
+			&answer);
+		if (status)
+			break;
+		json_decref(answer);
+		if (!r->json)
+			printf("leg %s is made equal to another copy; see dipole status\n", copy->leg->name);
+	}
+	return status;
+}
+
 static int report(const struct request *r, const struct cli_copies *copies)
 {
 	static const int statuses[] = {EX_TEMPFAIL, EX_OK, EX_DATAERR};
@@ -91,6 +111,7 @@ static int run(const struct cli_command *self, int argc, char **argv)
 	const struct cli_option options[] = {
 		{"state", CLI_TEXT, &r.state, "DIR", "the state directory of the deployment"},
 		{"timeout", CLI_TIME, &r.timeout_us, "TIME", "limit of waiting; default: 10min"},
+		{"repair", CLI_FLAG, &r.repair, NULL, "have copies that are known to be wrong resynced"},
 		{"json", CLI_FLAG, &r.json, NULL, "print JSON, one line"},
 		{.name = NULL},
 	};
@@ -102,6 +123,8 @@ static int run(const struct cli_command *self, int argc, char **argv)
 	if (!status) {
 		cli_copies_judge(&copies);
 		status = report(&r, &copies);
+		int failed = r.repair ? repair(&r, &copies) : 0;
+		status = failed ? failed : status;
 	}
 	cli_copies_close(&copies);
 	return status;
@@ -109,7 +132,7 @@ static int run(const struct cli_command *self, int argc, char **argv)
 
 const struct cli_command cli_verify = {
 	.name = "verify",
-	.arguments = "VOLUME [--state DIR] [--timeout TIME] [--json]",
+	.arguments = "VOLUME [--repair] [--state DIR] [--timeout TIME] [--json]",
 	.summary = "Compare all copies of a volume by checksum while it is in use.",
 	.run = run,
 };

@@ -71,4 +71,27 @@ verify 65 data --json
 [ "$(result nwk) $(result west) $(result east)" = "equal differs equal" ] ||
   fail "not west alone: $(cat "$D/verify")"
 verify 0 log # of the same stream: the other volume is as it should be
+
+# Repaired under load, from the controller's own image, and only what differs is sent.
+alarmed() { field "$1" '.alarms[].text' | grep -q "$2"; }
+rm -f "$D/enough" "$D/fio.pid"
+background fio_until_enough log 16 --bsrange=512-64k --rate=4M
+load=$!
+wait_until 20 test -e "$D/fio.pid" || fail "no load"
+verify 65 data --repair
+said '^leg west is made equal to another copy'
+wait_until 60 alarmed west "the resync is complete" || fail "no resync of west: $(field west .images)"
+wait_until 30 is nwk 'all(.links[]; .in_sync)' || fail "the leg does not count again"
+alarmed east "made anew" && fail "a copy that is right is resynced"
+gone "$load" && fail "fio: $(fio_said)"
+touch "$D/enough"
+await 60 "$load" || fail "fio: $(fio_said)"
+verify 0 data
+verify 0 log
+
+# Where nobody can tell which is wrong a person decides.
+dipole resync orders nowhere --state "$S" >/dev/null 2>&1 && fail "a leg that is none"
+dipole resync orders east --state "$S" | grep -q 'compared with another copy' || fail "no resync of east"
+wait_until 60 alarmed east "the resync is complete" || fail "no resync of east: $(field east .images)"
+verify 0 data
 pass
