@@ -1,5 +1,6 @@
 /* One node's part of a topology. */
 #include <sodium.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -142,6 +143,37 @@ static int add_leg(struct builder *b, const struct dp_topo_stream *ts,
 	return err;
 }
 
+/* From the controller to the mirror; an unknown distance is the longest. */
+static double leg_distance(const struct builder *b, const struct dp_topo_stream *ts, const char *name)
+{
+	double sum = 0;
+	for (unsigned i = 0; i < ts->leg_count; i++) {
+		const struct dp_topo_leg *leg = &ts->legs[i];
+		for (unsigned hop = 0; hop < leg->hop_count && strcmp(leg->name, name) == 0; hop++) {
+			unsigned from = hop ? leg->hops[hop - 1] : ts->controller;
+			const struct dp_topo_link *l = dp_topology_link(b->t, from, leg->hops[hop]);
+			if (!l || l->distance_m < 0)
+				return HUGE_VAL;
+			sum += l->distance_m;
+		}
+	}
+	return sum;
+}
+
+/* Reads come from the nearest mirror. */
+static void order_reads(const struct builder *b, const struct dp_topo_stream *ts,
+	struct dp_node_stream *s)
+{
+	double distance[DP_DOWN_MAX];
+	for (unsigned i = 0; i < s->core.down_count; i++) {
+		unsigned at = i;
+		distance[i] = leg_distance(b, ts, s->legs[i]);
+		for (; at > 0 && distance[s->core.read_order[at - 1]] > distance[i]; at--)
+			s->core.read_order[at] = s->core.read_order[at - 1];
+		s->core.read_order[at] = (uint8_t)i;
+	}
+}
+
 static void add_volumes(struct builder *b, unsigned stream, struct dp_node_stream *s)
 {
 	for (unsigned i = 0; i < b->t->volume_count; i++) {
@@ -172,6 +204,7 @@ static int add_stream(struct builder *b, unsigned index)
 	snprintf(s->name, sizeof s->name, "%s", ts->name);
 	add_volumes(b, index, s);
 	bool controller = me->role == DP_ROLE_CONTROLLER;
+	order_reads(b, ts, s);
 	s->journal_bytes = controller ? ts->journal_bytes : me->journal_bytes;
 	s->resync_rate = ts->resync_rate;
 	s->core.high_room = s->journal_bytes / 100 * (100 - ts->high_water);

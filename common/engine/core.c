@@ -103,6 +103,9 @@ int dp_core_init(struct dp_core *c, const struct dp_core_config *cfg, const stru
 {
 	memset(c, 0, sizeof *c);
 	c->cfg = *cfg;
+	bool unordered = cfg->down_count > 1 && cfg->read_order[0] == cfg->read_order[1];
+	for (uint32_t i = 0; unordered && i < cfg->down_count; i++)
+		c->cfg.read_order[i] = (uint8_t)i;
 	struct dp_meta start = *tail;
 	if (start.at.seq == 0)
 		start.at.chain = dp_chain_start(cfg->stream);

@@ -40,6 +40,7 @@ struct dp_core_config {
 	bool track;               /* with less than low_room, legs that are lost are given up: */
 	uint64_t low_room;        /* they are resynced when they return */
 	unsigned down_count;
+	uint8_t read_order[DP_DOWN_MAX]; /* links, the nearest first; all 0: as they are */
 	uint64_t window_bytes;    /* unacknowledged bytes per link; payload kept in memory */
 };
 
@@ -57,6 +58,7 @@ struct dp_core_config {
 #define DP_LOAD_LATER UINT64_MAX
 
 #define DP_CORE_READ_US   2000000 /* a read is tried on another leg after this */
+#define DP_CORE_NEAR_US   10000000 /* and so long reads do not go back to the nearer one */
 
 enum dp_core_state {
 	DP_CORE_PROMISING,  /* controller: its own epoch is not durable yet */
@@ -131,7 +133,7 @@ struct dp_read {
 	struct dp_wanted want;
 	uint64_t up_id, up_session; /* mirror, relay: whom to answer */
 	uint64_t deadline_us;
-	uint32_t down;
+	uint32_t down, turn;    /* the link asked, and its place in cfg.read_order */
 	bool at_image;          /* handed to the node's own image */
 	bool fetch;             /* controller: for the resync of leg fetch_link, which calls it up_id */
 	uint32_t fetch_link;
@@ -175,7 +177,8 @@ struct dp_core {
 	struct dp_read *reads;
 	uint32_t read_count;
 	uint64_t read_ids;
-	uint32_t read_link; /* the leg that answered the last read */
+	uint32_t read_turn; /* place in cfg.read_order of who answered last, for a while */
+	uint64_t read_back_us; /* when the nearest is tried again */
 	uint64_t random;    /* state of the generator of session names, seeded by START */
 	uint64_t refused, bad_records, acked;
 };

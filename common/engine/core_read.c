@@ -13,7 +13,7 @@ static struct dp_read *new_read(struct dp_core *c)
 		struct dp_read *r = &c->reads[id % DP_READS_MAX];
 		if (r->used)
 			continue;
-		*r = (struct dp_read){.used = true, .want.id = id, .down = c->read_link};
+		*r = (struct dp_read){.used = true, .want.id = id, .turn = c->read_turn};
 		c->read_count++;
 		return r;
 	}
@@ -33,16 +33,18 @@ static void to_image(struct dp_core *c, struct dp_read *r, struct dp_actions *ou
 	dp_act(out, DP_ACT_READ)->want = r->want;
 }
 
-/* Sends a read down the next active link after `r->down`; false if there is none. */
+/* Sends a read down the nearest link, from the place `r->turn` on, that has a current copy; false if
+ * there is none. */
 static bool to_link(struct dp_core *c, struct dp_read *r, struct dp_actions *out)
 {
 	for (uint32_t n = 0; n < c->cfg.down_count; n++) {
-		uint32_t i = (r->down + n) % c->cfg.down_count;
+		uint32_t turn = (r->turn + n) % c->cfg.down_count, i = c->cfg.read_order[turn];
 		/* A leg that is behind would let the read wait. */
 		if (c->down[i].state != DP_DOWN_ACTIVE || (c->away >> i & 1) ||
 			c->down[i].images == DP_IMAGES_RESYNCING || c->down[i].refill || (r->fetch && r->fetch_link == i))
 			continue;
 		r->down = i;
+		r->turn = turn;
 		r->deadline_us = c->now_us + DP_CORE_READ_US;
 		struct dp_msg m = {.u.read = r->want};
 		dp_core_send_down(c, i, DP_MSG_READ, &m, out);
@@ -157,7 +159,9 @@ void dp_read_data(struct dp_core *c, uint32_t link, struct dp_msg *m, struct dp_
 		r->deadline_us = c->now_us + DP_CORE_PROBE_US / 2;
 		return;
 	}
-	c->read_link = link;
+	if (r->turn > c->read_turn)
+		c->read_back_us = c->now_us + DP_CORE_NEAR_US;
+	c->read_turn = r->turn;
 	finish(c, r, &f, m->payload, out);
 }
 
@@ -165,8 +169,15 @@ void dp_read_image(struct dp_core *c, const struct dp_found *f, struct dp_buf *d
 	struct dp_actions *out)
 {
 	struct dp_read *r = find_read(c, f->id);
-	if (r)
-		finish(c, r, f, data, out);
+	if (!r)
+		return;
+	/* Where the own image cannot be read, another copy can. */
+	if (f->status && c->cfg.role == DP_CORE_CONTROLLER && !r->fetch && c->cfg.down_count) {
+		r->at_image = false;
+		to_link(c, r, out);
+		return;
+	}
+	finish(c, r, f, data, out);
 }
 
 void dp_read_settle(struct dp_core *c, struct dp_actions *out)
@@ -184,12 +195,14 @@ void dp_read_settle(struct dp_core *c, struct dp_actions *out)
 
 void dp_read_tick(struct dp_core *c, struct dp_actions *out)
 {
+	if (c->read_turn && c->now_us >= c->read_back_us)
+		c->read_turn = 0;
 	for (uint32_t i = 0; c->read_count && i < DP_READS_MAX; i++) {
 		struct dp_read *r = &c->reads[i];
 		if (!r->used || r->at_image || c->now_us < r->deadline_us)
 			continue;
 		if (c->cfg.role == DP_CORE_CONTROLLER && !r->fetch) {
-			r->down = (r->down + 1) % c->cfg.down_count;
+			r->turn = (r->turn + 1) % c->cfg.down_count;
 			to_link(c, r, out);
 		} else {
 			give_up(c, r, DP_EAGAIN, out);

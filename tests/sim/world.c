@@ -530,6 +530,9 @@ static void join(struct sim *sim, struct node *above, struct node *below)
 	above->down[link] = below->index;
 	above->to_down[link] = w;
 	above->cfg.core.down_count = above->down_count;
+	uint64_t at = rng_below(&sim->failure_rng, above->down_count);
+	above->cfg.core.read_order[link] = above->cfg.core.read_order[at];
+	above->cfg.core.read_order[at] = (uint8_t)link;
 	below->up = (int)above->index;
 	below->up_link = link;
 	below->to_up = w;

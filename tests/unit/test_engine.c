@@ -872,3 +872,119 @@ Test(resync, a_relay_passes_questions_up_and_answers_down, .fini = done)
 	cr_assert_eq(a->msg.u.data.id, 5);
 	cr_assert_not_null(a->msg.payload);
 }
+
+/* ---- resync by order ---- */
+
+static void order(uint32_t leg, enum dp_leg_order o)
+{
+	step((struct dp_event){.type = DP_EV_LEG, .peer = leg, .u.order = o});
+}
+
+Test(resync, an_ordered_leg_leaves_the_set_before_it_begins, .fini = done)
+{
+	open_controller(2, DP_CORE_CACHED);
+	core.cfg.keep_serving = 1;
+	ack_images(0, 0, DP_IMAGES_WHOLE);
+	ack_images(1, 0, DP_IMAGES_WHOLE);
+	order(1, DP_LEG_RESYNC);
+	cr_assert_eq(core.log.last.away, 2);
+	step((struct dp_event){.type = DP_EV_TICK});
+	cr_assert_null(find(DP_ACT_SEND_DOWN, DP_MSG_RESET), "it begins while it counts");
+	durable(1);
+	ack_images(0, 1, DP_IMAGES_WHOLE);
+	cr_assert_eq(core.away, 2);
+	step((struct dp_event){.type = DP_EV_TICK});
+	struct dp_action *a = find(DP_ACT_SEND_DOWN, DP_MSG_RESET);
+	cr_assert(a && a->peer == 1);
+	ack_images(1, 1, DP_IMAGES_WHOLE);
+	cr_assert_eq(core.away, 2, "it counts before it has begun");
+	ack_images(1, 1, DP_IMAGES_RESYNCING);
+	step((struct dp_event){.type = DP_EV_TICK});
+	cr_assert_null(find(DP_ACT_SEND_DOWN, DP_MSG_RESET), "it is told again");
+	ack_images(1, 1, DP_IMAGES_WHOLE);
+	cr_assert_eq(core.log.last.away, 0, "it is whole and does not count again");
+}
+
+Test(resync, an_order_without_another_copy_is_refused, .fini = done)
+{
+	open_controller(2, DP_CORE_CACHED);
+	ack_images(1, 0, DP_IMAGES_WHOLE);
+	order(1, DP_LEG_RESYNC);
+	step((struct dp_event){.type = DP_EV_TICK});
+	cr_assert_not_null(find(DP_ACT_ALARM, 0));
+	cr_assert_null(find(DP_ACT_SEND_DOWN, DP_MSG_RESET));
+	cr_assert_not(core.down[1].refill);
+}
+
+Test(resync, by_order_begins_when_what_was_to_be_applied_is, .fini = done)
+{
+	open_mirror();
+	send_record(1, dp_chain_start(STREAM));
+	durable(1);
+	marks(100, 1);
+	cr_assert_eq(find(DP_ACT_APPLY, 0)->seq, 1);
+	reset(100, 1, 0);
+	cr_assert_null(find(DP_ACT_BARRIER, 0), "begins in the middle of a batch");
+	send_record(2, core.log.last.at.chain);
+	durable(2);
+	marks(100, 2);
+	cr_assert_null(find(DP_ACT_APPLY, 0), "applies more to what is to stay as it is");
+	applied(1);
+	struct dp_action *a = find(DP_ACT_BARRIER, 0);
+	cr_assert_not_null(a);
+	cr_assert(a->meta->images.building == 1 && a->meta->images.valid_seq == 2);
+	cr_assert_null(find(DP_ACT_RESYNC, 0), "new images are begun before it is durable");
+	barrier_done(a->seq);
+	a = find(DP_ACT_RESYNC, 0);
+	cr_assert(a && a->seq == 0, "the log is moved");
+	cr_assert_eq(find(DP_ACT_SEND_UP, DP_MSG_ACK)->msg.u.ack.images, DP_IMAGES_RESYNCING);
+	cr_assert_eq(find(DP_ACT_APPLY, 0)->seq, 2);
+}
+
+/* ---- where reads go ---- */
+
+static struct dp_action *read_host(void)
+{
+	struct dp_host_request r = {.tag = &core, .volume = 1, .length = 512};
+	step((struct dp_event){.type = DP_EV_READ, .u.host = &r});
+	return find(DP_ACT_SEND_DOWN, DP_MSG_READ);
+}
+
+static void answer_read(uint32_t leg, uint64_t id, int status)
+{
+	struct dp_found f = {.id = id, .status = status, .length = 512};
+	from_down(leg, (struct dp_msg){.type = DP_MSG_DATA, .u.data = f,
+			       .payload = status ? NULL : dp_buf_new(512)});
+}
+
+Test(reads, go_to_the_nearest_and_come_back_to_it, .fini = done)
+{
+	open_controller(2, DP_CORE_CACHED);
+	core.cfg.read_order[0] = 1;
+	core.cfg.read_order[1] = 0;
+	cr_assert_eq(read_host()->peer, 1);
+	answer_read(1, find(DP_ACT_SEND_DOWN, DP_MSG_READ)->msg.u.read.id, DP_EIO);
+	for (unsigned i = 0; i < 100 && !find(DP_ACT_SEND_DOWN, DP_MSG_READ); i++)
+		step((struct dp_event){.type = DP_EV_TICK});
+	struct dp_action *a = find(DP_ACT_SEND_DOWN, DP_MSG_READ);
+	cr_assert(a && a->peer == 0, "one failed copy is enough to leave a read without an answer");
+	answer_read(0, a->msg.u.read.id, 0);
+	cr_assert_eq(find(DP_ACT_DATA, 0)->err, 0);
+	cr_assert_eq(read_host()->peer, 0, "the next read goes to the copy that failed");
+	core.read_back_us = 0;
+	step((struct dp_event){.type = DP_EV_TICK});
+	cr_assert_eq(read_host()->peer, 1, "reads stay with the far copy for ever");
+}
+
+Test(reads, of_an_image_that_cannot_be_read_go_to_a_mirror, .fini = done)
+{
+	open_controller(2, DP_CORE_CACHED);
+	core.cfg.image = true;
+	cr_assert_null(read_host());
+	struct dp_found f = {.id = find(DP_ACT_READ, 0)->want.id, .status = DP_EIO};
+	step((struct dp_event){.type = DP_EV_IMAGE, .u.image.found = f});
+	struct dp_action *a = find(DP_ACT_SEND_DOWN, DP_MSG_READ);
+	cr_assert_not_null(a);
+	answer_read(a->peer, a->msg.u.read.id, 0);
+	cr_assert_eq(find(DP_ACT_DATA, 0)->err, 0);
+}

@@ -23,10 +23,10 @@ static const char good[] =
 	"  south: {role: mirror, site: there, listen: tcp://h:5}\n"
 	"  spare: {role: mirror, site: there, listen: tcp://h:6, key: \"@s\"}\n"
 	"links:\n"
-	"  - {between: [nwk, relay]}\n"
-	"  - {between: [west, relay]}\n"
+	"  - {between: [nwk, relay], distance: 30km}\n"
+	"  - {between: [west, relay], distance: 20km}\n"
 	"  - {between: [relay, east]}\n"
-	"  - {between: [nwk, east]}\n"
+	"  - {between: [nwk, east], distance: 40km}\n"
 	"  - {between: [nwk, south], trusted: true}\n"
 	"streams:\n"
 	"  orders:\n"
@@ -161,6 +161,8 @@ Test(node_config, of_a_controller)
 	check_down(s, 0, "w", "relay");
 	check_down(s, 1, "e", "east");
 	check_down(s, 2, "s", "south");
+	cr_assert(s->core.read_order[0] == 1 && s->core.read_order[1] == 0 &&
+		  s->core.read_order[2] == 2, "the nearest is not read first");
 	cr_assert(s->core.ack == DP_CORE_COMMITTED && s->core.flush == DP_CORE_COMMITTED);
 	cr_assert_eq(s->core.ack_legs, 2);
 	cr_assert_eq(s->core.window_bytes, DP_WINDOW_BYTES);
