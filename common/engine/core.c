@@ -94,8 +94,10 @@ void dp_core_send_down(struct dp_core *c, uint32_t link, uint8_t type, struct dp
 
 bool dp_core_lazy(const struct dp_core *c)
 {
-	/* While a leg is away the journal has what it lacks. */
-	bool all = c->cfg.ack_legs == c->cfg.down_count && !c->away && !c->log.last.away;
+	/* While a leg is away the journal has what it lacks; and a controller that starts from a journal
+	 * that still says so does not ask that leg: that it is back has to be there, too. */
+	bool all = c->cfg.ack_legs == c->cfg.down_count && !c->away && !c->log.last.away &&
+		   c->durable >= c->insync_seq;
 	return c->cfg.role == DP_CORE_CONTROLLER && !c->cfg.image && c->cfg.ack != DP_CORE_LOCAL && all;
 }
 
