@@ -33,6 +33,20 @@ static void check_volume_id(struct dp_loader *l, unsigned index)
 
 /* ---- volumes of a stream ---- */
 
+/* What is there already only the read cache knows. */
+static void check_skip(struct dp_loader *l, unsigned index)
+{
+	const struct dp_topo_volume *v = &l->t->volumes[index];
+	if (!v->skip_unchanged || v->stream == DP_UNRESOLVED ||
+		l->t->streams[v->stream].read_cache_bytes)
+		return;
+	struct dp_path volumes = {NULL, "volumes", 0}, volume = {&volumes, v->name, 0},
+		       at = {&volume, "skip-unchanged", 0};
+	dp_loader_error(l, &at, l->volumes.key_at[index],
+		"true without a read cache; expected read-cache in stream %s",
+		l->t->streams[v->stream].name);
+}
+
 static void check_volume_count(struct dp_loader *l, unsigned stream)
 {
 	struct dp_path top = {NULL, "volumes", 0};
@@ -176,6 +190,8 @@ void dp_schema_check(struct dp_loader *l)
 		check_stream_id(l, i);
 		check_volume_count(l, i);
 	}
-	for (unsigned i = 0; i < l->t->volume_count; i++)
+	for (unsigned i = 0; i < l->t->volume_count; i++) {
 		check_volume_id(l, i);
+		check_skip(l, i);
+	}
 }

@@ -184,6 +184,7 @@ static void add_volumes(struct builder *b, unsigned stream, struct dp_node_strea
 		snprintf(to->name, sizeof to->name, "%s", v->name);
 		to->id = v->id;
 		to->size = v->size;
+		to->skip_unchanged = v->skip_unchanged;
 	}
 }
 
@@ -207,6 +208,7 @@ static int add_stream(struct builder *b, unsigned index)
 	order_reads(b, ts, s);
 	s->journal_bytes = controller ? ts->journal_bytes : me->journal_bytes;
 	s->resync_rate = ts->resync_rate;
+	s->read_cache = controller ? ts->read_cache_bytes : 0;
 	s->core.high_room = s->journal_bytes / 100 * (100 - ts->high_water);
 	s->core.low_room = s->journal_bytes / 8;
 	s->core.track = controller && ts->when_full == DP_FULL_TRACK;

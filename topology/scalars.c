@@ -137,6 +137,11 @@ bool dp_scalar_resync_rate(const char *text, void *out)
 	return size_within(text, 64 * DP_KIB, 1024 * DP_GIB, out);
 }
 
+bool dp_scalar_read_cache(const char *text, void *out)
+{
+	return size_within(text, 4096, 1024 * DP_GIB, out);
+}
+
 bool dp_scalar_volume_size(const char *text, void *out)
 {
 	uint64_t value;

@@ -21,6 +21,7 @@ bool dp_scalar_bandwidth(const char *text, void *out);	 /* uint64_t */
 bool dp_scalar_interval(const char *text, void *out);	 /* uint64_t, microseconds */
 bool dp_scalar_window(const char *text, void *out);	 /* uint64_t */
 bool dp_scalar_journal(const char *text, void *out);	 /* uint64_t */
+bool dp_scalar_read_cache(const char *text, void *out); /* uint64_t */
 bool dp_scalar_resync_rate(const char *text, void *out); /* uint64_t */
 bool dp_scalar_volume_size(const char *text, void *out); /* uint64_t */
 bool dp_scalar_high_water(const char *text, void *out);	 /* unsigned */

@@ -379,6 +379,8 @@ static const struct dp_field stream_fields[] = {
 	{"journal", DP_OPTIONAL, "a mapping", 0, NULL, parse_journal},
 	{"resync-rate", DP_OPTIONAL, "bytes a second such as 50MiB, at least 64KiB",
 		STREAM(resync_rate), dp_scalar_resync_rate, NULL},
+	{"read-cache", DP_OPTIONAL, "a size from 4KiB to 1024GiB such as 256MiB",
+		STREAM(read_cache_bytes), dp_scalar_read_cache, NULL},
 	{0},
 };
 
@@ -420,6 +422,8 @@ static const struct dp_field volume_fields[] = {
 	{"stream", DP_REQUIRED, "one of the names under streams", 0, NULL, parse_volume_stream},
 	{"size", DP_REQUIRED, "a size such as 200GiB, a multiple of 4096B from 4KiB to 1024TiB",
 		offsetof(struct dp_topo_volume, size), dp_scalar_volume_size, NULL},
+	{"skip-unchanged", DP_OPTIONAL, "true or false",
+		offsetof(struct dp_topo_volume, skip_unchanged), dp_scalar_bool, NULL},
 	{0},
 };
 

@@ -87,6 +87,7 @@ struct dp_topo_stream {
 	unsigned high_water;	     /* percent, default 80 */
 	enum dp_when_full when_full; /* default stop */
 	uint64_t resync_rate;	     /* bytes a second; 0 (default): no limit */
+	uint64_t read_cache_bytes;   /* at the controller; 0 (default): none */
 };
 
 struct dp_topo_volume {
@@ -94,6 +95,7 @@ struct dp_topo_volume {
 	uint32_t id;	 /* from the volume's name; never 0; unique within the file */
 	unsigned stream; /* index */
 	uint64_t size;	 /* bytes, a multiple of 4096 */
+	bool skip_unchanged; /* needs the stream's read cache */
 };
 
 struct dp_topology {

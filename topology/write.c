@@ -95,6 +95,10 @@ static void write_stream(const struct dp_topology *t, const struct dp_topo_strea
 		write_size(to, "    resync-rate", s->resync_rate);
 		fprintf(to, "\n");
 	}
+	if (s->read_cache_bytes) {
+		write_size(to, "    read-cache", s->read_cache_bytes);
+		fprintf(to, "\n");
+	}
 }
 
 static void write_streams(const struct dp_topology *t, FILE *to)
@@ -111,7 +115,7 @@ static void write_volumes(const struct dp_topology *t, FILE *to)
 		const struct dp_topo_volume *v = &t->volumes[i];
 		fprintf(to, "  %s: {stream: %s, ", v->name, t->streams[v->stream].name);
 		write_size(to, "size", v->size);
-		fprintf(to, "}\n");
+		fprintf(to, "%s}\n", v->skip_unchanged ? ", skip-unchanged: true" : "");
 	}
 }
 

@@ -209,6 +209,7 @@ struct dp_host_request {
 	uint32_t volume, length;
 	uint64_t offset, client, request, set, time_us;
 	struct dp_buf *payload; /* the core takes its own reference */
+	bool unchanged; /* a write of what is there already, and answered: no record is made of it */
 };
 
 struct dp_event {

@@ -72,10 +72,10 @@ void dp_host_request(struct dp_core *c, const struct dp_host_request *r, struct 
 	bool closes = flushes || r->op == DP_OP_MARK;
 	bool replay = r->client && r->request <= dp_clients_last(&c->log.last.clients, r->client);
 	struct dp_waits *waits = flushes ? &c->flushes : &c->writes;
-	/* A flush after nothing new, and a request that is in the stream already, wait for what
-	 * there is; neither makes a record. */
+	/* A flush after nothing new, a write that changes nothing, and a request that is in the
+	 * stream already wait for what there is; none makes a record. */
 	bool empty = r->op == DP_OP_FLUSH && (last == 0 || c->log.last.set_closed) && !r->set;
-	if (replay || empty) {
+	if (replay || empty || r->unchanged) {
 		push(waits, r->tag, last, c->log.last.set, c->now_us);
 		return;
 	}

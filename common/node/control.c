@@ -114,6 +114,11 @@ static json_t *stream_status(struct node *n, const struct node_stream *s)
 	json_object_set_new(o, "images", images(s));
 	json_object_set_new(o, "alarms", alarms(s));
 	if (c->cfg.role == DP_CORE_CONTROLLER) {
+		struct dp_stream_counters n_of = dp_stream_counters(s->stream);
+		json_object_set_new(o, "read_cache",
+			json_pack("{s:I,s:I,s:I}", "size_bytes", (json_int_t)s->cfg->read_cache, "hits",
+				(json_int_t)n_of.cache_hits, "misses", (json_int_t)n_of.cache_misses));
+		json_object_set_new(o, "unchanged_writes", json_integer((json_int_t)n_of.unchanged));
 		json_object_set_new(o, "ack_latency", hist(dp_stream_hist(s->stream, false)));
 		json_object_set_new(o, "flush_latency", hist(dp_stream_hist(s->stream, true)));
 	} else {

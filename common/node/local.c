@@ -344,6 +344,7 @@ static void submit(struct node *n, struct conn *c, const struct dp_local_request
 		.set = r->set,
 		.time_us = node_wall_us(),
 		.payload = c->payload,
+		.unchanged = c->volume->skip_unchanged,
 	};
 	if (!dp_stream_request(c->stream->stream, &h))
 		local_reply(n, tag, DP_EBUSY, 0, NULL);

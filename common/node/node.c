@@ -158,7 +158,7 @@ static int open_stream(struct node *n, struct node_stream *ns)
 	}
 	struct dp_stream_config sc = {.core = cfg->core, .journal_file = journal,
 		.journal_size = cfg->journal_bytes, .volumes = volumes, .volume_count = cfg->volume_count,
-		.resync_rate = cfg->resync_rate};
+		.resync_rate = cfg->resync_rate, .read_cache = cfg->read_cache};
 	randombytes_buf(&sc.random, sizeof sc.random);
 	sc.random |= 1;
 	int err = dp_stream_open(n->disk, &sc, &stream_ops, ns, &ns->stream);

@@ -15,6 +15,7 @@ struct dp_node_volume {
 	char name[DP_NAME_MAX + 1];
 	uint32_t id;
 	uint64_t size;
+	bool skip_unchanged; /* writes of what the read cache knows to be there make no record */
 };
 
 struct dp_node_stream {
@@ -22,6 +23,7 @@ struct dp_node_stream {
 	struct dp_core_config core;
 	uint64_t journal_bytes;
 	uint64_t resync_rate; /* bytes a second; 0: no limit */
+	uint64_t read_cache;  /* bytes; 0: none */
 	struct dp_node_volume volumes[DP_VOLUMES_MAX];
 	unsigned volume_count;
 	unsigned links[DP_DOWN_MAX];            /* core's link i goes over node link links[i] */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "store/cache.h"
 
 #define GATHER_US 200
 
@@ -24,6 +25,10 @@ struct ticket {
 	void *tag;
 	uint64_t start_us;
 	bool flush, timed, dropped;
+	/* What the read cache may learn from the answer: the range, as of record seq. */
+	uint32_t volume;
+	uint64_t offset, seq;
+	struct dp_buf *payload; /* of a write; NULL: that of the answer */
 	struct ticket *next, *prev;
 };
 
@@ -42,6 +47,8 @@ struct dp_stream {
 	/* Reads need not wait behind writes that are not answered yet: a full journal stops writes. */
 	struct queue writes, reads;
 	struct ticket *tickets;
+	struct dp_cache *cache; /* of reads; NULL: none */
+	struct dp_stream_counters counters;
 	struct dp_hist hist[2];
 };
 
@@ -135,6 +142,13 @@ static void on_loaded(void *ctx, uint64_t seq, struct dp_record *r)
 
 /* ---- actions ---- */
 
+static void learn(struct dp_stream *s, const struct ticket *t, const struct dp_buf *answer)
+{
+	const struct dp_buf *data = t->payload ? t->payload : answer;
+	if (s->cache && data)
+		dp_cache_fill(s->cache, t->volume, t->offset, data->data, data->size, t->seq);
+}
+
 static void end_ticket(struct dp_stream *s, struct ticket *t, int err, uint64_t set,
 	struct dp_buf *data)
 {
@@ -146,8 +160,11 @@ static void end_ticket(struct dp_stream *s, struct ticket *t, int err, uint64_t 
 		t->prev->next = t->next;
 	else
 		s->tickets = t->next;
+	if (!err)
+		learn(s, t, data);
 	if (!t->dropped)
 		s->ops.reply(s->ctx, s, t->tag, err, set, data);
+	dp_buf_unref(&t->payload);
 	free(t);
 }
 
@@ -251,6 +268,27 @@ static bool is_read(const struct dp_host_request *r)
 	return r->op == 0;
 }
 
+/* What the cache may learn from the answer, and what it must forget now. */
+static void note(struct dp_stream *s, struct ticket *t, struct dp_host_request *r)
+{
+	if (!s->cache)
+		return;
+	t->volume = r->volume;
+	t->offset = r->offset;
+	t->seq = s->core.replied;
+	if (is_read(r))
+		return;
+	r->unchanged = r->unchanged && r->op == DP_OP_WRITE && !r->set && !t->flush &&
+		       dp_cache_equal(s->cache, r->volume, r->offset, r->payload->data, r->payload->size);
+	if (r->unchanged) {
+		s->counters.unchanged++;
+		return;
+	}
+	t->seq = s->core.log.last.at.seq + 1;
+	t->payload = dp_buf_ref(r->payload);
+	dp_cache_written(s->cache, r->volume, r->offset, r->length, t->seq);
+}
+
 static bool feed_one(struct dp_stream *s, struct queue *q)
 {
 	struct waiting *w = &q->ring[q->head];
@@ -271,6 +309,8 @@ static bool feed_one(struct dp_stream *s, struct queue *q)
 	s->tickets = t;
 	struct dp_host_request fed = *r;
 	fed.tag = t;
+	fed.unchanged = fed.unchanged && s->cache;
+	note(s, t, &fed);
 	q->head = (q->head + 1) % DP_HOST_REQUESTS_MAX;
 	q->count--;
 	struct dp_event ev = {.type = is_read(&fed) ? DP_EV_READ : DP_EV_HOST, .u.host = &fed};
@@ -293,10 +333,26 @@ bool dp_stream_full(const struct dp_stream *s)
 	return s->writes.count == DP_HOST_REQUESTS_MAX || s->reads.count == DP_HOST_REQUESTS_MAX;
 }
 
+/* A read that the cache answers. */
+static bool cached(struct dp_stream *s, const struct dp_host_request *r)
+{
+	if (!s->cache || !is_read(r) || s->core.state != DP_CORE_OPEN)
+		return false;
+	struct dp_buf *data = dp_buf_new(r->length);
+	bool hit = data && dp_cache_read(s->cache, r->volume, r->offset, r->length, data->data);
+	*(hit ? &s->counters.cache_hits : &s->counters.cache_misses) += 1;
+	if (hit)
+		s->ops.reply(s->ctx, s, r->tag, 0, 0, data);
+	dp_buf_unref(&data);
+	return hit;
+}
+
 bool dp_stream_request(struct dp_stream *s, const struct dp_host_request *r)
 {
 	if (dp_stream_full(s))
 		return false;
+	if (cached(s, r))
+		return true;
 	struct queue *q = is_read(r) ? &s->reads : &s->writes;
 	uint32_t at = (q->head + q->count++) % DP_HOST_REQUESTS_MAX;
 	q->ring[at] = (struct waiting){.request = *r, .start_us = s->now_us};
@@ -458,7 +514,9 @@ int dp_stream_open(struct dp_disk *disk, const struct dp_stream_config *cfg,
 	s->random = cfg->random;
 	s->writes.ring = calloc(DP_HOST_REQUESTS_MAX, sizeof *s->writes.ring);
 	s->reads.ring = calloc(DP_HOST_REQUESTS_MAX, sizeof *s->reads.ring);
-	int err = s->writes.ring && s->reads.ring ? open_parts(s, disk, cfg) : DP_ENOMEM;
+	s->cache = cfg->read_cache ? dp_cache_new(cfg->read_cache) : NULL;
+	bool memory = s->writes.ring && s->reads.ring && (s->cache || !cfg->read_cache);
+	int err = memory ? open_parts(s, disk, cfg) : DP_ENOMEM;
 	if (err)
 		dp_stream_close(&s);
 	*out = s;
@@ -474,8 +532,10 @@ void dp_stream_close(struct dp_stream **ps)
 	while (s->tickets) {
 		struct ticket *t = s->tickets;
 		s->tickets = t->next;
+		dp_buf_unref(&t->payload);
 		free(t);
 	}
+	dp_cache_free(&s->cache);
 	for (uint32_t i = 0; i < s->writes.count; i++)
 		dp_buf_unref(&s->writes.ring[(s->writes.head + i) % DP_HOST_REQUESTS_MAX].request.payload);
 	dp_store_close(&s->store);
@@ -516,4 +576,9 @@ bool dp_stream_broken(const struct dp_stream *s)
 const struct dp_hist *dp_stream_hist(const struct dp_stream *s, bool flush)
 {
 	return &s->hist[flush];
+}
+
+struct dp_stream_counters dp_stream_counters(const struct dp_stream *s)
+{
+	return s->counters;
 }

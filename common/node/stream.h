@@ -30,6 +30,12 @@ struct dp_stream_config {
 	const struct dp_store_volume *volumes; /* images, if core.image */
 	unsigned volume_count;
 	uint64_t resync_rate; /* of images of this node, bytes a second; 0: no limit */
+	uint64_t read_cache;  /* controller: bytes; 0: none */
+};
+
+struct dp_stream_counters {
+	uint64_t cache_hits, cache_misses; /* reads */
+	uint64_t unchanged;                /* writes of what was there, and of which no record was made */
 };
 
 /* Opens journal and images and recovers; DP_EV_START follows with dp_stream_start().
@@ -67,5 +73,6 @@ const struct dp_journal *dp_stream_journal(const struct dp_stream *s);
 struct dp_store *dp_stream_store(struct dp_stream *s); /* NULL: no images here */
 bool dp_stream_broken(const struct dp_stream *s);      /* out of memory: the node must stop */
 const struct dp_hist *dp_stream_hist(const struct dp_stream *s, bool flush);
+struct dp_stream_counters dp_stream_counters(const struct dp_stream *s);
 
 #endif

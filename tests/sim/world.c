@@ -483,6 +483,8 @@ static void draw_options(struct sim *sim)
 	draw_resync(&sim->resync_rng, o);
 	o->bad_writes = rng_chance(&sim->failure_rng, 0.6)
 				? 0 : (double)rng_between(&sim->failure_rng, 1, 30) / 3000;
+	o->read_cache = rng_chance(&sim->failure_rng, 0.5) ? 0
+							   : 4096 * rng_between(&sim->failure_rng, 1, 64);
 	if (sim->verbose)
 		printf("legs %u (hops %u %u %u) ack %d/%u keep %u flush %d next_hop %d local %d window %" PRIu64
 		       " fault %" PRIu64 " sync %" PRIu64 " latency %" PRIu64
@@ -518,6 +520,7 @@ static struct node *add_node(struct sim *sim, enum dp_core_role role, const char
 		.volumes = volumes,
 		.volume_count = 2,
 		.resync_rate = sim->opt.resync_rate,
+		.read_cache = role == DP_CORE_CONTROLLER ? sim->opt.read_cache : 0,
 	};
 	return n;
 }

@@ -60,6 +60,7 @@ struct sim_options {
 	uint64_t volume_size, window_bytes, fault_us, sync_us, latency_us;
 	uint32_t resync_chunk;
 	unsigned resync_slots;
+	uint64_t read_cache; /* bytes; 0: none */
 	uint64_t resync_sync, resync_rate; /* bytes; bytes a second, 0: no limit */
 	double loss, corruption, duplication, bad_writes;
 	uint64_t crash_mean_us, cut_mean_us; /* 0: never */

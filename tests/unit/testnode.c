@@ -57,7 +57,7 @@ struct testnode *testnode_new(const char *name, enum dp_core_role role)
 		.image = role == DP_CORE_MIRROR, .ack = DP_CORE_LOCAL, .flush = DP_CORE_LOCAL, .keep_serving = DP_DOWN_MAX,
 		.window_bytes = DP_WINDOW_BYTES};
 	s->volume_count = 1;
-	s->volumes[0] = (struct dp_node_volume){"v", TEST_VOLUME, TEST_SIZE};
+	s->volumes[0] = (struct dp_node_volume){.name = "v", .id = TEST_VOLUME, .size = TEST_SIZE};
 	t->n.cfg = &t->cfg;
 	t->n.disk = &t->disk->base;
 	t->n.host_fd = t->n.control_fd = t->n.signal_fd = -1;
