@@ -14,6 +14,7 @@
 
 struct arguments {
 	const char *topology, *node, *state;
+	enum dp_role role;
 	bool check, verbose;
 };
 
@@ -73,13 +74,13 @@ static int parse(int argc, char **argv, const char *program, struct arguments *a
 	return -1;
 }
 
-static int load(const struct arguments *a, struct dp_topology **t)
+static int load(const struct arguments *a, FILE *messages, struct dp_topology **t)
 {
 	struct dp_topo_errors *errors = calloc(1, sizeof *errors);
 	if (!errors)
 		return EX_SOFTWARE;
 	int err = dp_topology_load(a->topology, t, errors);
-	dp_topology_print_errors(errors, stderr);
+	dp_topology_print_errors(errors, messages);
 	free(errors);
 	if (err == DP_ECONFIG)
 		return EX_CONFIG;
@@ -87,14 +88,14 @@ static int load(const struct arguments *a, struct dp_topology **t)
 }
 
 /* The secret key belongs to nobody else: a file that others can read is refused. */
-static int load_secret(const char *state, struct dp_node_config *cfg)
+static int load_secret(const char *state, FILE *messages, struct dp_node_config *cfg)
 {
 	char path[4096], text[64] = "", public[DP_KEY_SIZE];
 	struct stat st;
 	snprintf(path, sizeof path, "%s/key", state);
 	FILE *f = fopen(path, "re");
 	if (!f || fstat(fileno(f), &st)) {
-		fprintf(stderr, "%s: %s; make one with dipole keygen\n", path, strerror(errno));
+		fprintf(messages, "%s: %s; make one with dipole keygen\n", path, strerror(errno));
 		if (f)
 			fclose(f);
 		return EX_NOINPUT;
@@ -104,41 +105,58 @@ static int load_secret(const char *state, struct dp_node_config *cfg)
 	fclose(f);
 	text[strcspn(text, "\n")] = 0;
 	if (open || !read || strlen(text) != 40 || zmq_curve_public(public, text)) {
-		fprintf(stderr, "%s: %s\n", path,
+		fprintf(messages, "%s: %s\n", path,
 			open ? "others can read it; expected mode 0600" : "expected a Z85 secret key");
 		return EX_CONFIG;
 	}
 	memcpy(cfg->secret_key, text, sizeof cfg->secret_key);
 	sodium_memzero(text, sizeof text);
 	if (strcmp(public, cfg->public_key)) {
-		fprintf(stderr, "%s: does not belong to the public key of node %s in the topology\n",
+		fprintf(messages, "%s: does not belong to the public key of node %s in the topology\n",
 			path, cfg->name);
 		return EX_CONFIG;
 	}
 	return 0;
 }
 
-static int prepare(const struct arguments *a, const struct dp_topology *t, enum dp_role role,
+static int prepare(const struct arguments *a, const struct dp_topology *t, FILE *messages,
 	struct dp_node_config *cfg)
 {
 	char why[256];
 	int index = dp_topology_node(t, a->node);
-	if (index < 0 || t->nodes[index].role != role) {
-		fprintf(stderr, "%s: there is no %s named \"%s\"\n", a->topology, dp_role_name(role),
+	if (index < 0 || t->nodes[index].role != a->role) {
+		fprintf(messages, "%s: there is no %s named \"%s\"\n", a->topology, dp_role_name(a->role),
 			a->node);
 		return EX_CONFIG;
 	}
 	if (dp_node_config_fill(t, (unsigned)index, cfg, why, sizeof why)) {
-		fprintf(stderr, "%s: %s\n", a->topology, why);
+		fprintf(messages, "%s: %s\n", a->topology, why);
 		return EX_CONFIG;
 	}
 	cfg->state = a->state;
-	return a->check || !cfg->public_key[0] ? 0 : load_secret(a->state, cfg);
+	return a->check || !cfg->public_key[0] ? 0 : load_secret(a->state, messages, cfg);
+}
+
+/* For a node that runs: as dp_node_reload.load. */
+static int load_again(void *ctx, struct dp_node_config *out, char *why, size_t size)
+{
+	const struct arguments *a = ctx;
+	struct dp_topology *t = NULL;
+	FILE *messages = fmemopen(why, size, "w");
+	int code = messages ? load(a, messages, &t) : EX_SOFTWARE;
+	if (!code)
+		code = prepare(a, t, messages, out);
+	else if (code == EX_NOINPUT)
+		fprintf(messages, "%s cannot be read", a->topology);
+	dp_topology_destroy(&t);
+	if (messages)
+		fclose(messages);
+	return code;
 }
 
 int dp_daemon_main(int argc, char **argv, const char *program, enum dp_role role)
 {
-	struct arguments a = {0};
+	struct arguments a = {.role = role};
 	struct dp_topology *t = NULL;
 	struct dp_node_config *cfg = NULL;
 	int code = parse(argc, argv, program, &a);
@@ -146,14 +164,14 @@ int dp_daemon_main(int argc, char **argv, const char *program, enum dp_role role
 		return code;
 	if (sodium_init() < 0)
 		return EX_SOFTWARE;
-	code = load(&a, &t);
+	code = load(&a, stderr, &t);
 	cfg = code ? NULL : calloc(1, sizeof *cfg);
 	if (!code)
-		code = cfg ? prepare(&a, t, role, cfg) : EX_SOFTWARE;
+		code = cfg ? prepare(&a, t, stderr, cfg) : EX_SOFTWARE;
 	dp_topology_destroy(&t);
 	if (!code && !a.check) {
 		dp_log_open(a.node, a.verbose ? DP_LOG_DEBUG : DP_LOG_INFO);
-		code = dp_node_run(cfg);
+		code = dp_node_run(cfg, &(struct dp_node_reload){load_again, &a});
 	}
 	if (cfg)
 		sodium_memzero(cfg, sizeof *cfg);

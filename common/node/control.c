@@ -251,6 +251,8 @@ json_t *control_answer(struct node *n, const json_t *request)
 		return sets(n, request);
 	if (strcmp(cmd, "leg") == 0)
 		return leg(n, request);
+	if (strcmp(cmd, "reload") == 0)
+		return reload_answer(n);
 	if (strcmp(cmd, "mark") == 0)
 		return mark(n, request);
 	if (strcmp(cmd, "digest") == 0)

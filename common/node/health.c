@@ -73,3 +73,17 @@ json_t *health_json(struct node *n, bool above, unsigned i)
 		(json_int_t)(h.beat_us ? now - h.beat_us : 0), "round_trip_us", (json_int_t)h.rtt_us,
 		"beats", (json_int_t)h.beats, "outages", (json_int_t)h.outages);
 }
+
+/* All links are tried at once, as after a start; one that is not what it was begins a new session. */
+int health_reopen(struct node *n, const bool *relinked)
+{
+	dp_heart_stop(&n->heart);
+	for (unsigned i = 0; i < n->cfg->link_count; i++) {
+		n->links[i].health = DP_HEALTH_CONNECTING;
+		if (relinked[i])
+			tell_streams(n, i, false);
+		net_link(n, i, true);
+		tell_streams(n, i, true);
+	}
+	return health_open(n);
+}

@@ -63,6 +63,8 @@ struct conn; /* a local connection: host or control */
 
 struct node {
 	const struct dp_node_config *cfg;
+	struct dp_node_config *live; /* the same, for reload.c alone */
+	const struct dp_node_reload *reload;
 	struct dp_disk *disk;
 	struct dp_heart *heart; /* peers: links, then those above */
 	void *zmq, *router, *zap;
@@ -88,12 +90,15 @@ void net_close(struct node *n);
 bool net_receive(struct node *n); /* from dirty sockets; false: none was dirty */
 void net_wake_all(struct node *n); /* marks all dirty */
 void net_tick(struct node *n);
+int net_relink(struct node *n, unsigned link); /* its address or key has changed; 0 or a dp_err */
 void net_link(struct node *n, unsigned link, bool open); /* connects, or closes what there is */
 void net_send_up(struct node *n, uint32_t peer, struct dp_msg *m);
 void net_send_down(struct node *n, unsigned link, struct dp_msg *m);
 
 /* health.c: heartbeats and what follows from them */
 int health_open(struct node *n); /* 0 or a dp_err, logged */
+/* After a change, also of the links that are marked. 0 or a dp_err, logged. */
+int health_reopen(struct node *n, const bool *relinked);
 void health_changed(struct node *n);
 json_t *health_json(struct node *n, bool above, unsigned i);
 
@@ -111,5 +116,9 @@ void local_hang_up(struct node *n); /* all host connections */
 
 /* control.c: one JSON object in, one out (new reference) */
 json_t *control_answer(struct node *n, const json_t *request);
+
+
+/* reload.c: as an answer of the control socket */
+json_t *reload_answer(struct node *n);
 
 #endif

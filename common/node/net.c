@@ -474,3 +474,11 @@ void net_link(struct node *n, unsigned i, bool open)
 	else
 		zmq_disconnect(l->socket, n->cfg->links[i].address);
 }
+
+int net_relink(struct node *n, unsigned i)
+{
+	struct link *l = &n->links[i];
+	zmq_close(l->socket);
+	l->socket = NULL;
+	return open_link(n, i);
+}

@@ -183,6 +183,7 @@ static int open_signals(struct node *n)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	n->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -282,8 +283,12 @@ static void turn(struct node *n, uint64_t timeout_us)
 		return;
 	now(n);
 	struct signalfd_siginfo info;
-	if (fds[0].revents && read(n->signal_fd, &info, sizeof info) == sizeof info)
-		n->stopping = true;
+	if (fds[0].revents && read(n->signal_fd, &info, sizeof info) == sizeof info) {
+		if (info.ssi_signo == SIGHUP)
+			json_decref(reload_answer(n));
+		else
+			n->stopping = true;
+	}
 	if (fds[6].revents)
 		health_changed(n);
 	/* No connection closes before local_flush(), so their places still hold. */
@@ -439,12 +444,13 @@ static int close_all(struct node *n, int code)
 	return code;
 }
 
-int dp_node_run(const struct dp_node_config *cfg)
+int dp_node_run(struct dp_node_config *cfg, const struct dp_node_reload *reload)
 {
 	struct node *n = sodium_init() < 0 ? NULL : calloc(1, sizeof *n);
 	if (!n)
 		return EX_SOFTWARE;
-	n->cfg = cfg;
+	n->cfg = n->live = cfg;
+	n->reload = reload;
 	n->host_fd = n->control_fd = n->signal_fd = -1;
 	n->start_us = n->now_us = node_clock_us();
 	int err = open_all(n);

@@ -61,7 +61,14 @@ struct dp_node_config {
 	unsigned stream_count;
 };
 
-/* Runs until SIGTERM or SIGINT. Returns an exit code of sysexits.h. */
-int dp_node_run(const struct dp_node_config *cfg);
+/* Reads the configuration again, as it is now: 0, or another number and why it cannot be used. */
+struct dp_node_reload {
+	int (*load)(void *ctx, struct dp_node_config *out, char *why, size_t size);
+	void *ctx;
+};
+
+/* Runs until SIGTERM or SIGINT; SIGHUP and the control socket's "reload" take over what has changed in
+ * the configuration and can (reload.c). `reload` may be NULL. Returns an exit code of sysexits.h. */
+int dp_node_run(struct dp_node_config *cfg, const struct dp_node_reload *reload);
 
 #endif

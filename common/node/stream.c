@@ -414,6 +414,14 @@ void dp_stream_leg(struct dp_stream *s, uint32_t link, enum dp_leg_order order)
 	step_all(s, &ev);
 }
 
+void dp_stream_limits(struct dp_stream *s, const struct dp_core_config *core, uint64_t resync_rate)
+{
+	s->core.cfg.high_room = core->high_room;
+	s->core.cfg.track = core->track;
+	if (s->store)
+		dp_store_resync_rate(s->store, resync_rate);
+}
+
 void dp_stream_tick(struct dp_stream *s, uint64_t now_us)
 {
 	s->now_us = now_us;

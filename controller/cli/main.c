@@ -15,6 +15,7 @@ static const struct cli_command *const commands[] = {
 	&cli_pause,
 	&cli_resume,
 	&cli_resync,
+	&cli_reload,
 	&cli_digest,
 	&cli_verify,
 };

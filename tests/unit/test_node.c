@@ -890,7 +890,7 @@ static pid_t start_daemon(void)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failing test leaves nothing behind */
 	dp_log_open("nwk", DP_LOG_ERROR);
-	_exit(dp_node_run(config()));
+	_exit(dp_node_run(config(), NULL));
 }
 
 static int exit_code(pid_t pid)
