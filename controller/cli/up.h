@@ -81,6 +81,9 @@ void up_reap(struct up *up);
 
 bool up_is_ready(struct up_child *child);
 
+/* Whether its streams are open and its links connected, or down for good. */
+bool up_is_connected(const struct up_child *child);
+
 /* The last lines this run of the child has logged, on stderr. */
 void up_print_log(const struct up_child *child);
 

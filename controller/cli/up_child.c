@@ -274,6 +274,35 @@ bool up_is_ready(struct up_child *child)
 	return child->ready;
 }
 
+static bool is_settled(const json_t *stream)
+{
+	const json_t *link;
+	size_t i;
+	json_array_foreach(json_object_get(stream, "links"), i, link)
+	{
+		const char *state = cli_text(link, "state");
+		if (strcmp(state, "Connecting") == 0 || strcmp(state, "Waiting") == 0)
+			return false;
+	}
+	return strcmp(cli_text(stream, "state"), "Open") == 0;
+}
+
+bool up_is_connected(const struct up_child *child)
+{
+	char error[CLI_ERROR_MAX];
+	json_t *answer, *stream;
+	size_t i;
+	bool connected = true;
+	if (child->stage == UP_NBD || !child->pid)
+		return true;
+	if (cli_control(child->socket, json_pack("{s:s}", "cmd", "status"), READY_ASK_US, &answer, error))
+		return true;
+	json_array_foreach(json_object_get(answer, "streams"), i, stream)
+		connected = connected && is_settled(stream);
+	json_decref(answer);
+	return connected;
+}
+
 void up_print_log(const struct up_child *child)
 {
 	char text[LOG_TAIL + 1];

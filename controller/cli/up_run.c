@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #define START_LIMIT_US 30000000
+#define LINKS_LIMIT_US 5000000
 #define STOP_LIMIT_US  20000000
 #define LOOK_EVERY_US  50000
 #define FOREVER_US     UINT64_MAX
@@ -100,12 +101,26 @@ static int begin_stages(struct up *up, enum up_stage first, enum up_stage last)
 	return 0;
 }
 
+/* For a moment only: a leg that cannot be connected is not a reason to be silent about the others. */
+static void wait_for_links(struct up *up)
+{
+	uint64_t deadline = cli_now_us() + LINKS_LIMIT_US;
+	for (unsigned i = 0; i < up->count && !up->stopping && cli_now_us() < deadline;) {
+		if (up_is_connected(&up->children[i]))
+			i++;
+		else
+			turn(up, LOOK_EVERY_US);
+	}
+}
+
 int up_begin(struct up *up)
 {
 	up->starting = true;
 	int status = begin_stages(up, UP_MIRROR, UP_CONTROLLER);
 	if (!status && !up->stopping)
 		status = begin_stages(up, UP_NBD, UP_NBD);
+	if (!status && !up->stopping)
+		wait_for_links(up);
 	up->starting = false;
 	return status;
 }
