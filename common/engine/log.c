@@ -24,7 +24,7 @@ static void drop_record(struct dp_log *log, struct dp_log_entry *e)
 {
 	if (!e->record)
 		return;
-	log->memory -= e->payload_len + DP_RECORD_HEADER_SIZE;
+	log->memory -= e->payload_len + DP_LOG_RECORD_MEMORY;
 	dp_record_unref(&e->record);
 }
 
@@ -75,7 +75,7 @@ static int append(struct dp_log *log, const struct dp_header *h, struct dp_recor
 		.flags = h->flags,
 	};
 	if (r)
-		log->memory += h->payload_len + DP_RECORD_HEADER_SIZE;
+		log->memory += h->payload_len + DP_LOG_RECORD_MEMORY;
 	dp_meta_advance(&log->last, h);
 	return 0;
 }

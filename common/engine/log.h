@@ -7,6 +7,10 @@
 #include "proto/history.h"
 #include "proto/record.h"
 
+/* What a record takes in memory beside its payload: itself, a buffer, and what the allocator and the
+ * message it came in add. */
+#define DP_LOG_RECORD_MEMORY (sizeof(struct dp_record) + sizeof(struct dp_buf) + 96)
+
 struct dp_log_entry {
 	struct dp_record *record; /* one reference, or NULL: only in the journal */
 	uint64_t epoch, chain, set, agreed;

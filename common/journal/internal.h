@@ -53,6 +53,7 @@ struct dp_item {
 #define DP_JOURNAL_NAME (2 * DP_NAME_MAX)
 
 struct dp_renewal; /* renew.c */
+struct dp_load;
 
 struct dp_journal {
 	struct dp_disk *disk;
@@ -94,7 +95,8 @@ struct dp_journal {
 	struct dp_record **cache; /* records read along by the last load */
 	uint64_t cache_first;
 	uint32_t cache_count;
-	uint32_t loads;
+	uint32_t loads; /* under way; others wait: */
+	struct dp_load *load_first, *load_last;
 	uint64_t commits, records, bytes, torn_bytes;
 };
 

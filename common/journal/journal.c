@@ -380,16 +380,19 @@ void dp_journal_kick(struct dp_journal *j)
 
 /* ---- reading back ---- */
 
-struct load {
+struct dp_load {
 	struct dp_io io;
 	struct dp_journal *j;
 	uint64_t seq, from, lsn;
 	uint64_t through; /* last seq of the range read */
+	bool ahead;
 	dp_journal_loaded *done;
 	void *ctx;
+	struct dp_load *next; /* of those that wait */
 };
 
 #define LOAD_AHEAD DP_MIB
+#define LOADS_MAX  8u /* under way at once: each has its own memory */
 #define CACHE_MAX  512u
 
 struct dp_record *dp_journal_decode(const struct dp_place *p, const uint8_t *at, uint64_t seq)
@@ -410,7 +413,7 @@ struct dp_record *dp_journal_decode(const struct dp_place *p, const uint8_t *at,
 	return r;
 }
 
-static struct dp_record *decode_at(struct dp_journal *j, const struct load *l, uint64_t seq)
+static struct dp_record *decode_at(struct dp_journal *j, const struct dp_load *l, uint64_t seq)
 {
 	const struct dp_place *p = dp_journal_place(j, seq);
 	if (!p || p->lsn < l->from || p->lsn + p->length > l->from + l->io.size)
@@ -418,14 +421,12 @@ static struct dp_record *decode_at(struct dp_journal *j, const struct load *l, u
 	return dp_journal_decode(p, (const uint8_t *)l->io.data + (p->lsn - l->from), seq);
 }
 
-static void load_done(struct dp_io *io, int err)
+/* Keeps what was read along, and returns the record that was asked for. */
+static struct dp_record *fill_cache(struct dp_journal *j, const struct dp_load *l)
 {
-	struct load *l = io->arg;
-	struct dp_journal *j = l->j;
-	j->loads--;
-	dp_journal_cut_places(j, j->places_to, false); /* empties the cache */
 	struct dp_record *first = NULL;
-	for (uint64_t s = l->seq; !err && s <= l->through && j->cache_count < CACHE_MAX; s++) {
+	dp_journal_cut_places(j, j->places_to, false); /* empties the cache */
+	for (uint64_t s = l->seq; s <= l->through && j->cache_count < CACHE_MAX; s++) {
 		struct dp_record *r = decode_at(j, l, s);
 		if (!r)
 			break;
@@ -435,48 +436,99 @@ static void load_done(struct dp_io *io, int err)
 		}
 		j->cache[j->cache_count++] = r;
 	}
-	dp_journal_renew_step(j);
-	l->done(l->ctx, l->seq, first);
-	dp_record_unref(&first);
-	free(io->data);
+	return first;
+}
+
+static void start_waiting(struct dp_journal *j);
+
+static void end_load(struct dp_load *l, struct dp_record *r)
+{
+	l->done(l->ctx, l->seq, r);
+	dp_record_unref(&r);
+	free(l->io.data);
 	free(l);
 }
 
-void dp_journal_load(struct dp_journal *j, uint64_t seq, dp_journal_loaded *done, void *ctx)
+static void load_done(struct dp_io *io, int err)
 {
-	if (seq >= j->cache_first && seq - j->cache_first < j->cache_count) {
-		struct dp_record *hit = dp_record_ref(j->cache[seq - j->cache_first]);
-		done(ctx, seq, hit);
-		dp_record_unref(&hit);
-		return;
-	}
-	struct dp_place *p = dp_journal_place(j, seq);
-	struct load *l = p ? calloc(1, sizeof *l) : NULL;
-	if (!l) {
-		done(ctx, seq, NULL);
-		return;
-	}
-	*l = (struct load){.j = j, .seq = seq, .through = seq, .done = done, .ctx = ctx};
-	l->from = p->lsn / DP_DISK_ALIGN * DP_DISK_ALIGN;
+	struct dp_load *l = io->arg;
+	struct dp_journal *j = l->j;
+	j->loads--;
+	struct dp_record *r = err ? NULL : l->ahead ? fill_cache(j, l) : decode_at(j, l, l->seq);
+	dp_journal_renew_step(j);
+	end_load(l, r);
+	start_waiting(j);
+}
+
+/* What is to be read: the record, and with `ahead` as many of the next ones as stand behind it. */
+static uint64_t end_of_range(struct dp_journal *j, struct dp_load *l, const struct dp_place *p)
+{
 	uint64_t to = p->lsn + p->length;
-	for (struct dp_place *n; (n = dp_journal_place(j, l->through + 1)) != NULL; l->through++) {
+	struct dp_place *n;
+	while (l->ahead && (n = dp_journal_place(j, l->through + 1)) != NULL) {
 		uint64_t end = n->lsn + n->length;
 		bool same_lap = n->lsn / j->data_size == l->from / j->data_size;
 		if (!same_lap || n->lsn < l->from || end - l->from > LOAD_AHEAD || n->lsn >= j->head)
 			break;
 		to = end;
+		l->through++;
 	}
-	size_t size = (size_t)align_up(to - l->from, DP_DISK_ALIGN);
+	return to;
+}
+
+static void start_load(struct dp_load *l)
+{
+	struct dp_journal *j = l->j;
+	const struct dp_place *p = dp_journal_place(j, l->seq);
 	void *data = NULL;
+	if (!p) {
+		end_load(l, NULL); /* released while it waited */
+		return;
+	}
+	l->from = p->lsn / DP_DISK_ALIGN * DP_DISK_ALIGN;
+	size_t size = (size_t)align_up(end_of_range(j, l, p) - l->from, DP_DISK_ALIGN);
 	if (posix_memalign(&data, DP_DISK_ALIGN, size)) {
-		free(l);
-		done(ctx, seq, NULL);
+		end_load(l, NULL);
 		return;
 	}
 	l->io = (struct dp_io){.op = DP_IO_READ, .file = j->file, .data = data, .size = size,
 		.offset = dp_journal_offset(j, l->from), .done = load_done, .arg = l};
 	j->loads++;
 	j->disk->ops->submit(j->disk, &l->io);
+}
+
+static void start_waiting(struct dp_journal *j)
+{
+	while (j->load_first && j->loads < LOADS_MAX) {
+		struct dp_load *l = j->load_first;
+		j->load_first = l->next;
+		start_load(l);
+	}
+}
+
+static struct dp_record *cached(const struct dp_journal *j, uint64_t seq)
+{
+	bool hit = seq >= j->cache_first && seq - j->cache_first < j->cache_count;
+	return hit ? dp_record_ref(j->cache[seq - j->cache_first]) : NULL;
+}
+
+void dp_journal_load(
+	struct dp_journal *j, uint64_t seq, bool ahead, dp_journal_loaded *done, void *ctx)
+{
+	struct dp_record *hit = cached(j, seq);
+	struct dp_load *l = hit ? NULL : calloc(1, sizeof *l);
+	if (!l) {
+		done(ctx, seq, hit);
+		dp_record_unref(&hit);
+		return;
+	}
+	*l = (struct dp_load){.j = j, .seq = seq, .through = seq, .ahead = ahead, .done = done, .ctx = ctx};
+	if (j->loads < LOADS_MAX && !j->load_first) {
+		start_load(l);
+		return;
+	}
+	*(j->load_first ? &j->load_last->next : &j->load_first) = l;
+	j->load_last = l;
 }
 
 /* ---- life ---- */
@@ -551,6 +603,11 @@ void dp_journal_close(struct dp_journal **pj)
 	if (!j)
 		return;
 	dp_journal_renewal_free(j);
+	while (j->load_first) {
+		struct dp_load *l = j->load_first;
+		j->load_first = l->next;
+		free(l);
+	}
 	if (j->queue)
 		drop_items(j, j->queue_count);
 	for (uint32_t i = 0; j->cache && i < j->cache_count; i++)

@@ -67,9 +67,11 @@ void dp_journal_release(struct dp_journal *j, const struct dp_meta *meta);
 uint64_t dp_journal_room(const struct dp_journal *j);
 
 /* Reads record seq back; done(ctx, seq, record) with a borrowed record, or NULL if it is not
- * there or damaged. May be called from within. Neighbours are read along. */
+ * there or damaged. May be called from within. With `ahead` up to a MiB of what follows is read along
+ * and answers the next calls. A few are under way at once; the others wait. */
 typedef void dp_journal_loaded(void *ctx, uint64_t seq, struct dp_record *r);
-void dp_journal_load(struct dp_journal *j, uint64_t seq, dp_journal_loaded *done, void *ctx);
+void dp_journal_load(
+	struct dp_journal *j, uint64_t seq, bool ahead, dp_journal_loaded *done, void *ctx);
 
 uint64_t dp_journal_instance(const struct dp_journal *j);
 

@@ -29,6 +29,7 @@ struct ticket {
 	uint32_t volume;
 	uint64_t offset, seq;
 	struct dp_buf *payload; /* of a write; NULL: that of the answer */
+	uint32_t read_bytes;    /* that the answer will take */
 	struct ticket *next, *prev;
 };
 
@@ -47,6 +48,7 @@ struct dp_stream {
 	/* Reads need not wait behind writes that are not answered yet: a full journal stops writes. */
 	struct queue writes, reads;
 	struct ticket *tickets;
+	uint64_t read_bytes; /* of all reads under way */
 	struct dp_cache *cache; /* of reads; NULL: none */
 	struct dp_stream_counters counters;
 	struct dp_hist hist[2];
@@ -160,6 +162,7 @@ static void end_ticket(struct dp_stream *s, struct ticket *t, int err, uint64_t 
 		t->prev->next = t->next;
 	else
 		s->tickets = t->next;
+	s->read_bytes -= t->read_bytes;
 	if (!err)
 		learn(s, t, data);
 	if (!t->dropped)
@@ -197,7 +200,7 @@ static void act(struct dp_stream *s, struct dp_action *a)
 			dp_store_apply(s->store, a->seq);
 		break;
 	case DP_ACT_LOAD:
-		dp_journal_load(s->journal, a->seq, on_loaded, s);
+		dp_journal_load(s->journal, a->seq, true, on_loaded, s);
 		break;
 	case DP_ACT_REPLY:
 		end_ticket(s, a->tag, a->err, a->set, NULL);
@@ -289,13 +292,18 @@ static void note(struct dp_stream *s, struct ticket *t, struct dp_host_request *
 	dp_cache_written(s->cache, r->volume, r->offset, r->length, t->seq);
 }
 
+static bool read_fits(const struct dp_stream *s, const struct dp_host_request *r)
+{
+	return s->core.state == DP_CORE_OPEN && s->core.read_count < DP_READS_MAX &&
+	       (!s->read_bytes || s->read_bytes + r->length <= s->core.cfg.window_bytes);
+}
+
 static bool feed_one(struct dp_stream *s, struct queue *q)
 {
 	struct waiting *w = &q->ring[q->head];
 	struct dp_host_request *r = &w->request;
 	uint32_t length = r->payload ? (uint32_t)r->payload->size : 0;
-	bool room = is_read(r) ? s->core.state == DP_CORE_OPEN && s->core.read_count < DP_READS_MAX
-			       : dp_core_accepts(&s->core, length);
+	bool room = is_read(r) ? read_fits(s, r) : dp_core_accepts(&s->core, length);
 	struct ticket *t = room ? calloc(1, sizeof *t) : NULL;
 	if (!t)
 		return false;
@@ -303,6 +311,8 @@ static bool feed_one(struct dp_stream *s, struct queue *q)
 	t->start_us = w->start_us;
 	t->flush = r->op == DP_OP_FLUSH || (r->flags & DP_RECORD_FUA);
 	t->timed = !is_read(r) && r->op != DP_OP_MARK;
+	t->read_bytes = is_read(r) ? r->length : 0;
+	s->read_bytes += t->read_bytes;
 	t->next = s->tickets;
 	if (t->next)
 		t->next->prev = t;

@@ -142,7 +142,7 @@ static void from_record(struct read_job *job, uint64_t seq, uint64_t start_at, u
 	}
 	struct part *p = new_part(job, start_at, end);
 	if (p)
-		dp_journal_load(job->store->journal, seq, record_loaded, p);
+		dp_journal_load(job->store->journal, seq, false, record_loaded, p);
 }
 
 static void start(struct read_job *job)

@@ -193,7 +193,7 @@ static void load_batch(struct dp_store *s)
 			s->batch_next++;
 			continue;
 		}
-		dp_journal_load(s->journal, seq, batch_loaded, s);
+		dp_journal_load(s->journal, seq, true, batch_loaded, s);
 		if (s->batch_next == seq && !s->batch_bad) {
 			s->loading = false; /* goes on when the read is done */
 			return;

@@ -197,7 +197,7 @@ static void check_loads(struct owner *o)
 {
 	for (uint64_t seq = o->first; seq != o->meta.at.seq; seq++) {
 		o->loaded = false;
-		dp_journal_load(o->j, seq + 1, on_loaded, o);
+		dp_journal_load(o->j, seq + 1, true, on_loaded, o);
 		memdisk_run(o->disk);
 		FUZZ_CHECK(o->loaded);
 	}

@@ -969,7 +969,7 @@ static void on_loaded(void *ctx, uint64_t seq, struct dp_record *record)
 static struct dp_record *load(struct rig *r, uint64_t seq)
 {
 	unsigned before = r->loads;
-	dp_journal_load(r->j, seq, on_loaded, r);
+	dp_journal_load(r->j, seq, true, on_loaded, r);
 	memdisk_run(r->disk);
 	cr_assert_eq(r->loads, before + 1);
 	return r->loaded;
@@ -1014,9 +1014,9 @@ Test(load, what_is_not_durable_is_not_there)
 {
 	struct rig *r = begin(SMALL);
 	append(r, 100, 0);
-	cr_assert_null((dp_journal_load(r->j, 1, on_loaded, r), r->loaded));
+	cr_assert_null((dp_journal_load(r->j, 1, true, on_loaded, r), r->loaded));
 	dp_journal_kick(r->j);
-	dp_journal_load(r->j, 1, on_loaded, r);
+	dp_journal_load(r->j, 1, true, on_loaded, r);
 	cr_assert(!r->loaded || r->loaded->h.seq == 1);
 	memdisk_run(r->disk);
 	cr_assert_not_null(load(r, 1));

@@ -55,7 +55,7 @@ static uint64_t bytes_in_memory(const struct dp_log *log)
 	uint64_t bytes = 0;
 	for (uint64_t s = log->tail.at.seq + 1; s <= log->last.at.seq; s++)
 		if (dp_log_entry(log, s)->record)
-			bytes += dp_log_entry(log, s)->payload_len + DP_RECORD_HEADER_SIZE;
+			bytes += dp_log_entry(log, s)->payload_len + DP_LOG_RECORD_MEMORY;
 	return bytes;
 }
 
@@ -80,7 +80,7 @@ Test(log, keeps_what_was_appended)
 	struct dp_header h = dp_log_header(e, 1);
 	cr_assert(h.seq == 1 && h.chain == r->h.chain && h.client == r->h.client);
 	cr_assert(h.request == 1 && h.offset == 512 && h.length == PAYLOAD && h.set == 1);
-	cr_assert_eq(log.memory, PAYLOAD + DP_RECORD_HEADER_SIZE);
+	cr_assert_eq(log.memory, PAYLOAD + DP_LOG_RECORD_MEMORY);
 	dp_log_clear(&log);
 	cr_assert_eq(atomic_load(&r->refs), 1);
 	dp_record_unref(&r);

@@ -154,7 +154,7 @@ static void check_whole(struct rig *r, uint64_t durable)
 	cr_assert_geq(r->last, durable, "%u of %u came back", (unsigned)r->last, (unsigned)durable);
 	r->loaded = 0;
 	for (uint64_t seq = r->tail + 1; seq <= r->last; seq++) {
-		dp_journal_load(r->j, seq, on_loaded, r);
+		dp_journal_load(r->j, seq, true, on_loaded, r);
 		memdisk_run(r->disk);
 	}
 	cr_assert_eq(r->loaded, r->last - r->tail);
