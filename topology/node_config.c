@@ -79,15 +79,27 @@ static void link_from(struct builder *b, unsigned above)
 	l->health = health_of(b->t, b->me, above);
 }
 
-/* The index of this node's link to `below`, made if it is new. */
+/* The index of this node's connection to `below` for the stream at hand, made if it is new: the
+ * streams take turns. */
 static int link_to(struct builder *b, unsigned below, unsigned *index)
 {
 	const struct dp_topo_node *peer = &b->t->nodes[below];
+	const struct dp_topo_link *link = dp_topology_link(b->t, b->me, below);
 	struct dp_node_config *cfg = b->cfg;
-	for (*index = 0; *index < cfg->link_count; (*index)++)
-		if (strcmp(cfg->links[*index].peer, peer->name) == 0)
+	unsigned connection = cfg->stream_count % (link ? link->connections : 1), first = 0;
+	for (*index = 0; *index < cfg->link_count; (*index)++) {
+		const struct dp_node_link *l = &cfg->links[*index];
+		bool same = strcmp(l->peer, peer->name) == 0;
+		if (same && l->connection == connection)
 			return 0;
+		first = same && !first ? *index + 1 : first;
+	}
+	if (cfg->link_count == DP_NODE_LINKS_MAX) {
+		*index = first ? first - 1 : 0;
+		return first ? 0 : refuse(b, "too many links, of them one to node", peer->name);
+	}
 	struct dp_node_link *l = &cfg->links[cfg->link_count++];
+	l->connection = connection;
 	snprintf(l->peer, sizeof l->peer, "%s", peer->name);
 	snprintf(l->address, sizeof l->address, "%s", peer->listen);
 	l->health = health_of(b->t, b->me, below);

@@ -173,6 +173,15 @@ static bool degrees(const char *text, double limit, void *out)
 	return true;
 }
 
+bool dp_scalar_connections(const char *text, void *out)
+{
+	unsigned value;
+	if (!dp_scalar_count(text, &value) || value > DP_CONNECTIONS_MAX)
+		return false;
+	*(unsigned *)out = value;
+	return true;
+}
+
 bool dp_scalar_latitude(const char *text, void *out)
 {
 	return degrees(text, 90, out);

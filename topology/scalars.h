@@ -26,6 +26,7 @@ bool dp_scalar_resync_rate(const char *text, void *out); /* uint64_t */
 bool dp_scalar_volume_size(const char *text, void *out); /* uint64_t */
 bool dp_scalar_high_water(const char *text, void *out);	 /* unsigned */
 bool dp_scalar_count(const char *text, void *out);	 /* unsigned, from 1 */
+bool dp_scalar_connections(const char *text, void *out); /* unsigned */
 bool dp_scalar_latitude(const char *text, void *out);	 /* double */
 bool dp_scalar_longitude(const char *text, void *out);	 /* double */
 bool dp_scalar_role(const char *text, void *out);	 /* enum dp_role */

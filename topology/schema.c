@@ -214,6 +214,8 @@ static const struct dp_field link_fields[] = {
 	{"trusted", DP_OPTIONAL, "true or false", LINK(trusted), dp_scalar_bool, NULL},
 	{"window", DP_OPTIONAL, "a size with a unit such as 16MiB, from 1MiB to 64MiB",
 		LINK(window_bytes), dp_scalar_window, NULL},
+	{"connections", DP_OPTIONAL, "a number from 1 to 8", LINK(connections),
+		dp_scalar_connections, NULL},
 	{"heartbeat", DP_OPTIONAL, "{interval: TIME, down-after: TIME, probation: TIME}", 0, NULL,
 		parse_link_heartbeat},
 	{0},
@@ -238,6 +240,7 @@ static void parse_link(struct dp_loader *l, const struct dp_path *path, const ya
 	l->link_at[index] = value;
 	link->a = link->b = DP_UNRESOLVED;
 	link->distance_m = -1;
+	link->connections = 1;
 	link->heartbeat = l->t->heartbeat;
 	dp_loader_fields(l, path, value, link_fields, link);
 	link->distance_given = link->distance_m >= 0;

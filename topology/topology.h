@@ -19,6 +19,7 @@
 #define DP_LINKS_MAX		256
 #define DP_STREAMS_MAX		64
 #define DP_TOPOLOGY_VOLUMES_MAX 256
+#define DP_CONNECTIONS_MAX	8
 #define DP_LEGS_MAX		8  /* = DP_DOWN_MAX: legs of one stream */
 #define DP_HOPS_MAX		16 /* nodes of one leg after the controller */
 #define DP_ADDRESS_MAX		127
@@ -63,6 +64,7 @@ struct dp_topo_link {
 	bool distance_given;
 	uint64_t bandwidth_bits; /* 0: unlimited */
 	uint64_t window_bytes;	 /* 0: default */
+	unsigned connections;	 /* that the streams are spread over; default 1 */
 	struct dp_topo_heartbeat heartbeat;
 };
 

@@ -67,6 +67,8 @@ static void write_links(const struct dp_topology *t, FILE *to)
 			write_size(to, "    window", l->window_bytes);
 			fputc('\n', to);
 		}
+		if (l->connections > 1)
+			fprintf(to, "    connections: %u\n", l->connections);
 	}
 }
 

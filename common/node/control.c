@@ -45,6 +45,26 @@ static json_t *links(struct node *n, const struct node_stream *s)
 	return list;
 }
 
+/* Every connection that this node makes: whether heartbeats leave it open, whether its peer answered
+ * on it lately, how old it is. */
+static json_t *connections(struct node *n)
+{
+	json_t *list = json_array();
+	for (unsigned i = 0; i < n->cfg->link_count; i++) {
+		const struct dp_node_link *cfg = &n->cfg->links[i];
+		const struct link *l = &n->links[i];
+		bool answers = l->heard_us > l->connected_us;
+		const char *state = !l->open ? dp_health_state_name(l->health)
+				    : answers ? "Connected" : "Connecting";
+		json_array_append_new(list,
+			json_pack("{s:s,s:i,s:s,s:s,s:I,s:o}", "peer", cfg->peer, "connection",
+				(int)cfg->connection, "address", cfg->address, "state", state, "age_us",
+				(json_int_t)(n->now_us - l->connected_us), "heard_us_ago",
+				answers ? json_integer((json_int_t)(n->now_us - l->heard_us)) : json_null()));
+	}
+	return list;
+}
+
 static json_t *volumes(const struct node_stream *s)
 {
 	json_t *list = json_array();
@@ -134,10 +154,10 @@ static json_t *status(struct node *n)
 	json_t *list = json_array();
 	for (unsigned i = 0; i < n->cfg->stream_count; i++)
 		json_array_append_new(list, stream_status(n, &n->streams[i]));
-	return json_pack("{s:b,s:s,s:s,s:s,s:i,s:I,s:I,s:I,s:o}", "ok", 1, "node", n->cfg->name, "role",
+	return json_pack("{s:b,s:s,s:s,s:s,s:i,s:I,s:I,s:I,s:o,s:o}", "ok", 1, "node", n->cfg->name, "role",
 		roles[n->cfg->role], "version", DIPOLE_VERSION, "pid", (int)getpid(), "uptime_us",
 		(json_int_t)(n->now_us - n->start_us), "bad_messages", (json_int_t)n->bad_messages,
-		"refused_keys", (json_int_t)n->refused_keys, "streams", list);
+		"refused_keys", (json_int_t)n->refused_keys, "connections", connections(n), "streams", list);
 }
 
 static struct node_stream *stream_named(struct node *n, const char *name)

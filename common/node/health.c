@@ -15,6 +15,15 @@ static int add_peer(struct node *n, struct dp_heart_config *heart, const struct 
 	return dp_beat_key(l->key, n->cfg->secret_key, p->key);
 }
 
+/* The place of the peer of link i, or `next` if no link before it has the same. */
+static unsigned heart_of(const struct node *n, unsigned i, unsigned next)
+{
+	for (unsigned k = 0; k < i; k++)
+		if (strcmp(n->cfg->links[k].peer, n->cfg->links[i].peer) == 0)
+			return n->links[k].heart;
+	return next;
+}
+
 int health_open(struct node *n)
 {
 	struct dp_heart_config *heart = calloc(1, sizeof *heart);
@@ -23,8 +32,12 @@ int health_open(struct node *n)
 	int err = 0;
 	heart->name = dp_beat_name(n->cfg->deployment, n->cfg->name);
 	memcpy(heart->listen, n->cfg->listen, sizeof heart->listen);
-	for (unsigned i = 0; i < n->cfg->link_count && !err; i++)
-		err = add_peer(n, heart, &n->cfg->links[i]);
+	for (unsigned i = 0; i < n->cfg->link_count && !err; i++) {
+		n->links[i].heart = heart_of(n, i, heart->peer_count);
+		if (n->links[i].heart == heart->peer_count)
+			err = add_peer(n, heart, &n->cfg->links[i]);
+	}
+	n->heart_above = heart->peer_count;
 	for (unsigned i = 0; i < n->cfg->above_count && !err; i++)
 		err = add_peer(n, heart, &n->cfg->above[i]);
 	if (!err)
@@ -51,9 +64,9 @@ void health_changed(struct node *n)
 	if (!dp_heart_changed(n->heart))
 		return;
 	for (unsigned i = 0; i < n->cfg->link_count; i++) {
-		struct dp_health h = dp_heart_get(n->heart, i);
+		struct dp_health h = dp_heart_get(n->heart, n->links[i].heart);
 		bool open = dp_health_open(&h);
-		if (n->links[i].health != h.state)
+		if (n->links[i].health != h.state && n->cfg->links[i].connection == 0)
 			dp_log(open ? DP_LOG_NOTICE : DP_LOG_WARNING, "heartbeat", "peer=%s state=%s",
 				n->cfg->links[i].peer, dp_health_state_name(h.state));
 		n->links[i].health = h.state;
@@ -66,7 +79,7 @@ void health_changed(struct node *n)
 
 json_t *health_json(struct node *n, bool above, unsigned i)
 {
-	struct dp_health h = dp_heart_get(n->heart, above ? n->cfg->link_count + i : i);
+	struct dp_health h = dp_heart_get(n->heart, above ? n->heart_above + i : n->links[i].heart);
 	uint64_t now = node_clock_us();
 	return json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "state", dp_health_state_name(h.state),
 		"age_us", (json_int_t)(now - h.since_us), "last_beat_us",

@@ -54,7 +54,8 @@ struct waker {
 struct link {
 	void *socket;
 	struct waker waker;
-	uint64_t heard_us, connected_us;
+	uint64_t heard_us, connected_us; /* 0: never heard */
+	unsigned heart; /* its peer's place among those that heartbeats go to */
 	bool open; /* heartbeats have not closed it */
 	enum dp_health_state health;
 };
@@ -66,7 +67,8 @@ struct node {
 	struct dp_node_config *live; /* the same, for reload.c alone */
 	const struct dp_node_reload *reload;
 	struct dp_disk *disk;
-	struct dp_heart *heart; /* peers: links, then those above */
+	struct dp_heart *heart; /* peers: those of links, then those above */
+	unsigned heart_above;   /* where these begin */
 	void *zmq, *router, *zap;
 	struct waker router_waker, zap_waker;
 	struct link links[DP_NODE_LINKS_MAX];

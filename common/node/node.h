@@ -31,9 +31,11 @@ struct dp_node_stream {
 	char upstream[DP_NAME_MAX + 1];         /* the only node that may send; "" at a controller */
 };
 
-/* A link to a node below: this side connects. */
+/* A connection of a link to a node below: this side connects. Several have one peer and differ by
+ * `connection`; heartbeats go to each peer once. */
 struct dp_node_link {
 	char peer[DP_NAME_MAX + 1];
+	unsigned connection;
 	char address[128];
 	char key[DP_KEY_SIZE]; /* the peer's public key; "" on a trusted link */
 	struct dp_health_config health;

@@ -56,7 +56,7 @@ static void compare_peers(struct comparison *c, bool above)
 	}
 	for (unsigned i = 0; i < count; i++) {
 		bool moved = strcmp(a[i].address, b[i].address) || strcmp(a[i].key, b[i].key);
-		if (strcmp(a[i].peer, b[i].peer))
+		if (strcmp(a[i].peer, b[i].peer) || a[i].connection != b[i].connection)
 			refuse(c, "the neighbour", a[i].peer);
 		if ((a[i].key[0] == 0) != (b[i].key[0] == 0))
 			refuse(c, "whether the link is trusted to", a[i].peer);

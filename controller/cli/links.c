@@ -50,6 +50,38 @@ static void add_node(struct cli_table *t, const struct cli_survey *survey, unsig
 			add_link(t, name, cli_text(stream, "name"), link);
 }
 
+static void add_connections(struct cli_table *t, const char *node, const json_t *answer)
+{
+	const json_t *c;
+	size_t i;
+	json_array_foreach(json_object_get(answer, "connections"), i, c)
+	{
+		cli_table_add(t, "%s", node);
+		cli_table_add(t, "%s", cli_text(c, "peer"));
+		cli_table_add(t, "%llu", (unsigned long long)cli_number(c, "connection"));
+		cli_table_add(t, "%s", cli_text(c, "state"));
+		cli_table_time(t, cli_number(c, "age_us"));
+		if (json_is_null(json_object_get(c, "heard_us_ago")))
+			cli_table_add(t, "-");
+		else
+			cli_table_time(t, cli_number(c, "heard_us_ago"));
+		cli_table_add(t, "%s", cli_text(c, "address"));
+	}
+}
+
+static void print_connections(const struct cli_survey *survey)
+{
+	static const char *const words[] = {
+		"NODE", "PEER", "CONNECTION", "STATE", "AGE", "HEARD-AGO", "ADDRESS"};
+	struct cli_table *t = cli_table_new("llrlrrl");
+	for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++)
+		cli_table_add(t, "%s", words[i]);
+	for (unsigned i = 0; i < survey->place.topology->node_count; i++)
+		add_connections(t, survey->place.topology->nodes[i].name, survey->answers[i]);
+	puts("");
+	cli_table_print(&t);
+}
+
 static void print_links(const struct cli_survey *survey)
 {
 	struct cli_table *t = cli_table_new("lllllrrrrrr");
@@ -59,6 +91,7 @@ static void print_links(const struct cli_survey *survey)
 			add_node(t, survey, i);
 	}
 	cli_table_print(&t);
+	print_connections(survey);
 }
 
 static void append_links(json_t *links, const char *node, const json_t *stream)
@@ -74,9 +107,21 @@ static void append_links(json_t *links, const char *node, const json_t *stream)
 	}
 }
 
+static void append_connections(json_t *list, const char *node, const json_t *answer)
+{
+	json_t *c;
+	size_t i;
+	json_array_foreach(json_object_get(answer, "connections"), i, c)
+	{
+		json_t *entry = json_pack("{s:s}", "node", node);
+		json_object_update(entry, c);
+		json_array_append_new(list, entry);
+	}
+}
+
 static json_t *links_json(const struct cli_survey *survey)
 {
-	json_t *links = json_array(), *down = json_array(), *stream;
+	json_t *links = json_array(), *down = json_array(), *connections = json_array(), *stream;
 	size_t k;
 	for (unsigned i = 0; i < survey->place.topology->node_count; i++) {
 		const char *name = survey->place.topology->nodes[i].name;
@@ -84,8 +129,9 @@ static json_t *links_json(const struct cli_survey *survey)
 			json_array_append_new(down, json_string(name));
 		json_array_foreach(json_object_get(survey->answers[i], "streams"), k, stream)
 			append_links(links, name, stream);
+		append_connections(connections, name, survey->answers[i]);
 	}
-	return json_pack("{s:o,s:o}", "links", links, "down", down);
+	return json_pack("{s:o,s:o,s:o}", "links", links, "connections", connections, "down", down);
 }
 
 static int run(const struct cli_command *self, int argc, char **argv)

@@ -1,0 +1,57 @@
+#!/bin/bash
+# Several connections to one peer: each stream has its own, each is shown with state and age, one
+# heartbeat closes and opens them all.
+source "$(dirname "$0")/lib.sh"
+
+cat >"$D/t.yaml" <<Y
+dipole: 1
+name: several
+sites: {a: {at: [40, -74]}, b: {at: [40, -75]}, c: {at: [40, -73]}}
+nodes:
+  nwk:  {role: controller, site: a, listen: tcp://10.0.0.1:7400}
+  west: {role: mirror, site: b, listen: tcp://10.0.0.2:7400, journal: 32MiB}
+  east: {role: mirror, site: c, listen: tcp://10.0.0.3:7400, journal: 32MiB}
+heartbeat: {interval: 100ms, down-after: 500ms, probation: 300ms}
+links:
+  - {between: [nwk, west], connections: 2}
+  - {between: [nwk, east]}
+streams:
+  one: &stream
+    controller: nwk
+    legs: {west: [west], east: [east]}
+    when-leg-down: {keep-serving: 1}
+    journal: {size: 32MiB}
+  two:
+    controller: nwk
+    legs: {west: [west], east: [east]}
+    when-leg-down: {keep-serving: 1}
+    journal: {size: 32MiB}
+volumes:
+  first: {stream: one, size: 16MiB}
+  second: {stream: two, size: 16MiB}
+Y
+sed -i 's/ &stream//' "$D/t.yaml"
+connections() { dipole links --state "$S" --json | jq -e "[.connections[] | select($1)] | length == $2" >/dev/null; }
+
+up "$D/t.yaml"
+connections '.node == "nwk" and .peer == "west" and .state == "Connected"' 2 || fail "$(dipole links --state "$S")"
+connections '.node == "nwk" and .peer == "east" and .state == "Connected"' 1 || fail "$(dipole links --state "$S")"
+dipole links --state "$S" | grep -qE '^nwk +west +1 +Connected +[0-9.]+m?s ' || fail "$(dipole links --state "$S")"
+[ "$(ss -Htnp state established 2>/dev/null | grep -c "pid=$(pid_of nwk),")" = 3 ] || fail "not three TCP connections"
+for volume in first second; do
+  bounded 60 fio_verify $volume 8 || fail "fio: $(fio_said)"
+done
+kill -STOP "$(pid_of west)"
+wait_until 10 connections '.peer == "west" and .state == "Down"' 2 || fail "one stays open: $(dipole links --state "$S")"
+connections '.peer == "east" and .state == "Connected"' 1 || fail "the other link is closed too"
+kill -CONT "$(pid_of west)"
+wait_until 20 connections '.peer == "west" and .state == "Connected" and .age_us < 20000000' 2 ||
+  fail "they do not come back: $(dipole links --state "$S")"
+wait_until 20 all_open || fail "a leg does not come back"
+for volume in first second; do
+  qio $volume 'write -P 5 0 1M' || fail "qemu-io"
+done
+wait_until 20 committed
+stop_up
+[ "$UP_STATUS" = 0 ] || fail "up ends with $UP_STATUS"
+pass
