@@ -201,14 +201,21 @@ static bool all_zero(const uint8_t *data, size_t size)
 	return data[0] == 0 && memcmp(data, data + 1, size - 1) == 0;
 }
 
-/* A crash while the file was made leaves zeros: a journal that has never begun. */
+static bool zero_at(struct dp_journal *j, uint64_t offset)
+{
+	return j->disk->ops->read(j->file, j->super_block, DP_SUPER_SIZE, offset) == 0 &&
+	       all_zero(j->super_block, DP_SUPER_SIZE);
+}
+
+/* A crash while the file was made leaves zeros: a journal that has never begun. Or it tore the odd
+ * superblock, which is written first: then the even one is zeros. */
 static bool never_begun(struct dp_journal *j)
 {
-	for (uint64_t at = 0; at <= DP_DATA_START; at += DP_SUPER_SIZE)
-		if (j->disk->ops->read(j->file, j->super_block, DP_SUPER_SIZE, at) ||
-			!all_zero(j->super_block, DP_SUPER_SIZE))
-			return false;
-	return true;
+	if (!zero_at(j, 0) || !zero_at(j, DP_DATA_START) ||
+		j->disk->ops->read(j->file, j->super_block, DP_SUPER_SIZE, DP_SUPER_SIZE))
+		return false;
+	uint32_t magic = dp_get32(j->super_block);
+	return magic == 0 || magic == DP_SUPER_MAGIC;
 }
 
 static int read_supers(struct dp_journal *j)

@@ -24,6 +24,7 @@ struct dp_renewal {
 	uint64_t seq; /* records up to here are checked */
 	struct dp_io io;
 	bool begun, copied;
+	unsigned supers; /* written */
 };
 
 static void give_up(struct dp_journal *j)
@@ -100,11 +101,18 @@ static void piece_read(struct dp_io *io, int err)
 	j->disk->ops->submit(j->disk, &r->io);
 }
 
+static void write_super(struct dp_renewal *r);
+
+/* Both of them: a file with an empty one would look like one that has never begun. */
 static void super_written(struct dp_io *io, int err)
 {
 	struct dp_renewal *r = io->arg;
 	if (err) {
 		give_up(r->j);
+		return;
+	}
+	if (++r->supers < 2) {
+		write_super(r);
 		return;
 	}
 	r->copied = true;

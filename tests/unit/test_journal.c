@@ -331,6 +331,27 @@ Test(journal, crash_while_it_is_made)
 	end(r);
 }
 
+/* The odd superblock is written first. */
+Test(journal, crash_in_the_first_superblock)
+{
+	struct rig *r = begin(SMALL);
+	uint8_t *file = calloc(1, SMALL), *odd = file + DP_SUPER_SIZE;
+	memcpy(odd, memdisk_bytes(r->disk, NAME, NULL) + DP_SUPER_SIZE, DP_SUPER_SIZE);
+	memset(odd + DP_SUPER_SIZE - MEMDISK_SECTOR, 0, MEMDISK_SECTOR);
+	dp_journal_close(&r->j);
+	memdisk_put(r->disk, NAME, file, SMALL);
+	cr_assert_eq(reopen(r), 0, "a journal whose making was interrupted can never be opened");
+	group(r, 2, 100);
+	cr_assert_eq(reopen(r), 0);
+	cr_assert_eq(r->count, 2);
+	dp_journal_close(&r->j);
+	memset(odd, 0xa5, MEMDISK_SECTOR);
+	memdisk_put(r->disk, NAME, file, SMALL);
+	cr_assert_eq(reopen(r), DP_ECORRUPT, "what is no journal is overwritten");
+	free(file);
+	end(r);
+}
+
 Test(journal, one_superblock_is_enough)
 {
 	for (unsigned which = 0; which < 2; which++) {
