@@ -48,6 +48,7 @@ struct dp_item {
 	struct dp_record *record; /* or a barrier: */
 	struct dp_meta *meta;
 	uint64_t token;
+	bool written; /* or on its way to the disk */
 };
 
 #define DP_JOURNAL_NAME (2 * DP_NAME_MAX)

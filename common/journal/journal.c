@@ -58,6 +58,11 @@ void dp_journal_cut_places(struct dp_journal *j, uint64_t seq, bool jump)
 	j->cache_count = 0;
 }
 
+static struct dp_item *queue_at(struct dp_journal *j, uint32_t i)
+{
+	return &j->queue[(j->queue_head + i) % j->queue_capacity];
+}
+
 /* ---- superblocks ---- */
 
 void dp_journal_fail(struct dp_journal *j)
@@ -125,10 +130,22 @@ void dp_journal_release_again(struct dp_journal *j)
 	write_super(j, &j->wanted, tail, next ? next->generation : j->generation);
 }
 
+/* Whether a barrier that waits to be written cuts off the record that stands at seq now: what is
+ * released is another one then, which comes after it. */
+static bool is_cut_off(struct dp_journal *j, uint64_t seq)
+{
+	for (uint32_t i = 0; i < j->queue_count; i++) {
+		const struct dp_item *item = queue_at(j, i);
+		if (item->meta && !item->written && item->meta->at.seq < seq)
+			return true;
+	}
+	return false;
+}
+
 void dp_journal_release(struct dp_journal *j, const struct dp_meta *meta)
 {
 	uint64_t seq = meta->at.seq;
-	if (j->failed || seq <= j->places_from || seq > j->places_to)
+	if (j->failed || seq <= j->places_from || seq > j->places_to || is_cut_off(j, seq))
 		return; /* nothing of it was written */
 	j->wanted = *meta;
 	j->wanting = true;
@@ -153,11 +170,6 @@ static uint64_t item_length(const struct dp_item *item)
 	if (item->record)
 		return DP_FRAME_SIZE + DP_RECORD_HEADER_SIZE + item->record->h.payload_len;
 	return DP_FRAME_SIZE + DP_META_MAX;
-}
-
-static struct dp_item *queue_at(struct dp_journal *j, uint32_t i)
-{
-	return &j->queue[(j->queue_head + i) % j->queue_capacity];
 }
 
 static bool enqueue(struct dp_journal *j, struct dp_item item)
@@ -288,9 +300,10 @@ void dp_journal_fill_barrier(struct dp_journal *j, const struct dp_meta *meta, u
 	fill_frame(j, DP_FRAME_BARRIER, lsn, *length, last, dp_crc32c(0, at + DP_FRAME_SIZE, body), at);
 }
 
-static int fill_item(struct dp_journal *j, const struct dp_item *item, uint64_t lsn, bool last,
+static int fill_item(struct dp_journal *j, struct dp_item *item, uint64_t lsn, bool last,
 	uint8_t *at, uint32_t *length)
 {
+	item->written = true;
 	if (item->meta) {
 		uint64_t seq = item->meta->at.seq;
 		if (seq != j->places_to)

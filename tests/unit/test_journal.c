@@ -477,6 +477,27 @@ Test(journal, room_comes_back_after_a_release_during_a_superblock_write)
 	end(r);
 }
 
+/* Records that a controller never wrote are released while the barrier waits that cuts others off
+ * in their place: those are still in front of it. */
+Test(journal, release_behind_a_cut_that_waits)
+{
+	struct rig *r = begin(SMALL);
+	group(r, 10, 65536);
+	struct dp_meta cut = r->meta;
+	group(r, 10, 65536);
+	dp_journal_barrier(r->j, &cut, 1);
+	r->meta = cut;
+	for (unsigned i = 0; i < 8; i++)
+		append(r, 65536, 7);
+	dp_journal_release(r->j, &r->meta);
+	memdisk_run(r->disk);
+	commit(r);
+	struct dp_meta whole = r->meta;
+	cr_assert_eq(reopen(r), 0, "the tail stands at what is cut off");
+	cr_assert(r->meta.at.seq == 18 && r->meta.at.chain == whole.at.chain);
+	end(r);
+}
+
 /* Every recovery writes a barrier, and promises do too. However many: records that are still
  * needed are never overwritten. */
 Test(journal, barriers_never_overwrite_records)
