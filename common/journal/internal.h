@@ -104,7 +104,7 @@ struct dp_journal {
 uint64_t dp_journal_offset(const struct dp_journal *j, uint64_t lsn); /* in the file */
 struct dp_place *dp_journal_place(const struct dp_journal *j, uint64_t seq);
 int dp_journal_add_place(struct dp_journal *j, uint64_t seq, struct dp_place place);
-void dp_journal_cut_places(struct dp_journal *j, uint64_t seq, bool jump);
+void dp_journal_stand_at(struct dp_journal *j, const struct dp_meta *meta);
 int dp_journal_create(struct dp_journal *j);
 int dp_journal_recover(struct dp_journal *j, const struct dp_journal_scan *scan);
 /* The record at place p, whose frame begins at `at`; NULL: it is not there, or no memory. */

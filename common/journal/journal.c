@@ -45,17 +45,27 @@ int dp_journal_add_place(struct dp_journal *j, uint64_t seq, struct dp_place pla
 	return 0;
 }
 
-/* The log stands at seq now: before its end (cut) or somewhere else altogether (jump). */
-void dp_journal_cut_places(struct dp_journal *j, uint64_t seq, bool jump)
+static void empty_cache(struct dp_journal *j)
 {
-	if (jump) {
-		j->places_from = seq;
-		j->wanting = false;
-	}
-	j->places_to = seq;
 	for (uint32_t i = 0; i < j->cache_count; i++)
 		dp_record_unref(&j->cache[i]);
 	j->cache_count = 0;
+}
+
+/* A barrier is on its way: the log stands at its place now, before its end (cut), or somewhere else
+ * altogether (jump), where nothing before the barrier is needed any more. */
+void dp_journal_stand_at(struct dp_journal *j, const struct dp_meta *meta)
+{
+	uint64_t seq = meta->at.seq;
+	if (seq == j->places_to)
+		return;
+	if (seq > j->places_to || seq < j->places_from) {
+		j->places_from = seq;
+		j->wanted = *meta;
+		j->wanting = true;
+	}
+	j->places_to = seq;
+	empty_cache(j);
 }
 
 static struct dp_item *queue_at(struct dp_journal *j, uint32_t i)
@@ -305,9 +315,7 @@ static int fill_item(struct dp_journal *j, struct dp_item *item, uint64_t lsn, b
 {
 	item->written = true;
 	if (item->meta) {
-		uint64_t seq = item->meta->at.seq;
-		if (seq != j->places_to)
-			dp_journal_cut_places(j, seq, seq > j->places_to || seq < j->places_from);
+		dp_journal_stand_at(j, item->meta);
 		dp_journal_fill_barrier(j, item->meta, lsn, last, at, length);
 		return 0;
 	}
@@ -356,6 +364,7 @@ static void write_group(struct dp_journal *j, uint64_t bytes)
 
 void dp_journal_kick(struct dp_journal *j)
 {
+	dp_journal_release_again(j);
 	if (j->writing || j->renewal || j->failed || j->queue_count == 0)
 		return;
 	uint64_t left = j->data_size - j->head % j->data_size, bytes, used = 0;
@@ -438,7 +447,7 @@ static struct dp_record *decode_at(struct dp_journal *j, const struct dp_load *l
 static struct dp_record *fill_cache(struct dp_journal *j, const struct dp_load *l)
 {
 	struct dp_record *first = NULL;
-	dp_journal_cut_places(j, j->places_to, false); /* empties the cache */
+	empty_cache(j);
 	for (uint64_t s = l->seq; s <= l->through && j->cache_count < CACHE_MAX; s++) {
 		struct dp_record *r = decode_at(j, l, s);
 		if (!r)

@@ -104,9 +104,10 @@ static int take_barrier(struct scan_state *s, const struct dp_frame *f)
 	if (err)
 		return err;
 	struct dp_journal *j = s->j;
-	if (meta.at.seq != j->places_to)
-		dp_journal_cut_places(j, meta.at.seq,
-			meta.at.seq > j->places_to || meta.at.seq < j->places_from);
+	dp_journal_stand_at(j, &meta);
+	/* Where the tail is to be moved behind a jump, it comes to pass this barrier too. */
+	j->wanted.promised = meta.promised;
+	j->wanted.images = meta.images;
 	s->last = meta.at;
 	return 0;
 }

@@ -477,6 +477,35 @@ Test(journal, room_comes_back_after_a_release_during_a_superblock_write)
 	end(r);
 }
 
+/* A jump leaves nothing behind it that is needed, and while there is no room no record will follow
+ * that could be released. */
+Test(journal, room_comes_back_after_a_jump)
+{
+	for (unsigned again = 0; again < 2; again++) {
+		struct rig *r = begin(DP_JOURNAL_SIZE_MIN);
+		fill(r, 65536);
+		struct dp_meta jump = r->meta, promise = r->meta;
+		jump.at.seq += 100;
+		jump.promised = 7;
+		dp_journal_barrier(r->j, &jump, 1);
+		dp_journal_kick(r->j);
+		memdisk_step(r->disk);
+		cr_assert_eq(r->tokens, 1);
+		if (again)
+			cr_assert_eq(reopen(r), 0); /* before a superblock says so */
+		promise = r->meta = jump;
+		promise.promised = 8;
+		dp_journal_barrier(r->j, &promise, 2);
+		commit(r);
+		cr_assert_gt(dp_journal_room(r->j), 8 * DP_MIB, "all is jumped over and nothing fits");
+		r->meta = promise;
+		group(r, 1, 100);
+		cr_assert_eq(reopen(r), 0);
+		cr_assert(r->count == 1 && r->meta.promised == 8);
+		end(r);
+	}
+}
+
 /* Records that a controller never wrote are released while the barrier waits that cuts others off
  * in their place: those are still in front of it. */
 Test(journal, release_behind_a_cut_that_waits)
