@@ -1,0 +1,327 @@
+/* The journal alone, with an owner that is a relay as well as a lazy controller: groups of records
+ * and promises, cuts, jumps, releases at any time, restarts, several laps of a small circle. */
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "crash.h"
+#include "journal/internal.h"
+#include "life.h"
+#include "scenario.h"
+
+#define CIRCLE   (96 * DP_KIB)
+#define LAPS     4
+#define SECTOR   320u /* such a record takes one sector */
+#define BLOCKFUL (DP_DISK_ALIGN / DP_FRAME_ALIGN)
+
+static const struct life_config config = {.journal_size = DP_DATA_START + CIRCLE};
+
+struct run {
+	struct scenario_options opt;
+	struct rng rng;
+	struct model *model;
+	struct life *l;
+	struct life_expect expect;
+	struct explore_count first, again;
+	unsigned depth; /* crashes before this one */
+};
+
+/* ---- the life ---- */
+
+static void append(struct life *l, struct rng *rng, uint32_t length)
+{
+	uint8_t op = length ? DP_OP_WRITE : DP_OP_FLUSH;
+	life_append(
+		l, &(struct model_write){.op = op, .length = length, .salt = rng_below(rng, 2)});
+}
+
+static void append_any(struct life *l, struct rng *rng)
+{
+	static const uint32_t sizes[] = {0, 1, SECTOR, SECTOR, SECTOR, SECTOR + 1, 1500, 5000};
+	append(l, rng, sizes[rng_below(rng, 8)]);
+}
+
+/* Frames at the beginnings of blocks, where another group might end. */
+static void append_blocks(struct life *l, struct rng *rng)
+{
+	for (uint64_t blocks = rng_between(rng, 1, 3); blocks; blocks--) {
+		for (unsigned i = 0; i + 1 < BLOCKFUL; i++)
+			append(l, rng, SECTOR);
+		if (rng_below(rng, 2))
+			append(l, rng, SECTOR);
+		else
+			life_promise(l, l->model->items[l->head].meta.promised + rng_below(rng, 2));
+	}
+}
+
+static uint64_t any_of(struct rng *rng, uint64_t from, uint64_t to)
+{
+	return from < to ? rng_between(rng, from, to) : to;
+}
+
+static uint64_t waiting(const struct life *l)
+{
+	return l->j->queued_bytes;
+}
+
+/* What is not durable here is released, or jumped over, by a lazy controller. Its journal is not
+ * full, and nothing written before leaves until what comes next is written too. */
+static bool has_space(const struct life *l)
+{
+	return waiting(l) + dp_journal_stats(l->j).used < CIRCLE / 2;
+}
+
+static void barrier_any(struct life *l, struct rng *rng)
+{
+	const struct dp_log *log = &l->log;
+	uint64_t last = log->last.at.seq;
+	switch (rng_below(rng, 6)) {
+	case 0:
+		life_cut(l, any_of(rng, log->tail.at.seq, last));
+		break;
+	case 1:
+		if (has_space(l))
+			life_jump(l, 1 + (unsigned)rng_below(rng, 5));
+		break;
+	default:
+		life_promise(l, l->model->items[l->head].meta.promised + rng_below(rng, 3));
+	}
+}
+
+/* Barriers may come as far as the brim, and what waits may come to be written any time. */
+static bool may_be_full(const struct life *l)
+{
+	uint64_t end = l->j->writing ? l->j->flight_head : l->j->head;
+	end += l->j->queued_bytes + CIRCLE / 4 + DP_DISK_ALIGN;
+	return end - l->j->super.tail_lsn > CIRCLE;
+}
+
+static void note_full(struct life *l)
+{
+	bool full = may_be_full(l);
+	if (full != l->told_full)
+		crashdisk_note(l->disk, LIFE_FULL, false, full);
+	l->told_full = full;
+}
+
+static void commit(struct life *l)
+{
+	note_full(l);
+	life_commit(l);
+	note_full(l);
+}
+
+static void restart(struct life *l)
+{
+	crashdisk_run(l->disk);
+	life_commit(l);
+	life_close(l);
+	if (life_open(l, l->head))
+		crash_fail("the journal cannot be opened again");
+	struct life_expect here = {.lower = l->head, .upper = l->head, .released = UINT64_MAX};
+	life_check(l, &here);
+}
+
+/* What cannot be released, because it is not durable yet. */
+static uint64_t needed(const struct life *l)
+{
+	uint64_t seq = l->durable > l->j->places_from ? l->durable : l->j->places_from;
+	const struct dp_place *next = dp_journal_place(l->j, seq + 1);
+	uint64_t end = l->j->writing ? l->j->flight_head : l->j->head;
+	return end - (next ? next->lsn : end) + waiting(l);
+}
+
+/* More may wait than there is space for, as long as releases bring enough of it. */
+static void make_room(struct life *l, struct rng *rng)
+{
+	bool full = waiting(l) + dp_journal_stats(l->j).used > CIRCLE + DP_DISK_ALIGN;
+	bool tight = needed(l) > CIRCLE / 2;
+	if (full || tight)
+		life_release(l, any_of(rng, l->durable - l->durable % 2, l->durable));
+	if (full && rng_below(rng, 2))
+		dp_journal_kick(l->j);
+	if (tight)
+		commit(l);
+	if (needed(l) > CIRCLE * 7 / 8)
+		crash_fail("the journal waits for ever");
+}
+
+static void release_any(struct life *l, struct rng *rng)
+{
+	bool lazy = has_space(l) && rng_below(rng, 4) == 0;
+	life_release(l, lazy ? l->log.last.at.seq : any_of(rng, l->log.tail.at.seq, l->durable));
+}
+
+static void live(struct life *l, struct rng *rng)
+{
+	switch (rng_below(rng, 16)) {
+	case 0:
+	case 1:
+	case 2:
+		append_any(l, rng);
+		break;
+	case 3:
+		append_blocks(l, rng);
+		break;
+	case 4:
+		barrier_any(l, rng);
+		break;
+	case 5:
+		release_any(l, rng);
+		break;
+	case 6:
+		if (rng_below(rng, 6) == 0 && !may_be_full(l))
+			restart(l);
+		break;
+	case 7:
+	case 8:
+	case 9:
+		dp_journal_kick(l->j);
+		break;
+	default:
+		if (crashdisk_waiting(l->disk))
+			crashdisk_step(
+				l->disk, (uint32_t)rng_below(rng, crashdisk_waiting(l->disk)));
+	}
+	make_room(l, rng);
+	note_full(l);
+}
+
+static void live_long(struct run *run)
+{
+	struct life *l = run->l;
+	if (life_open(l, 0))
+		crash_fail("a new journal cannot be made");
+	while (l->j->head < LAPS * CIRCLE)
+		live(l, &run->rng);
+	life_commit(l);
+}
+
+/* ---- after a crash ---- */
+
+/* What was lost comes again, the same or other, in groups that end where old frames begin. */
+static void go_on(struct life *l, uint32_t lost, struct rng *rng)
+{
+	uint32_t list[64], count = 0, here = l->head;
+	for (uint32_t i = lost; i != here; i = l->model->items[i].parent)
+		list[count++ % 64] = i;
+	uint64_t how = rng_below(rng, 3), sectors = 0;
+	for (uint32_t i = 0; i < 40; i++) {
+		uint32_t item = i < count && count < 64 ? list[count - 1 - i] : MODEL_NONE;
+		const struct model_item *it = &l->model->items[item == MODEL_NONE ? 0 : item];
+		if (how == 0 && item != MODEL_NONE)
+			life_again(l, item);
+		else if (how == 1 && it->record && it->record->h.seq == l->log.last.at.seq + 1)
+			life_append(l, &(struct model_write){.op = it->record->h.op,
+					       .length = it->record->h.length,
+					       .salt = 2});
+		else
+			append(l, rng, SECTOR);
+		it = &l->model->items[l->head];
+		uint32_t length = it->record ? it->record->h.payload_len : 0;
+		sectors += (length + DP_FRAME_SIZE + DP_RECORD_HEADER_SIZE + DP_FRAME_ALIGN - 1) /
+			   DP_FRAME_ALIGN;
+		if (sectors % BLOCKFUL == 0 || rng_below(rng, 12) == 0) {
+			sectors = 0;
+			commit(l);
+		}
+		make_room(l, rng);
+		note_full(l);
+	}
+}
+
+static void check_state(void *ctx, struct crashdisk *disk, const struct explore_state *state);
+
+static void on_note(void *ctx, const struct crash_note *note)
+{
+	life_expect_note(&((struct run *)ctx)->expect, note);
+}
+
+/* Crashes of the recovery that has just been, and of the life after it. */
+static void explore_again(
+	struct run *run, const struct crashdisk *disk, uint32_t found, struct rng *rng)
+{
+	struct run inner = *run;
+	inner.depth++;
+	inner.expect.lower = inner.expect.upper = found;
+	struct explore_check check = {on_note, check_state, NULL, &inner};
+	struct explore_plan plan = {.torn = inner.depth == 1, .percent = 60, .only = CRASH_NEVER};
+	explore(&disk->log, &check, &plan, rng_next(rng), &inner.again);
+	run->again = inner.again;
+}
+
+/* Nobody was told that damage to the last group is damage: it may as well be torn. */
+static bool is_noticed(void *ctx, const struct crash_op *op, const struct crash_op *later)
+{
+	(void)ctx;
+	return op->offset < DP_DATA_START || later->offset >= DP_DATA_START;
+}
+
+/* What one recovery made of it the next finds, and has nothing to add. */
+static void recover_twice(struct run *run, struct crashdisk *disk, const struct life *first)
+{
+	struct life *l = life_new(&config, disk, run->model);
+	struct life_expect same = {
+		.lower = first->head, .upper = first->head, .released = run->expect.released};
+	uint32_t ops = disk->log.op_count;
+	if (life_open(l, 0))
+		crash_fail("a second recovery refuses what the first took");
+	life_check(l, &same);
+	if (!model_same(&l->tail, &first->tail) || l->found_count != first->found_count)
+		crash_fail("a second recovery finds another log than the first");
+	if (disk->log.op_count != ops)
+		crash_fail("a second recovery writes, where nothing happened since the first");
+	life_close(l);
+	life_free(l);
+}
+
+static void check_state(void *ctx, struct crashdisk *disk, const struct explore_state *state)
+{
+	struct run *run = ctx;
+	struct life *l = life_new(&config, disk, run->model);
+	uint32_t items = run->model->count;
+	if (run->depth == 0)
+		crash_at(state->moment);
+	int err = life_open(l, 0);
+	if (err && (state->damaged || (run->expect.full && err == DP_ENOSPC))) {
+		if (disk->log.op_count)
+			crash_fail("recovery refuses to, and writes");
+		life_free(l);
+		return;
+	}
+	if (err)
+		crash_fail("recovery fails: %s", dp_strerror(err));
+	uint32_t found = life_check(l, &run->expect);
+	bool deep = run->depth < 2 && !state->damaged && rng_below(state->rng, 8) == 0;
+	if (deep && rng_below(state->rng, 4))
+		go_on(l, run->expect.upper, state->rng);
+	life_close(l);
+	if (deep)
+		explore_again(run, disk, found, state->rng);
+	else
+		recover_twice(run, disk, l);
+	life_free(l);
+	model_forget(run->model, items);
+}
+
+void scenario_journal(const struct scenario_options *options)
+{
+	uint64_t sizes[MODEL_VOLUMES] = {DP_MIB, DP_MIB};
+	struct crashdisk *disk = crashdisk_new();
+	struct run run = {.opt = *options, .rng = {options->seed}, .model = model_new(sizes)};
+	run.l = life_new(&config, disk, run.model);
+	live_long(&run);
+	life_close(run.l);
+	if (options->verbose)
+		crash_print(&disk->log, life_notes);
+	struct explore_check check = {on_note, check_state, is_noticed, &run};
+	struct explore_plan plan = {.torn = options->states,
+		.random = options->states,
+		.percent = 100,
+		.only = options->only,
+		.verbose = options->verbose};
+	explore(&disk->log, &check, &plan, options->seed, &run.first);
+	scenario_report("journal", options->seed, &run.first, &run.again);
+	life_free(run.l);
+	crashdisk_free(disk);
+	model_free(run.model);
+}

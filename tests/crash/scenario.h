@@ -1,0 +1,22 @@
+/* What the explorer runs: each scenario lives once, by its seed, and has every crash of that life
+ * explored. */
+#ifndef SCENARIO_H
+#define SCENARIO_H
+
+#include "explore.h"
+
+struct scenario_options {
+	uint64_t seed;
+	unsigned states;
+	uint32_t only; /* crashes at this moment; CRASH_NEVER: at all */
+	bool verbose;
+};
+
+typedef void scenario_fn(const struct scenario_options *options);
+scenario_fn scenario_journal, scenario_store, scenario_resync;
+
+/* Prints what was explored: crashes of the scenario, and of the lives that follow them. */
+void scenario_report(const char *name, uint64_t seed, const struct explore_count *first,
+	const struct explore_count *again);
+
+#endif
