@@ -8,6 +8,7 @@
 
 #include "io/disk.h"
 #include "node/stream.h"
+#include "rng.h"
 
 #define SIM_NODES  16
 #define SIM_REQUESTS 4000
@@ -15,15 +16,6 @@
 #define SIM_JOURNAL (12 * DP_MIB)
 
 struct sim;
-
-/* One generator per fault domain, so that a draw added in one does not shift the others. */
-struct rng {
-	uint64_t state;
-};
-uint64_t rng_next(struct rng *r);
-uint64_t rng_below(struct rng *r, uint64_t n);          /* 0..n-1; n > 0 */
-bool rng_chance(struct rng *r, double probability);
-uint64_t rng_between(struct rng *r, uint64_t low, uint64_t high); /* both included */
 
 /* Events: fn runs at its time; a dead incarnation's are dropped by the owner's check. */
 typedef void sim_fn(struct sim *sim, void *arg, uint64_t number);

@@ -205,21 +205,20 @@ static int carry_out(struct memdisk *d, struct dp_io *io)
 	return write_error(io->file);
 }
 
-static struct dp_io *take_oldest(struct memdisk *d)
+void memdisk_step_at(struct memdisk *d, uint32_t at)
 {
-	struct dp_io *io = d->queue[0];
+	struct dp_io *io = d->queue[at];
 	d->count--;
-	memmove(d->queue, d->queue + 1, d->count * sizeof(struct dp_io *));
-	return io;
+	memmove(d->queue + at, d->queue + at + 1, (d->count - at) * sizeof(struct dp_io *));
+	int err = carry_out(d, io);
+	io->done(io, err);
 }
 
 bool memdisk_step(struct memdisk *d)
 {
 	if (d->count == 0)
 		return false;
-	struct dp_io *io = take_oldest(d);
-	int err = carry_out(d, io);
-	io->done(io, err);
+	memdisk_step_at(d, 0);
 	return true;
 }
 

@@ -32,6 +32,7 @@ void memdisk_put(struct memdisk *d, const char *name, const uint8_t *bytes, uint
 
 /* Carries out the oldest of the queue; false: it is empty. */
 bool memdisk_step(struct memdisk *d);
+void memdisk_step_at(struct memdisk *d, uint32_t at); /* any of the queue, 0 being the oldest */
 void memdisk_run(struct memdisk *d); /* until nothing waits, also what done() adds */
 
 /* A crash: of the oldest operation, if it is a write, those sectors reach the disk that `keep`

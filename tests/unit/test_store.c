@@ -1019,8 +1019,6 @@ static bool step_any(struct rig *r)
 		return false;
 	uint32_t pick = draw(r->disk->count);
 	struct dp_io *io = r->disk->queue[pick];
-	memmove(r->disk->queue + 1, r->disk->queue, pick * sizeof(struct dp_io *));
-	r->disk->queue[0] = io;
 	unsigned v;
 	if (is_image(r, io->file, &v) && io->op != DP_IO_READ) {
 		if (io->op == DP_IO_SYNC) /* nothing of the store is written meanwhile */
@@ -1029,7 +1027,8 @@ static bool step_any(struct rig *r)
 			keep_some(r->safe[v], io);
 	}
 	r->steps++;
-	return memdisk_step(r->disk);
+	memdisk_step_at(r->disk, pick);
+	return true;
 }
 
 static void crash(struct rig *r)
