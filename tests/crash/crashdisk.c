@@ -154,6 +154,13 @@ static int crash_remove(struct dp_disk *disk, const char *name)
 	return err;
 }
 
+/* A journal is renamed only after a write to it has failed, and none does in the scenarios so far. */
+static int crash_rename(struct dp_disk *disk, const char *from, const char *to)
+{
+	(void)disk;
+	crash_fail("%s is renamed to %s", from, to);
+}
+
 static uint64_t crash_size(struct dp_file *f)
 {
 	return f->disk->mem->base.ops->size(f->inner);
@@ -223,8 +230,8 @@ static void crash_next_data(struct dp_file *f, uint64_t offset, uint64_t *start,
 	f->disk->mem->base.ops->next_data(f->inner, offset, start, end);
 }
 
-static const struct dp_disk_ops crash_ops = {crash_open, crash_close, crash_remove, crash_size,
-	crash_read, crash_write, crash_submit, crash_next_data};
+static const struct dp_disk_ops crash_ops = {crash_open, crash_close, crash_remove, crash_rename,
+	crash_size, crash_read, crash_write, crash_submit, crash_next_data};
 
 /* ---- life ---- */
 

@@ -50,6 +50,12 @@ static void on_barrier(void *ctx, uint64_t token)
 		l->log.last.promised = l->log.tail.promised = meta->promised;
 }
 
+static void on_renewal(void *ctx, bool over)
+{
+	(void)ctx;
+	(void)over;
+}
+
 static void on_failed(void *ctx)
 {
 	struct life *l = ctx;
@@ -165,7 +171,7 @@ int life_open(struct life *l, uint32_t head)
 {
 	struct dp_journal_config cfg = {
 		.stream = MODEL_STREAM, .size = l->cfg->journal_size, .instance = 4711};
-	struct dp_journal_events events = {on_durable, on_barrier, on_failed, l};
+	struct dp_journal_events events = {on_durable, on_barrier, on_renewal, on_failed, l};
 	struct dp_journal_scan scan = {on_tail, on_record, on_scan_barrier, l};
 	l->dying = l->failed = false;
 	l->head = head;
@@ -248,7 +254,7 @@ static void check_loads(struct life *l)
 {
 	for (uint32_t i = 0; i < l->found_count && !l->disk->failed; i++) {
 		uint32_t before = l->answers;
-		dp_journal_load(l->j, l->found[i].seq, on_loaded, l);
+		dp_journal_load(l->j, l->found[i].seq, true, on_loaded, l);
 		crashdisk_run(l->disk);
 		if (l->answers == before && !l->disk->failed)
 			crash_fail("a load is not answered");
