@@ -205,25 +205,27 @@ fio_load() {
     --randseed="${SEED:-$RANDOM}" "$@"
 }
 
-# A load that verifies itself. fio_verify VOLUME MIB OPTIONS...
+# A load that verifies itself. fio_verify VOLUME MIB OPTIONS... Each block is written once, with the
+# number of the run in it: checksums alone would not notice that a block of an earlier run, which has
+# the right ones, stands where this run wrote.
 fio_verify() {
   local volume=$1 size=$2
   shift 2
-  fio_load "$volume" --rw=randwrite --bsrange=512-1M --blockalign=512 --iodepth=16 \
-    --size="${size}M" --verify=crc32c --verify_fatal=1 --do_verify=1 --verify_state_save=0 "$@"
+  fio_load "$volume" --rw=randwrite --bsrange=512-1M --iodepth=16 --size="${size}M" --verify=pattern \
+    --verify_pattern="0x$(printf %08x "${RUN:-1}")%o" --verify_fatal=1 --do_verify=1 --verify_state_save=0 "$@"
 }
 
 # The same again and again, until $D/enough exists. It leaves its number of runs in $D/runs.
 fio_until_enough() {
-  local runs=0 fio
+  local fio RUN=1 SEED=${SEED:-$RANDOM}
   exec 2>>"$D/fio.err"
   until [ -e "$D/enough" ]; do
     fio_verify "$@" &
     fio=$!
     echo "$fio" >"$D/fio.pid"
     wait "$fio" || exit 1
-    runs=$((runs + 1))
-    echo "$runs" >"$D/runs"
+    echo "$RUN" >"$D/runs"
+    RUN=$((RUN + 1)) SEED=$((SEED + 1))
   done
 }
 fio_said() { cat "$D/fio.err" "$D/fio.log" 2>/dev/null | grep -E 'error|err=|verify' | head -n 5; }
