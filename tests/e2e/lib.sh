@@ -90,6 +90,11 @@ pass() {
   echo "ok $NAME"
   exit 0
 }
+# skip WHY: this machine cannot run the test, and ctest says so.
+skip() {
+  echo "skipped $NAME: $*"
+  exit 77
+}
 
 # ---- waiting: always for a condition, always with a limit ----
 
@@ -192,6 +197,36 @@ same_everywhere() {
       all(.mirrors[]; .done and .digest == $seen)' "$D/digests" >/dev/null ||
       fail "mirrors of $volume differ from the host's view $seen: $(cat "$D/digests")"
   done
+}
+
+# ---- a bad network (proxy.py) between the controller and the nodes next to it ----
+
+network() { echo "${*:2}" 1<>"$D/$1.fifo"; } # NODE COMMAND...; opened for both, or it waits for a reader
+
+# networks NODE...: before `up`. That chooses the ports, so it is given another dipole-controller, which
+# tells the networks where the nodes are, and starts the real one with a topology in which it finds the
+# networks there.
+networks() {
+  local node
+  for node in "$@"; do
+    mkfifo "$D/$node.fifo"
+    background python3 "$HERE/proxy.py" "$D/$node.fifo" >"$D/$node.net" 2>"$D/$node.net.err"
+  done
+  for node in "$@"; do
+    wait_until 10 grep -q . "$D/$node.net" || fail "the network of $node: $(cat "$D/$node.net.err")"
+  done
+  mkdir "$D/bin"
+  cat >"$D/bin/dipole-controller" <<EOF
+#!/bin/bash
+cp "\$2" "$D/seen.yaml"
+for node in $*; do
+  sed -n "/^  \$node:/,/listen:/s/.*127.0.0.1:\([0-9]*\).*/to \1/p" "\$2" 1<>"$D/\$node.fifo"
+  sed -i "/^  \$node:/,/listen:/s/127.0.0.1:[0-9]*/127.0.0.1:\$(head -n 1 "$D/\$node.net")/" "$D/seen.yaml"
+done
+exec "$BUILD/controller/dipole-controller" --topology "$D/seen.yaml" "\${@:3}"
+EOF
+  chmod +x "$D/bin/dipole-controller"
+  export DIPOLE_BIN_DIR=$D/bin:${DIPOLE_BIN_DIR:-}
 }
 
 # ---- hosts ----

@@ -8,35 +8,7 @@ RANDOM=$SEED
 NAME="$NAME seed $SEED"
 SECONDS=0
 
-# ---- the network ----
-
-network() { echo "${*:2}" 1<>"$D/$1.fifo"; } # LEG COMMAND...; opened for both, or it waits for a reader
-start_network() {
-  mkfifo "$D/$1.fifo"
-  background python3 "$HERE/proxy.py" "$D/$1.fifo" >"$D/$1.net" 2>"$D/$1.net.err"
-}
-network_is_there() {
-  wait_until 10 grep -q . "$D/$1.net" || fail "the network of $1: $(cat "$D/$1.net.err")"
-}
-
-# `dipole up` chooses the ports. So it is given another dipole-controller, which tells the networks
-# where the mirrors are, and starts the real one with a topology in which it finds the networks there.
-mkdir "$D/bin"
-cat >"$D/bin/dipole-controller" <<EOF
-#!/bin/bash
-cp "\$2" "$D/seen.yaml"
-for leg in west east; do
-  sed -n "/^  \$leg:/,/listen:/s/.*127.0.0.1:\([0-9]*\).*/to \1/p" "\$2" 1<>"$D/\$leg.fifo"
-  sed -i "/^  \$leg:/,/listen:/s/127.0.0.1:[0-9]*/127.0.0.1:\$(head -n 1 "$D/\$leg.net")/" "$D/seen.yaml"
-done
-exec "$BUILD/controller/dipole-controller" --topology "$D/seen.yaml" "\${@:3}"
-EOF
-chmod +x "$D/bin/dipole-controller"
-export DIPOLE_BIN_DIR=$D/bin:${DIPOLE_BIN_DIR:-}
-start_network west
-start_network east
-network_is_there west
-network_is_there east
+networks west east
 
 # ---- what is looked at ----
 
