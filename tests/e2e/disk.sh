@@ -6,12 +6,6 @@
 declare -A FUSE=() FILE=() DEVICE=() MOUNT=()
 attached=0
 
-# ctest takes the exit status for "skipped".
-skip() { # WHAT-IS-MISSING
-  echo "skipped $NAME: needs $*"
-  exit 77
-}
-
 needs_file_systems() {
   local missing program
   for program in nbdfuse losetup mkfs.ext4 e2fsck fusermount3; do
@@ -20,7 +14,7 @@ needs_file_systems() {
   [ "$(id -u)" = 0 ] || missing=root
   [ -w /dev/fuse ] || missing=/dev/fuse
   losetup -f >/dev/null 2>&1 || missing='loop devices'
-  [ -z "${missing:-}" ] || skip "$missing"
+  [ -z "${missing:-}" ] || skip "needs $missing"
 }
 
 # attach NAME URI: ${DEVICE[NAME]} is a block device with the disk's content.

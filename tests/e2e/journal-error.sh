@@ -4,7 +4,7 @@
 # one, and the host sees a pause. Where no new one can be made the node says so and serves no more,
 # while the host goes on with the others.
 source "$(dirname "$0")/lib.sh"
-[ -w /dev/fuse ] && command -v nbdfuse fusermount3 >/dev/null || { echo "skipped $NAME: needs FUSE"; exit 77; }
+[ -w /dev/fuse ] && command -v nbdfuse fusermount3 >/dev/null || skip "needs FUSE"
 
 BAD_DISKS=()
 leave() {

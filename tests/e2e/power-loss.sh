@@ -11,7 +11,7 @@
 source "$(dirname "$0")/lib.sh"
 source "$HERE/disk.sh"
 needs_file_systems
-nbdkit --dump-plugin --filter=cache --filter=delay file >/dev/null 2>&1 || skip "nbdkit's cache and delay filters"
+nbdkit --dump-plugin --filter=cache --filter=delay file >/dev/null 2>&1 || skip "needs nbdkit's cache and delay filters"
 rounds=${ROUNDS:-6}
 SEED=${SEED:-$RANDOM}
 RANDOM=$SEED
