@@ -42,6 +42,7 @@ struct dp_core_config {
 	unsigned down_count;
 	uint8_t read_order[DP_DOWN_MAX]; /* links, the nearest first; all 0: as they are */
 	uint64_t window_bytes;    /* unacknowledged bytes per link; payload kept in memory */
+	uint64_t link_window[DP_DOWN_MAX]; /* unacknowledged bytes of one link, where less; 0: not so */
 };
 
 /* All times in microseconds of the node's monotonic clock. */

@@ -126,8 +126,11 @@ static void send_record(struct dp_core *c, uint32_t i, struct dp_record *r, stru
 /* Whether the window and the receiver's room allow one more record of this cost. */
 static bool fits(const struct dp_core *c, const struct dp_down *d, uint64_t cost)
 {
-	uint64_t most = d->room < c->cfg.window_bytes ? d->room : c->cfg.window_bytes;
-	return d->flight + cost <= most;
+	uint64_t window = c->cfg.link_window[d - c->down];
+	if (!window || window > c->cfg.window_bytes)
+		window = c->cfg.window_bytes;
+	/* The longest record may be larger than a small window. */
+	return d->flight + cost <= d->room && (d->flight == 0 || d->flight + cost <= window);
 }
 
 void dp_down_pump(struct dp_core *c, uint32_t i, struct dp_actions *out)

@@ -536,6 +536,8 @@ static void join(struct sim *sim, struct node *above, struct node *below)
 	uint64_t at = rng_below(&sim->failure_rng, above->down_count);
 	above->cfg.core.read_order[link] = above->cfg.core.read_order[at];
 	above->cfg.core.read_order[at] = (uint8_t)link;
+	if (rng_chance(&sim->failure_rng, 0.3))
+		above->cfg.core.link_window[link] = DP_KIB * rng_between(&sim->failure_rng, 64, 512);
 	below->up = (int)above->index;
 	below->up_link = link;
 	below->to_up = w;

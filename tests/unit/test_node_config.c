@@ -185,9 +185,11 @@ Test(node_config, of_a_controller)
 
 Test(node_config, streams_take_turns_over_the_connections_of_a_link)
 {
-	load("distance: 30km}", "distance: 30km, connections: 2}");
+	load("distance: 30km}", "distance: 30km, connections: 2, window: 2MiB}");
 	cr_assert_eq(fill("nwk"), 0, "%s", why);
 	cr_assert_eq(cfg->link_count, 4);
+	cr_assert_eq(stream("orders")->core.link_window[0], 2 * DP_MIB);
+	cr_assert_eq(stream("orders")->core.link_window[1], 0);
 	const struct dp_node_stream *a = stream("orders"), *b = stream("mail");
 	cr_assert_neq(a->links[0], b->links[0]);
 	cr_assert_str_eq(cfg->links[a->links[0]].peer, "relay");
