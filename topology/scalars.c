@@ -76,6 +76,16 @@ bool dp_scalar_listen(const char *text, void *out)
 	return true;
 }
 
+bool dp_scalar_directory(const char *text, void *out)
+{
+	size_t length = strlen(text);
+	if (text[0] != '/' || length < 2 || length > DP_PATH_MAX ||
+		!only(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" DIGITS "/._-"))
+		return false;
+	memcpy(out, text, length + 1);
+	return true;
+}
+
 bool dp_scalar_key(const char *text, void *out)
 {
 	if (strlen(text) != DP_KEY_TEXT ||

@@ -14,6 +14,7 @@
 bool dp_scalar_version(const char *text, void *out);	 /* nothing is stored */
 bool dp_scalar_name(const char *text, void *out);	 /* char[DP_NAME_MAX + 1] */
 bool dp_scalar_listen(const char *text, void *out);	 /* char[DP_ADDRESS_MAX + 1] */
+bool dp_scalar_directory(const char *text, void *out); /* char[DP_PATH_MAX + 1] */
 bool dp_scalar_key(const char *text, void *out);	 /* char[DP_KEY_TEXT + 1] */
 bool dp_scalar_bool(const char *text, void *out);	 /* bool */
 bool dp_scalar_distance(const char *text, void *out);	 /* double */

@@ -93,6 +93,8 @@ static const struct dp_field node_fields[] = {
 	{"key", DP_OPTIONAL, "a public key of 40 Z85 characters", NODE(key), dp_scalar_key, NULL},
 	{"journal", DP_OPTIONAL, EXPECT_JOURNAL, NODE(journal_bytes), dp_scalar_journal, NULL},
 	{"retain", DP_OPTIONAL, "committed or next-hop", NODE(retain), dp_scalar_retain, NULL},
+	{"second-store", DP_OPTIONAL, "an absolute path of letters, digits and / . _ -",
+		NODE(second_store), dp_scalar_directory, NULL},
 	{0},
 };
 
@@ -117,6 +119,11 @@ static void parse_node(
 	node->journal_bytes = DEFAULT_JOURNAL;
 	node->retain = DP_RETAIN_COMMITTED;
 	dp_loader_fields(l, path, value, node_fields, node);
+	if (node->second_store[0] && node->role != DP_ROLE_MIRROR) {
+		struct dp_path at = {path, "second-store", 0};
+		dp_loader_error(l, &at, dp_loader_find(l, value, "second-store"),
+			"found where there is no mirror; expected it at a mirror");
+	}
 	if (node->role != DP_ROLE_CONTROLLER)
 		return;
 	refuse_at_controller(l, path, value, "journal",

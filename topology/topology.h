@@ -20,6 +20,7 @@
 #define DP_STREAMS_MAX		64
 #define DP_TOPOLOGY_VOLUMES_MAX 256
 #define DP_CONNECTIONS_MAX	8
+#define DP_PATH_MAX		255
 #define DP_LEGS_MAX		8  /* = DP_DOWN_MAX: legs of one stream */
 #define DP_HOPS_MAX		16 /* nodes of one leg after the controller */
 #define DP_ADDRESS_MAX		127
@@ -48,6 +49,7 @@ struct dp_topo_node {
 	char key[DP_KEY_TEXT + 1];	 /* Z85 public key; empty: none given */
 	uint64_t journal_bytes;		 /* per stream; relay and mirror; default 1 GiB */
 	enum dp_retain retain;		 /* default committed */
+	char second_store[DP_PATH_MAX + 1]; /* mirror: where images are kept a second time; empty: nowhere */
 };
 
 /* When a link counts as down, and as up again. Microseconds. */

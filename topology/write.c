@@ -38,6 +38,8 @@ static void write_node(const struct dp_topology *t, const struct dp_topo_node *n
 	write_size(to, "    journal", n->journal_bytes);
 	fprintf(to, "\n    retain: %s\n",
 		n->retain == DP_RETAIN_NEXT_HOP ? "next-hop" : "committed");
+	if (n->second_store[0])
+		fprintf(to, "    second-store: %s\n", n->second_store);
 }
 
 static void write_nodes(const struct dp_topology *t, FILE *to)

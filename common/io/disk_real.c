@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <liburing.h>
 #include <linux/falloc.h>
 #include <pthread.h>
@@ -109,13 +110,23 @@ static int zero_range(struct dp_file *file, uint64_t offset, uint64_t size)
 	return write_zeros(file->fd, offset, size);
 }
 
-static int sync_dir(struct real *d)
+/* Of the directory that `name` stands in. */
+static int sync_dir(struct real *d, const char *name)
 {
-	return fsync(d->dir) ? last_error() : 0;
+	char path[PATH_MAX];
+	const char *slash = strrchr(name, '/');
+	if (!slash)
+		return fsync(d->dir) ? last_error() : 0;
+	snprintf(path, sizeof path, "%.*s", (int)(slash - name + 1), name);
+	int fd = openat(d->dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int err = fd < 0 || fsync(fd) ? last_error() : 0;
+	if (fd >= 0)
+		close(fd);
+	return err;
 }
 
 /* A journal is written once in full, so that later commits change no metadata. */
-static int fill_new(struct real *d, int fd, unsigned flags, uint64_t size)
+static int fill_new(int fd, unsigned flags, uint64_t size)
 {
 	int err = 0;
 	if (ftruncate(fd, (off_t)size))
@@ -125,7 +136,7 @@ static int fill_new(struct real *d, int fd, unsigned flags, uint64_t size)
 		err = write_zeros(fd, 0, size);
 	if (!err && fsync(fd))
 		err = last_error();
-	return err ? err : sync_dir(d);
+	return err;
 }
 
 /* Whether the new file at `temporary` is ours to fill and to give its name. Of several processes
@@ -146,7 +157,7 @@ static int claim(struct real *d, int fd, const char *temporary, const char *name
 /* Creates under a temporary name: a crash half way leaves no file that looks complete. */
 static int create_file(struct real *d, const char *name, unsigned flags, uint64_t size)
 {
-	char temporary[DP_NAME_MAX * 3];
+	char temporary[PATH_MAX];
 	snprintf(temporary, sizeof temporary, "%s.new", name);
 	int fd = openat(d->dir, temporary, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
@@ -156,13 +167,15 @@ static int create_file(struct real *d, const char *name, unsigned flags, uint64_
 		close(fd);
 		return err;
 	}
-	err = fill_new(d, fd, flags, size);
+	err = fill_new(fd, flags, size);
+	if (!err)
+		err = sync_dir(d, name);
 	if (!err && renameat(d->dir, temporary, d->dir, name))
 		err = last_error();
 	if (err)
 		unlinkat(d->dir, temporary, 0);
 	close(fd); /* only now may another take it */
-	return err ? err : sync_dir(d);
+	return err ? err : sync_dir(d, name);
 }
 
 static int open_existing(struct real *d, const char *name, unsigned flags)
@@ -219,7 +232,7 @@ static int real_remove(struct dp_disk *disk, const char *name)
 	struct real *d = (struct real *)disk;
 	if (unlinkat(d->dir, name, 0))
 		return errno == ENOENT ? 0 : last_error();
-	return sync_dir(d);
+	return sync_dir(d, name);
 }
 
 static int real_rename(struct dp_disk *disk, const char *from, const char *to)
@@ -227,7 +240,7 @@ static int real_rename(struct dp_disk *disk, const char *from, const char *to)
 	struct real *d = (struct real *)disk;
 	if (renameat(d->dir, from, d->dir, to))
 		return last_error();
-	return sync_dir(d);
+	return sync_dir(d, to);
 }
 
 static uint64_t real_size(struct dp_file *file)

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "io/disk_twin.h"
 #include "node/internal.h"
 
 static json_t *fail(const char *text)
@@ -148,15 +149,23 @@ static json_t *stream_status(struct node *n, const struct node_stream *s)
 	return o;
 }
 
+/* How many copies a node keeps of each image: "Single" needs a look at its disks. */
+static const char *stores(const struct node *n)
+{
+	if (!n->twin)
+		return "One";
+	return dp_disk_twin_single(n->twin) ? "Single" : "Two";
+}
+
 static json_t *status(struct node *n)
 {
 	static const char *const roles[] = {"controller", "relay", "mirror"};
 	json_t *list = json_array();
 	for (unsigned i = 0; i < n->cfg->stream_count; i++)
 		json_array_append_new(list, stream_status(n, &n->streams[i]));
-	return json_pack("{s:b,s:s,s:s,s:s,s:i,s:I,s:I,s:I,s:o,s:o}", "ok", 1, "node", n->cfg->name, "role",
+	return json_pack("{s:b,s:s,s:s,s:s,s:i,s:I,s:s,s:I,s:I,s:o,s:o}", "ok", 1, "node", n->cfg->name, "role",
 		roles[n->cfg->role], "version", DIPOLE_VERSION, "pid", (int)getpid(), "uptime_us",
-		(json_int_t)(n->now_us - n->start_us), "bad_messages", (json_int_t)n->bad_messages,
+		(json_int_t)(n->now_us - n->start_us), "stores", stores(n), "bad_messages", (json_int_t)n->bad_messages,
 		"refused_keys", (json_int_t)n->refused_keys, "connections", connections(n), "streams", list);
 }
 

@@ -67,6 +67,7 @@ struct node {
 	struct dp_node_config *live; /* the same, for reload.c alone */
 	const struct dp_node_reload *reload;
 	struct dp_disk *disk;
+	struct dp_disk *twin; /* over disk, if images are kept twice; or NULL */
 	struct dp_heart *heart; /* peers: those of links, then those above */
 	unsigned heart_above;   /* where these begin */
 	void *zmq, *router, *zap;

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "io/disk_real.h"
+#include "io/disk_twin.h"
 #include "node/internal.h"
 
 #define TICK_US        10000
@@ -111,6 +112,8 @@ static void say_why(const struct dp_node_stream *s, int err)
 						"changed; keep a copy, then treat the disk as lost"
 			   : err == DP_EINVAL ? "the journal or an image has another size or belongs to "
 						"another stream than the topology says"
+			   : err == DP_ENOENT ? "an image is missing, and the journal no longer has what was in "
+						"it; treat the disk as lost"
 			   : err == DP_EBUSY  ? "another process uses this state directory"
 			   : err == DP_EVERSION ? "the journal has a format this version does not know"
 						: dp_strerror(err);
@@ -161,7 +164,7 @@ static int open_stream(struct node *n, struct node_stream *ns)
 		.resync_rate = cfg->resync_rate, .read_cache = cfg->read_cache};
 	randombytes_buf(&sc.random, sizeof sc.random);
 	sc.random |= 1;
-	int err = dp_stream_open(n->disk, &sc, &stream_ops, ns, &ns->stream);
+	int err = dp_stream_open(n->twin ? n->twin : n->disk, &sc, &stream_ops, ns, &ns->stream);
 	if (err) {
 		say_why(cfg, err);
 		return err;
@@ -190,15 +193,28 @@ static int open_signals(struct node *n)
 	return n->signal_fd < 0 ? DP_EIO : 0;
 }
 
+static void on_twin(void *ctx, const char *name, const char *text)
+{
+	struct node *n = ctx;
+	dp_log(DP_LOG_WARNING, "store", "file=%s second=%s text=\"%s\"", name, n->cfg->second_store, text);
+}
+
+static int open_disk(struct node *n)
+{
+	int err = dp_disk_real_new(n->cfg->state, &n->disk);
+	if (!err && n->cfg->second_store[0])
+		err = dp_disk_twin_new(n->disk, n->cfg->second_store, on_twin, n, &n->twin);
+	if (err)
+		dp_log(DP_LOG_ERROR, "state-failed", "state=%s error=\"%s\"", n->cfg->state,
+			dp_strerror(err));
+	return err;
+}
+
 static int open_all(struct node *n)
 {
 	int err = open_signals(n);
-	if (!err) {
-		err = dp_disk_real_new(n->cfg->state, &n->disk);
-		if (err)
-			dp_log(DP_LOG_ERROR, "state-failed", "state=%s error=\"%s\"", n->cfg->state,
-				dp_strerror(err));
-	}
+	if (!err)
+		err = open_disk(n);
 	if (!err)
 		n->was_clean = take_clean_mark(n);
 	const char *delay = getenv("DIPOLE_COMMIT_DELAY_US"); /* benchmarks: a slower disk */
@@ -436,6 +452,8 @@ static int close_all(struct node *n, int code)
 	}
 	for (unsigned i = 0; i < n->cfg->stream_count; i++)
 		dp_stream_close(&n->streams[i].stream);
+	if (n->twin)
+		dp_disk_twin_destroy(&n->twin);
 	if (n->disk)
 		dp_disk_real_destroy(&n->disk);
 	if (n->signal_fd >= 0)

@@ -50,6 +50,7 @@ struct dp_node_config {
 	char name[DP_NAME_MAX + 1], deployment[DP_NAME_MAX + 1];
 	enum dp_core_role role;
 	const char *state;       /* directory, exists */
+	char second_store[256];  /* directory for a second copy of images; "": none */
 	char listen[128];        /* "" if nothing connects here */
 	bool listen_curve;
 	char public_key[DP_KEY_SIZE], secret_key[DP_KEY_SIZE];

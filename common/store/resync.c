@@ -30,12 +30,15 @@ static void image_name(const struct volume *v, uint64_t generation, char *out, s
 		snprintf(out, size, "%s", v->name);
 }
 
-static int open_image(struct dp_store *s, struct volume *v, uint64_t generation, struct dp_file **out)
+/* An image that holds what the journal has released is never made anew. */
+static int open_image(struct dp_store *s, struct volume *v, uint64_t generation, bool may_create,
+	struct dp_file **out)
 {
 	char name[DP_NAME_MAX + 40];
 	bool created;
 	image_name(v, generation, name, sizeof name);
-	int err = s->disk->ops->open(s->disk, name, DP_OPEN_CREATE, v->size, out, &created);
+	unsigned flags = may_create ? DP_OPEN_CREATE : 0;
+	int err = s->disk->ops->open(s->disk, name, flags, v->size, out, &created);
 	return err ? err : s->disk->ops->size(*out) < v->size ? DP_EINVAL : 0;
 }
 
@@ -49,11 +52,12 @@ static int remove_image(struct dp_store *s, struct volume *v, uint64_t generatio
 int dp_store_open_images(struct dp_store *s, struct volume *v)
 {
 	const struct dp_images *im = images(s);
-	int err = open_image(s, v, im->generation, &v->file);
+	bool empty = s->log->tail.at.seq == 0 && im->generation == 0;
+	int err = open_image(s, v, im->generation, empty, &v->file);
 	if (!err && im->building) {
 		v->old = v->file;
 		v->file = NULL;
-		err = open_image(s, v, im->building, &v->file);
+		err = open_image(s, v, im->building, true, &v->file);
 	}
 	/* What a crash left behind: of before the last switch, or of a resync that never began. */
 	if (!err && im->generation)
@@ -80,7 +84,7 @@ static int begin_building(struct dp_store *s)
 			continue;
 		v->old = v->file;
 		v->file = NULL;
-		err = open_image(s, v, images(s)->building, &v->file);
+		err = open_image(s, v, images(s)->building, true, &v->file);
 	}
 	return err;
 }
