@@ -197,6 +197,8 @@ static void refused(struct dp_core *c, uint32_t i, const struct dp_msg *m, struc
 				dp_recover_claim(c, m->u.refuse.number + 1, out);
 			return;
 		}
+		if (dp_up_stale(c, m->u.refuse.number, out))
+			break;
 		dp_alarm(out, "refused: a newer epoch has been promised to another controller", i);
 		break;
 	case DP_REFUSE_CONFIG:

@@ -27,6 +27,7 @@ void dp_up_message(struct dp_core *c, uint32_t peer, struct dp_msg *m, struct dp
 void dp_up_bad(struct dp_core *c, uint32_t peer, struct dp_msg *m, struct dp_actions *out);
 void dp_up_barrier(struct dp_core *c, uint64_t token, struct dp_actions *out);
 void dp_up_hello(struct dp_core *c, struct dp_actions *out); /* goes on with a held HELLO */
+bool dp_up_stale(struct dp_core *c, uint64_t promised, struct dp_actions *out);
 void dp_up_pulled(struct dp_core *c, struct dp_record *r, struct dp_actions *out);
 void dp_up_pump(struct dp_core *c, struct dp_actions *out);
 void dp_up_settle(struct dp_core *c, struct dp_actions *out);

@@ -70,6 +70,17 @@ void dp_up_hello(struct dp_core *c, struct dp_actions *out)
 		welcome(c, out);
 }
 
+/* A node below has promised a newer epoch than the HELLO that waits for it: its sender is told, and
+ * begins again with a newer one if it lost its journal too. */
+bool dp_up_stale(struct dp_core *c, uint64_t promised, struct dp_actions *out)
+{
+	if (!c->hello_held || c->held_hello.u.hello.epoch >= promised)
+		return false;
+	refuse(c, c->held_peer, c->held_hello.session, DP_REFUSE_STALE, promised, out);
+	c->hello_held = false;
+	return true;
+}
+
 static void hello(struct dp_core *c, uint32_t peer, const struct dp_msg *m, struct dp_actions *out)
 {
 	if (c->state == DP_CORE_FAILED) {

@@ -1,16 +1,17 @@
 #!/bin/bash
-# Relays lose their disks under load. With retain: committed nothing is missing afterwards. With
+# Relays lose their disks under load, and in the end the controller with those next to it. With retain: committed nothing is missing afterwards. With
 # retain: next-hop the loss of what only that relay had is said, not hidden, and the leg does not
 # count until it is resynced from the other. ROUNDS=N (default 1)
 source "$(dirname "$0")/lib.sh"
 
-# Its whole state directory is gone before it starts again, but for the key.
-wipe() {
-  local p
-  p=$(pid_of "$1")
-  kill -STOP "$p"
-  find "$S/$1" -mindepth 1 ! -name key -delete
-  kill -KILL "$p"
+# Their whole state directories are gone before they start again, but for the keys, and what belongs
+# to the NBD server, which is another machine's in what is tried here.
+wipe() { # NODES...
+  local node p=()
+  for node in "$@"; do p+=("$(pid_of "$node")"); done
+  kill -STOP "${p[@]}"
+  for node in "$@"; do find "$S/$node" -mindepth 1 ! -name key ! -name 'nbd*' -delete; done
+  kill -KILL "${p[@]}"
 }
 alarmed() { field "$1" '.alarms[].text' | grep -q "$2"; }
 
@@ -51,5 +52,19 @@ wait_until 40 alarmed relay-east-1 "it is resynced" || fail "the loss is not sai
 grep -q "alarm.*it is resynced" "$S/relay-east-1/log" || fail "the loss is not in the log"
 wait_until 40 alarmed nwk "no longer counts" || fail "a leg counts that is not whole: $(field nwk .alarms)"
 wait_until 60 is east '.images.generation == 1' || fail "east is not resynced: $(field east .images)"
+same_everywhere
+stop_up
+S=$D/s3
+
+# 3. The place of the controller is lost, and the relays next to it: what the mirrors have remains.
+up "$EXAMPLES/bipolar-cascade.yaml"
+p=$(pid_of nwk)
+kill "$p" # its second epoch: a controller without a journal begins with the first
+wait_until 20 gone "$p" || fail "nwk does not stop"
+wait_until 30 all_open || fail "nwk does not come back"
+QIO_LIMIT=30 qio data 'write -P 3 5M 3M' flush || fail "write: $(cat "$D/qio.log")"
+wait_until 20 committed || fail "not everything is committed"
+wipe nwk relay-west relay-east-1
+QIO_LIMIT=40 qio data 'read -P 3 5M 3M' 'write -P 4 6M 1M' || fail "the mirrors' content does not come back: $(cat "$D/qio.log")"
 same_everywhere
 pass

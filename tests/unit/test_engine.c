@@ -322,6 +322,29 @@ Test(engine, released_is_not_committed_after_a_restart, .fini = done)
 	}
 }
 
+/* Controller and relay lost their journals: nobody but the node below knows which epochs are taken. */
+Test(engine, a_new_relay_passes_a_newer_epoch_up, .fini = done)
+{
+	make(DP_CORE_RELAY, 1, 1, DP_CORE_CACHED);
+	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	hello(1, 100);
+	barrier_done(barrier_token());
+	cr_assert_eq(find(DP_ACT_SEND_DOWN, DP_MSG_HELLO)->msg.u.hello.epoch, 1);
+	from_down(0, (struct dp_msg){.type = DP_MSG_REFUSE,
+		.u.refuse = {.reason = DP_REFUSE_STALE, .number = 3}});
+	struct dp_action *no = find(DP_ACT_SEND_UP, DP_MSG_REFUSE);
+	cr_assert_not_null(no, "the controller waits for ever");
+	cr_assert_eq(no->msg.session, 100);
+	cr_assert_eq(no->msg.u.refuse.reason, DP_REFUSE_STALE);
+	cr_assert_eq(no->msg.u.refuse.number, 3);
+	hello(4, 101);
+	barrier_done(barrier_token());
+	cr_assert_eq(find(DP_ACT_SEND_DOWN, DP_MSG_HELLO)->msg.u.hello.epoch, 4);
+	welcome_from(0);
+	barrier_done(barrier_token());
+	cr_assert_not_null(find(DP_ACT_SEND_UP, DP_MSG_WELCOME));
+}
+
 Test(engine, images_take_only_what_is_agreed, .fini = done)
 {
 	open_mirror();
