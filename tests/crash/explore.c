@@ -7,7 +7,7 @@
 #include "crash.h"
 
 #define PENDING_MAX 1024
-#define SINGLES_MAX 24 /* of more, so many are picked at random */
+#define TEARS_MAX   3
 #define TRIES       16
 
 enum fate { LOST, WHOLE, FIRST_SECTORS, LAST_SECTORS, BUT_ONE, ONLY_ONE, SOME_SECTORS };
@@ -230,11 +230,9 @@ static void try_torn(struct explorer *e, struct pending *p)
 {
 	if (!is_long(op_of(e, p)))
 		return;
-	for (unsigned i = 0; i < e->plan->torn; i++) {
-		all_are(e, rng_below(&e->rng, 2) ? WHOLE : LOST);
-		tear(e, p);
-		try_state(e);
-	}
+	all_are(e, rng_below(&e->rng, 2) ? WHOLE : LOST);
+	tear(e, p);
+	try_state(e);
 }
 
 static void try_random(struct explorer *e)
@@ -250,13 +248,13 @@ static void try_random(struct explorer *e)
 
 static void try_pending(struct explorer *e)
 {
-	unsigned n = e->pending_count, singles = n < SINGLES_MAX ? n : SINGLES_MAX;
+	unsigned n = e->pending_count, singles = n < e->plan->singles ? n : e->plan->singles;
 	all_are(e, WHOLE);
 	try_state(e);
 	for (unsigned i = 0; n > 1 && i < singles; i++)
 		try_alone(e, n > singles ? any(e) : &e->pending[i]);
-	for (unsigned i = 0; i < singles; i++)
-		try_torn(e, n > singles ? any(e) : &e->pending[i]);
+	for (unsigned i = 0; i < e->plan->torn * (n < TEARS_MAX ? n : TEARS_MAX); i++)
+		try_torn(e, n > TEARS_MAX ? any(e) : &e->pending[i % n]);
 	for (unsigned i = 0; n > 1 && i < e->plan->random; i++)
 		try_random(e);
 }

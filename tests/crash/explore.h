@@ -29,7 +29,8 @@ struct explore_check {
 };
 
 struct explore_plan {
-	unsigned torn, random; /* states at each moment: for each write, and in all */
+	unsigned singles; /* operations tried alone at each moment, if there are more at random */
+	unsigned torn, random; /* states at each moment: of each write, and in all */
 	unsigned percent;      /* of the moments */
 	uint32_t only;         /* this moment; CRASH_NEVER: all */
 	bool verbose;

@@ -5,25 +5,12 @@
 #include "base/err.h"
 #include "crash.h"
 #include "journal/internal.h"
-#include "life.h"
-#include "scenario.h"
+#include "lives.h"
 
 #define CIRCLE   (96 * DP_KIB)
 #define LAPS     4
 #define SECTOR   320u /* such a record takes one sector */
 #define BLOCKFUL (DP_DISK_ALIGN / DP_FRAME_ALIGN)
-
-static const struct life_config config = {.journal_size = DP_DATA_START + CIRCLE};
-
-struct run {
-	struct scenario_options opt;
-	struct rng rng;
-	struct model *model;
-	struct life *l;
-	struct life_expect expect;
-	struct explore_count first, again;
-	unsigned depth; /* crashes before this one */
-};
 
 /* ---- the life ---- */
 
@@ -186,13 +173,10 @@ static void live(struct life *l, struct rng *rng)
 	note_full(l);
 }
 
-static void live_long(struct run *run)
+static void live_long(struct life *l, struct rng *rng)
 {
-	struct life *l = run->l;
-	if (life_open(l, 0))
-		crash_fail("a new journal cannot be made");
 	while (l->j->head < LAPS * CIRCLE)
-		live(l, &run->rng);
+		live(l, rng);
 	life_commit(l);
 }
 
@@ -229,26 +213,6 @@ static void go_on(struct life *l, uint32_t lost, struct rng *rng)
 	}
 }
 
-static void check_state(void *ctx, struct crashdisk *disk, const struct explore_state *state);
-
-static void on_note(void *ctx, const struct crash_note *note)
-{
-	life_expect_note(&((struct run *)ctx)->expect, note);
-}
-
-/* Crashes of the recovery that has just been, and of the life after it. */
-static void explore_again(
-	struct run *run, const struct crashdisk *disk, uint32_t found, struct rng *rng)
-{
-	struct run inner = *run;
-	inner.depth++;
-	inner.expect.lower = inner.expect.upper = found;
-	struct explore_check check = {on_note, check_state, NULL, &inner};
-	struct explore_plan plan = {.torn = inner.depth == 1, .percent = 60, .only = CRASH_NEVER};
-	explore(&disk->log, &check, &plan, rng_next(rng), &inner.again);
-	run->again = inner.again;
-}
-
 /* Nobody was told that damage to the last group is damage: it may as well be torn. */
 static bool is_noticed(void *ctx, const struct crash_op *op, const struct crash_op *later)
 {
@@ -256,72 +220,16 @@ static bool is_noticed(void *ctx, const struct crash_op *op, const struct crash_
 	return op->offset < DP_DATA_START || later->offset >= DP_DATA_START;
 }
 
-/* What one recovery made of it the next finds, and has nothing to add. */
-static void recover_twice(struct run *run, struct crashdisk *disk, const struct life *first)
-{
-	struct life *l = life_new(&config, disk, run->model);
-	struct life_expect same = {
-		.lower = first->head, .upper = first->head, .released = run->expect.released};
-	uint32_t ops = disk->log.op_count;
-	if (life_open(l, 0))
-		crash_fail("a second recovery refuses what the first took");
-	life_check(l, &same);
-	if (!model_same(&l->tail, &first->tail) || l->found_count != first->found_count)
-		crash_fail("a second recovery finds another log than the first");
-	if (disk->log.op_count != ops)
-		crash_fail("a second recovery writes, where nothing happened since the first");
-	life_close(l);
-	life_free(l);
-}
-
-static void check_state(void *ctx, struct crashdisk *disk, const struct explore_state *state)
-{
-	struct run *run = ctx;
-	struct life *l = life_new(&config, disk, run->model);
-	uint32_t items = run->model->count;
-	if (run->depth == 0)
-		crash_at(state->moment);
-	int err = life_open(l, 0);
-	if (err && (state->damaged || (run->expect.full && err == DP_ENOSPC))) {
-		if (disk->log.op_count)
-			crash_fail("recovery refuses to, and writes");
-		life_free(l);
-		return;
-	}
-	if (err)
-		crash_fail("recovery fails: %s", dp_strerror(err));
-	uint32_t found = life_check(l, &run->expect);
-	bool deep = run->depth < 2 && !state->damaged && rng_below(state->rng, 8) == 0;
-	if (deep && rng_below(state->rng, 4))
-		go_on(l, run->expect.upper, state->rng);
-	life_close(l);
-	if (deep)
-		explore_again(run, disk, found, state->rng);
-	else
-		recover_twice(run, disk, l);
-	life_free(l);
-	model_forget(run->model, items);
-}
+static const struct lives journal = {
+	.name = "journal",
+	.cfg = {.journal_size = DP_DATA_START + CIRCLE},
+	.percent = 60,
+	.live = live_long,
+	.go_on = go_on,
+	.noticed = is_noticed,
+};
 
 void scenario_journal(const struct scenario_options *options)
 {
-	uint64_t sizes[MODEL_VOLUMES] = {DP_MIB, DP_MIB};
-	struct crashdisk *disk = crashdisk_new();
-	struct run run = {.opt = *options, .rng = {options->seed}, .model = model_new(sizes)};
-	run.l = life_new(&config, disk, run.model);
-	live_long(&run);
-	life_close(run.l);
-	if (options->verbose)
-		crash_print(&disk->log, life_notes);
-	struct explore_check check = {on_note, check_state, is_noticed, &run};
-	struct explore_plan plan = {.torn = options->states,
-		.random = options->states,
-		.percent = 100,
-		.only = options->only,
-		.verbose = options->verbose};
-	explore(&disk->log, &check, &plan, options->seed, &run.first);
-	scenario_report("journal", options->seed, &run.first, &run.again);
-	life_free(run.l);
-	crashdisk_free(disk);
-	model_free(run.model);
+	lives_explore(&journal, options);
 }

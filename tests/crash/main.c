@@ -14,6 +14,7 @@ static const struct {
 	scenario_fn *run;
 } scenarios[] = {
 	{"journal", scenario_journal},
+	{"store", scenario_store},
 };
 #define SCENARIOS (sizeof scenarios / sizeof scenarios[0])
 
