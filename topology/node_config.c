@@ -79,6 +79,20 @@ static void link_from(struct builder *b, unsigned above)
 	l->health = health_of(b->t, b->me, above);
 }
 
+/* How many streams before this one have a connection to that peer. */
+static unsigned streams_to(const struct builder *b, const char *peer)
+{
+	unsigned count = 0;
+	for (unsigned s = 0; s < b->cfg->stream_count; s++) {
+		const struct dp_node_stream *stream = &b->cfg->streams[s];
+		bool uses = false;
+		for (unsigned i = 0; i < stream->core.down_count; i++)
+			uses = uses || strcmp(b->cfg->links[stream->links[i]].peer, peer) == 0;
+		count += uses;
+	}
+	return count;
+}
+
 /* The index of this node's connection to `below` for the stream at hand, made if it is new: the
  * streams take turns. */
 static int link_to(struct builder *b, unsigned below, unsigned *index)
@@ -86,7 +100,7 @@ static int link_to(struct builder *b, unsigned below, unsigned *index)
 	const struct dp_topo_node *peer = &b->t->nodes[below];
 	const struct dp_topo_link *link = dp_topology_link(b->t, b->me, below);
 	struct dp_node_config *cfg = b->cfg;
-	unsigned connection = cfg->stream_count % (link ? link->connections : 1), first = 0;
+	unsigned connection = streams_to(b, peer->name) % (link ? link->connections : 1), first = 0;
 	for (*index = 0; *index < cfg->link_count; (*index)++) {
 		const struct dp_node_link *l = &cfg->links[*index];
 		bool same = strcmp(l->peer, peer->name) == 0;

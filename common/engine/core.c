@@ -278,7 +278,7 @@ uint64_t dp_core_all(const struct dp_core *c, enum dp_core_stage stage)
 /* What a leg has; nothing, as long as its images are being resynced. */
 static uint64_t position(const struct dp_down *d, enum dp_core_stage stage)
 {
-	if (d->images == DP_IMAGES_RESYNCING || d->refill)
+	if (dp_is_hollow(d))
 		return 0;
 	return stage == DP_CORE_COMMITTED ? d->committed : d->cached;
 }
@@ -314,6 +314,25 @@ uint64_t dp_core_reached(const struct dp_core *c, enum dp_core_stage stage)
 	unsigned counting = dp_insync_count(c, c->away);
 	bool too_few = counting < c->cfg.keep_serving && counting < c->cfg.down_count;
 	return too_few && stage != DP_CORE_LOCAL ? 0 : reached_by_set(c, stage);
+}
+
+bool dp_core_writes_wait(const struct dp_core *c)
+{
+	return dp_insync_count(c, c->log.last.away) < c->cfg.keep_serving;
+}
+
+bool dp_core_can_resync(const struct dp_core *c, uint32_t link)
+{
+	return dp_resync_possible(c, link);
+}
+
+bool dp_core_is_current(const struct dp_core *c)
+{
+	unsigned there = 0;
+	for (uint32_t i = 0; i < c->cfg.down_count; i++)
+		there += c->down[i].state == DP_DOWN_ACTIVE && !(c->away >> i & 1);
+	return c->state == DP_CORE_OPEN && !c->superseded &&
+	       (there >= c->cfg.keep_serving || there == c->cfg.down_count);
 }
 
 static void settle_agreed(struct dp_core *c, struct dp_actions *out)

@@ -97,7 +97,8 @@ struct dp_down {
 	uint64_t loading;      /* seq being read back from the journal; 0: none */
 	bool silent;                 /* heartbeats say that the link is down */
 	enum dp_leg_order order;     /* RESUME, PAUSE or DROP */
-	bool refill;                 /* what is below is to make its images anew; not yet begun */
+	/* What is below is to make its images anew, and has been told; until it says that it does. */
+	bool refill, refill_sent;
 	enum dp_images_state images; /* below; said last, or known since it was told to resync */
 	struct dp_welcome *welcome; /* while WAITING: the receiver's answer, not yet acted on */
 	uint64_t resent, naks; /* counters for status */
@@ -181,6 +182,7 @@ struct dp_core {
 	uint32_t read_turn; /* place in cfg.read_order of who answered last, for a while */
 	uint64_t read_back_us; /* when the nearest is tried again */
 	uint64_t random;    /* state of the generator of session names, seeded by START */
+	bool superseded; /* a receiver has promised a newer epoch to another controller */
 	uint64_t refused, bad_records, acked;
 };
 
@@ -295,6 +297,20 @@ void dp_core_step(struct dp_core *c, const struct dp_event *event, struct dp_act
 
 /* Whether a host request of `length` payload bytes may be given to the core now. */
 bool dp_core_accepts(const struct dp_core *c, uint32_t length);
+
+/* Whether the request would get a place of its own: a flush after nothing new, a write that changes
+ * nothing, and a request that is in the stream already do not. */
+bool dp_core_makes_record(const struct dp_core *c, const struct dp_host_request *r);
+
+/* Whether this controller may answer out of what it remembers: nobody is known to have taken its
+ * place, and the legs that must count are there. */
+bool dp_core_is_current(const struct dp_core *c);
+
+/* Whether too few legs count for writes to be answered. */
+bool dp_core_writes_wait(const struct dp_core *c);
+
+/* Whether leg `link` could be resynced from another copy now. */
+bool dp_core_can_resync(const struct dp_core *c, uint32_t link);
 
 /* The position that satisfies `stage` under the policy. */
 uint64_t dp_core_reached(const struct dp_core *c, enum dp_core_stage stage);

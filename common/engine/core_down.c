@@ -71,6 +71,7 @@ void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
 		dp_alarm(out, "a downstream node has less than it had said to be durable; look at its disk", i);
 	d->instance = w->instance;
 	d->state = DP_DOWN_ACTIVE;
+	d->refill_sent = false;
 	if (w->images != DP_IMAGES_UNKNOWN)
 		d->images = w->images;
 	if (resync) {
@@ -199,6 +200,7 @@ static void refused(struct dp_core *c, uint32_t i, const struct dp_msg *m, struc
 		}
 		if (dp_up_stale(c, m->u.refuse.number, out))
 			break;
+		c->superseded = c->cfg.role == DP_CORE_CONTROLLER;
 		dp_alarm(out, "refused: a newer epoch has been promised to another controller", i);
 		break;
 	case DP_REFUSE_CONFIG:
@@ -275,13 +277,15 @@ void dp_down_message(struct dp_core *c, uint32_t i, struct dp_msg *m, struct dp_
 	}
 }
 
-/* A leg that counts leaves the set first: what it has is no copy any more once it begins. */
+/* A leg that counts leaves the set first: what it has is no copy any more once it begins. What was
+ * sent cannot be taken back: it counts again when it has said that it begins, and then that it is
+ * whole, or is whole in a new session. */
 static void send_refill(struct dp_core *c, uint32_t i, struct dp_actions *out)
 {
 	struct dp_down *d = &c->down[i];
 	if (d->images == DP_IMAGES_RESYNCING) {
-		d->refill = false;
-	} else if (!dp_resync_possible(c, i)) {
+		d->refill = d->refill_sent = false;
+	} else if (!dp_resync_possible(c, i) && !d->refill_sent) {
 		dp_alarm(out, "there is no other copy to resync this leg from, as ordered", i);
 		d->refill = false;
 	} else if (c->cfg.role != DP_CORE_CONTROLLER || (c->away >> i & 1)) {
@@ -314,7 +318,7 @@ void dp_down_tick(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	case DP_DOWN_ACTIVE:
 		if (d->loading == DP_LOAD_LATER)
 			d->loading = 0;
-		if (d->refill)
+		if (d->refill || d->refill_sent)
 			send_refill(c, i, out);
 		if (c->now_us - d->heard_us >= (d->flight ? DP_CORE_SLOW_US : DP_CORE_DEAD_US)) {
 			dp_down_connect(c, i, out);

@@ -64,18 +64,21 @@ static struct dp_record *make_record(struct dp_core *c, const struct dp_host_req
 	return dp_record_new(&h, dp_buf_ref(r->payload));
 }
 
+bool dp_core_makes_record(const struct dp_core *c, const struct dp_host_request *r)
+{
+	bool replay = r->client && r->request <= dp_clients_last(&c->log.last.clients, r->client);
+	bool empty = r->op == DP_OP_FLUSH && (c->log.last.at.seq == 0 || c->log.last.set_closed) && !r->set;
+	return !replay && !empty && !r->unchanged;
+}
+
 void dp_host_request(struct dp_core *c, const struct dp_host_request *r, struct dp_actions *out)
 {
 	assert(c->state == DP_CORE_OPEN);
 	uint64_t last = c->log.last.at.seq, set = r->set ? r->set : current_set(c);
 	bool flushes = r->op == DP_OP_FLUSH || (r->flags & DP_RECORD_FUA);
 	bool closes = flushes || r->op == DP_OP_MARK;
-	bool replay = r->client && r->request <= dp_clients_last(&c->log.last.clients, r->client);
 	struct dp_waits *waits = flushes ? &c->flushes : &c->writes;
-	/* A flush after nothing new, a write that changes nothing, and a request that is in the
-	 * stream already wait for what there is; none makes a record. */
-	bool empty = r->op == DP_OP_FLUSH && (last == 0 || c->log.last.set_closed) && !r->set;
-	if (replay || empty || r->unchanged) {
+	if (!dp_core_makes_record(c, r)) { /* waits for what there is */
 		push(waits, r->tag, last, c->log.last.set, c->now_us);
 		return;
 	}

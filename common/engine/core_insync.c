@@ -1,8 +1,8 @@
 /* The in-sync set: the legs whose acknowledgement counts.
  *
  * A leg that is down, or cannot be brought up to date, leaves the set as long as enough others
- * remain (keep_serving); one whose images are resynced leaves it in any case; one that has caught up comes back. The change is a record of the stream
- * like any other: it is durable wherever later records are, a mirror knows by it what it missed,
+ * remain (keep_serving); one whose images are resynced leaves it in any case; one that has caught up
+ * comes back. The change is a record of the stream like any other: it is durable wherever later records are, a mirror knows by it what it missed,
  * and recovery finds it. Nothing is acknowledged by the new set before the record is durable here
  * and, at the stage that `ack` names, at every leg that counts by it (shrink before you
  * acknowledge). While a leg is away
@@ -22,17 +22,15 @@ static bool is_lost(const struct dp_down *d)
 	return d->state == DP_DOWN_DOWN || d->state == DP_DOWN_INCONSISTENT;
 }
 
-/* What such a leg has is no copy: it leaves the set even where too few remain, and then nothing is
- * acknowledged until it is whole. */
-static bool is_hollow(const struct dp_down *d)
+bool dp_is_hollow(const struct dp_down *d)
 {
-	return d->images == DP_IMAGES_RESYNCING || d->refill;
+	return d->images == DP_IMAGES_RESYNCING || d->refill || d->refill_sent;
 }
 
 /* Whether everything there is has been sent and fits into the window: no backlog. */
 static bool has_caught_up(const struct dp_core *c, const struct dp_down *d)
 {
-	return d->state == DP_DOWN_ACTIVE && d->images == DP_IMAGES_WHOLE && !d->refill &&
+	return d->state == DP_DOWN_ACTIVE && d->images == DP_IMAGES_WHOLE && !dp_is_hollow(d) &&
 	       d->sent == c->log.last.at.seq;
 }
 
@@ -43,7 +41,7 @@ static uint64_t wanted(const struct dp_core *c)
 		if ((away >> i & 1) && has_caught_up(c, &c->down[i]))
 			away &= ~(1ull << i);
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)
-		if (is_hollow(&c->down[i]))
+		if (dp_is_hollow(&c->down[i]))
 			away |= 1ull << i;
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)
 		if (!(away >> i & 1) && is_lost(&c->down[i]) &&

@@ -46,6 +46,9 @@ void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out);
 void dp_down_tick(struct dp_core *c, uint32_t i, struct dp_actions *out);
 
 /* core_insync.c: the legs that count */
+/* What such a leg has is no copy: it leaves the set even where too few remain, and then nothing is
+ * acknowledged until it is whole. */
+bool dp_is_hollow(const struct dp_down *d);
 unsigned dp_insync_count(const struct dp_core *c, uint64_t away);
 void dp_insync_open(struct dp_core *c);
 void dp_insync_settle(struct dp_core *c, struct dp_actions *out);

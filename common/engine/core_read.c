@@ -41,7 +41,7 @@ static bool to_link(struct dp_core *c, struct dp_read *r, struct dp_actions *out
 		uint32_t turn = (r->turn + n) % c->cfg.down_count, i = c->cfg.read_order[turn];
 		/* A leg that is behind would let the read wait. */
 		if (c->down[i].state != DP_DOWN_ACTIVE || (c->away >> i & 1) ||
-			c->down[i].images == DP_IMAGES_RESYNCING || c->down[i].refill || (r->fetch && r->fetch_link == i))
+			dp_is_hollow(&c->down[i]) || (r->fetch && r->fetch_link == i))
 			continue;
 		r->down = i;
 		r->turn = turn;
@@ -203,7 +203,8 @@ void dp_read_tick(struct dp_core *c, struct dp_actions *out)
 			continue;
 		if (c->cfg.role == DP_CORE_CONTROLLER && !r->fetch) {
 			r->turn = (r->turn + 1) % c->cfg.down_count;
-			to_link(c, r, out);
+			if (!to_link(c, r, out) && c->cfg.image)
+				to_image(c, r, out); /* it failed before; there is nobody else to ask */
 		} else {
 			give_up(c, r, DP_EAGAIN, out);
 		}

@@ -17,7 +17,7 @@ bool dp_resync_possible(const struct dp_core *c, uint32_t i)
 		return true;
 	for (uint32_t n = 0; n < c->cfg.down_count; n++) {
 		const struct dp_down *d = &c->down[n];
-		if (n != i && d->state == DP_DOWN_ACTIVE && d->images == DP_IMAGES_WHOLE && !d->refill &&
+		if (n != i && d->state == DP_DOWN_ACTIVE && d->images == DP_IMAGES_WHOLE && !dp_is_hollow(d) &&
 			!(c->away >> n & 1))
 			return true;
 	}
@@ -49,6 +49,7 @@ void dp_resync_refill(struct dp_core *c, uint32_t i, struct dp_actions *out)
 		return;
 	}
 	*m.u.reset = (struct dp_reset){.common = c->down[i].sent, .meta = c->log.tail};
+	c->down[i].refill_sent = true;
 	dp_core_send_down(c, i, DP_MSG_RESET, &m, out);
 }
 
@@ -67,10 +68,10 @@ void dp_resync_fetch(struct dp_core *c, uint32_t i, struct dp_msg *m, struct dp_
 enum dp_images_state dp_core_images(const struct dp_core *c)
 {
 	enum dp_images_state state = DP_IMAGES_WHOLE;
-	if ((c->log.last.images.building && !c->refill_token) || c->switch_token)
+	if (c->log.last.images.building || c->switch_token || c->refill)
 		return DP_IMAGES_RESYNCING;
 	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
-		if (c->down[i].images == DP_IMAGES_RESYNCING)
+		if (dp_is_hollow(&c->down[i]))
 			return DP_IMAGES_RESYNCING;
 		if (c->down[i].images == DP_IMAGES_UNKNOWN)
 			state = DP_IMAGES_UNKNOWN;
@@ -108,7 +109,7 @@ void dp_resync_ordered(struct dp_core *c)
 	c->up.ack_due = true;
 	c->refill = c->cfg.image && !c->log.last.images.building && !c->reset_token;
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)
-		c->down[i].refill = c->down[i].images != DP_IMAGES_RESYNCING;
+		c->down[i].refill = !dp_is_hollow(&c->down[i]);
 }
 
 static void say_images(struct dp_core *c, struct dp_images images)

@@ -109,6 +109,8 @@ static void hello(struct dp_core *c, uint32_t peer, const struct dp_msg *m, stru
 
 void dp_up_barrier(struct dp_core *c, uint64_t token, struct dp_actions *out)
 {
+	if (c->state == DP_CORE_FAILED)
+		return;
 	dp_resync_barrier(c, token, out);
 	if (c->base_token == token) {
 		c->base_token = 0;

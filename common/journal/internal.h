@@ -84,7 +84,7 @@ struct dp_journal {
 	bool writing, failed, told;
 	struct dp_renewal *renewal; /* a write failed: a new file is being made */
 	bool stalled;               /* the group in flight waits for it */
-	uint32_t renewals;
+	uint32_t renewals, renewals_in_vain; /* in vain: since a group was written */
 
 	uint8_t *super_block;
 	struct dp_io super_io;
@@ -116,6 +116,9 @@ void dp_journal_release_again(struct dp_journal *j); /* what had to wait */
 void dp_journal_renew(struct dp_journal *j);
 void dp_journal_renew_step(struct dp_journal *j);
 void dp_journal_renewal_free(struct dp_journal *j);
+/* The new file is complete, and takes over once nothing is read from the old one any more. */
+bool dp_journal_changing_over(const struct dp_journal *j);
+void dp_journal_start_loads(struct dp_journal *j); /* that wait */
 
 void dp_journal_fill_barrier(struct dp_journal *j, const struct dp_meta *meta, uint64_t lsn,
 	bool last, uint8_t *at, uint32_t *length);

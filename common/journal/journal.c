@@ -277,6 +277,11 @@ static void group_done(struct dp_io *io, int err)
 		dp_journal_renew_step(j);
 		return;
 	}
+	if (err) {
+		j->writing = false;
+		return;
+	}
+	j->renewals_in_vain = 0;
 	j->commits++;
 	j->last_group = j->flight_items;
 	j->bytes += j->flight_bytes;
@@ -461,7 +466,6 @@ static struct dp_record *fill_cache(struct dp_journal *j, const struct dp_load *
 	return first;
 }
 
-static void start_waiting(struct dp_journal *j);
 
 static void end_load(struct dp_load *l, struct dp_record *r)
 {
@@ -479,7 +483,7 @@ static void load_done(struct dp_io *io, int err)
 	struct dp_record *r = err ? NULL : l->ahead ? fill_cache(j, l) : decode_at(j, l, l->seq);
 	dp_journal_renew_step(j);
 	end_load(l, r);
-	start_waiting(j);
+	dp_journal_start_loads(j);
 }
 
 /* What is to be read: the record, and with `ahead` as many of the next ones as stand behind it. */
@@ -519,9 +523,9 @@ static void start_load(struct dp_load *l)
 	j->disk->ops->submit(j->disk, &l->io);
 }
 
-static void start_waiting(struct dp_journal *j)
+void dp_journal_start_loads(struct dp_journal *j)
 {
-	while (j->load_first && j->loads < LOADS_MAX) {
+	while (j->load_first && j->loads < LOADS_MAX && !dp_journal_changing_over(j)) {
 		struct dp_load *l = j->load_first;
 		j->load_first = l->next;
 		start_load(l);
@@ -545,7 +549,7 @@ void dp_journal_load(
 		return;
 	}
 	*l = (struct dp_load){.j = j, .seq = seq, .through = seq, .ahead = ahead, .done = done, .ctx = ctx};
-	if (j->loads < LOADS_MAX && !j->load_first) {
+	if (j->loads < LOADS_MAX && !j->load_first && !dp_journal_changing_over(j)) {
 		start_load(l);
 		return;
 	}

@@ -14,6 +14,7 @@
 #include "journal/internal.h"
 
 #define PIECE (4 * DP_MIB) /* several times the longest frame */
+#define IN_VAIN_MAX 3
 
 struct dp_renewal {
 	struct dp_journal *j;
@@ -31,8 +32,10 @@ static void give_up(struct dp_journal *j)
 {
 	dp_journal_renewal_free(j);
 	j->disk->ops->remove(j->disk, j->new_name);
-	j->writing = false;
+	if (j->stalled)
+		j->writing = j->stalled = false;
 	dp_journal_fail(j);
+	dp_journal_start_loads(j);
 }
 
 void dp_journal_renewal_free(struct dp_journal *j)
@@ -193,6 +196,12 @@ static void change_over(struct dp_renewal *r)
 	}
 	dp_journal_release_again(j);
 	dp_journal_kick(j);
+	dp_journal_start_loads(j);
+}
+
+bool dp_journal_changing_over(const struct dp_journal *j)
+{
+	return j->renewal && j->renewal->copied;
 }
 
 void dp_journal_renew_step(struct dp_journal *j)
@@ -213,9 +222,10 @@ void dp_journal_renew(struct dp_journal *j)
 {
 	if (j->failed || j->renewal)
 		return;
-	j->renewal = calloc(1, sizeof *j->renewal);
+	bool in_vain = ++j->renewals_in_vain > IN_VAIN_MAX;
+	j->renewal = in_vain ? NULL : calloc(1, sizeof *j->renewal);
 	if (!j->renewal) {
-		give_up(j);
+		dp_journal_fail(j);
 		return;
 	}
 	j->renewal->j = j;

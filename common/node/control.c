@@ -218,10 +218,13 @@ static json_t *leg(struct node *n, const json_t *request)
 	for (unsigned k = 0; order && k < 4; k++) {
 		if (strcmp(order, orders[k]))
 			continue;
+		if (k == DP_LEG_RESYNC && !dp_core_can_resync(dp_stream_core(s->stream), (uint32_t)i))
+			return fail("there is no other whole copy to resync this leg from");
 		dp_stream_leg(s->stream, (uint32_t)i, (enum dp_leg_order)k);
 		dp_log(DP_LOG_NOTICE, "leg", "stream=%s leg=%s order=%s", s->cfg->name, s->cfg->legs[i], order);
 		const struct dp_core *c = dp_stream_core(s->stream);
-		bool waits = k != DP_LEG_RESUME && !(c->log.last.away >> i & 1);
+		bool waits = k == DP_LEG_RESYNC ? dp_core_writes_wait(c)
+			     : k != DP_LEG_RESUME && !(c->log.last.away >> i & 1);
 		return json_pack("{s:b,s:b}", "ok", 1, "writes_wait", waits);
 	}
 	return fail("\"order\" must be pause, drop, resume or resync");

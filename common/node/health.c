@@ -61,12 +61,13 @@ static void tell_streams(struct node *n, unsigned link, bool open)
 
 void health_changed(struct node *n)
 {
-	if (!dp_heart_changed(n->heart))
+	if (!n->heart || !dp_heart_changed(n->heart))
 		return;
 	for (unsigned i = 0; i < n->cfg->link_count; i++) {
 		struct dp_health h = dp_heart_get(n->heart, n->links[i].heart);
 		bool open = dp_health_open(&h);
-		if (n->links[i].health != h.state && n->cfg->links[i].connection == 0)
+		bool first = heart_of(n, i, UINT32_MAX) == UINT32_MAX;
+		if (n->links[i].health != h.state && first)
 			dp_log(open ? DP_LOG_NOTICE : DP_LOG_WARNING, "heartbeat", "peer=%s state=%s",
 				n->cfg->links[i].peer, dp_health_state_name(h.state));
 		n->links[i].health = h.state;
@@ -79,6 +80,8 @@ void health_changed(struct node *n)
 
 json_t *health_json(struct node *n, bool above, unsigned i)
 {
+	if (!n->heart) /* it could not be set up again, and the node is about to stop */
+		return json_null();
 	struct dp_health h = dp_heart_get(n->heart, above ? n->heart_above + i : n->links[i].heart);
 	uint64_t now = node_clock_us();
 	return json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "state", dp_health_state_name(h.state),

@@ -253,7 +253,7 @@ static unsigned wait_fds(struct node *n, struct pollfd *fds)
 	fds[3] = watch(n->control_fd, true);
 	fds[4] = watch(n->router_waker.fd, n->router != NULL);
 	fds[5] = watch(n->host_fd, !n->stopping);
-	fds[6] = watch(dp_heart_fd(n->heart), true);
+	fds[6] = watch(n->heart ? dp_heart_fd(n->heart) : -1, true);
 	for (unsigned i = 0; i < n->cfg->link_count; i++)
 		fds[count++] = watch(n->links[i].waker.fd, true);
 	for (unsigned i = 0; i < n->conn_count; i++)

@@ -123,6 +123,13 @@ static bool take(struct node *n, const struct comparison *c)
 	return !c->heart || health_reopen(n, c->links) == 0;
 }
 
+static void log_refusal(const char *why)
+{
+	size_t size = strcspn(why, "\n");
+	dp_log(DP_LOG_ERROR, "reload-refused", "reason=\"%.*s%s\"", (int)size, why,
+		why[size] && why[size + 1] ? " ..." : "");
+}
+
 json_t *reload_answer(struct node *n)
 {
 	char why[WHY_MAX] = "";
@@ -139,11 +146,13 @@ json_t *reload_answer(struct node *n)
 	}
 	if (!why[0] && !take(n, &c)) {
 		n->stopping = true;
-		snprintf(why, sizeof why, "the node is out of memory and stops");
+		snprintf(why, sizeof why, "links or heartbeats cannot be set up again (see the log), and the node stops");
 	}
+	if (new)
+		explicit_bzero(new, sizeof *new); /* it has the secret key */
 	free(new);
 	if (why[0]) {
-		dp_log(DP_LOG_ERROR, "reload-refused", "reason=\"%s\"", why);
+		log_refusal(why);
 		json_decref(c.changed);
 		return json_pack("{s:b,s:s}", "ok", 0, "error", why);
 	}

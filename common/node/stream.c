@@ -281,7 +281,11 @@ static void note(struct dp_stream *s, struct ticket *t, struct dp_host_request *
 	t->seq = s->core.replied;
 	if (is_read(r))
 		return;
-	r->unchanged = r->unchanged && r->op == DP_OP_WRITE && !r->set && !t->flush &&
+	bool may_skip = r->unchanged && r->op == DP_OP_WRITE && !r->set && !t->flush;
+	r->unchanged = false;
+	if (!dp_core_makes_record(&s->core, r))
+		return; /* what a replay wrote may have been written over since */
+	r->unchanged = may_skip && dp_core_is_current(&s->core) &&
 		       dp_cache_equal(s->cache, r->volume, r->offset, r->payload->data, r->payload->size);
 	if (r->unchanged) {
 		s->counters.unchanged++;
@@ -346,7 +350,7 @@ bool dp_stream_full(const struct dp_stream *s)
 /* A read that the cache answers. */
 static bool cached(struct dp_stream *s, const struct dp_host_request *r)
 {
-	if (!s->cache || !is_read(r) || s->core.state != DP_CORE_OPEN)
+	if (!s->cache || !is_read(r) || !dp_core_is_current(&s->core))
 		return false;
 	struct dp_buf *data = dp_buf_new(r->length);
 	bool hit = data && dp_cache_read(s->cache, r->volume, r->offset, r->length, data->data);
@@ -420,6 +424,9 @@ void dp_stream_link(struct dp_stream *s, uint32_t link, bool up)
 
 void dp_stream_leg(struct dp_stream *s, uint32_t link, enum dp_leg_order order)
 {
+	/* What is to be put right may have been read and kept. */
+	if (s->cache && order == DP_LEG_RESYNC)
+		dp_cache_clear(s->cache);
 	struct dp_event ev = {.type = DP_EV_LEG, .peer = link, .u.order = order};
 	step_all(s, &ev);
 }
@@ -437,6 +444,8 @@ void dp_stream_tick(struct dp_stream *s, uint64_t now_us)
 	s->now_us = now_us;
 	struct dp_event ev = {.type = DP_EV_TICK};
 	step_all(s, &ev);
+	if (s->store && s->core.refill)
+		dp_store_hurry(s->store); /* it waits for that */
 	if (s->store)
 		dp_store_tick(s->store, now_us);
 	dp_stream_flush(s);

@@ -83,6 +83,12 @@ static void drop(struct dp_cache *c, uint32_t *place)
 	*place = e->next;
 }
 
+void dp_cache_clear(struct dp_cache *c)
+{
+	memset(c->first, 0xff, c->buckets * sizeof *c->first);
+	memset(c->entries, 0, c->count * sizeof *c->entries);
+}
+
 static uint32_t make_room(struct dp_cache *c)
 {
 	for (;;) {

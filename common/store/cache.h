@@ -16,9 +16,11 @@
 
 struct dp_cache;
 
-/* Of `bytes` at most, without what finds them (about 1 %). NULL: out of memory, or less than a block. */
+/* Of `bytes` at most, without what finds them (1 % and 128 KiB). NULL: out of memory, or less than a block. */
 struct dp_cache *dp_cache_new(uint64_t bytes);
 void dp_cache_free(struct dp_cache **cache);
+
+void dp_cache_clear(struct dp_cache *cache);
 
 /* Copies the range to `out` if all of it is there. */
 bool dp_cache_read(struct dp_cache *cache, uint32_t volume, uint64_t offset, size_t length,

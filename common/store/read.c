@@ -58,6 +58,8 @@ static void part_over(struct read_job *job)
 	if (--job->waiting)
 		return;
 	struct dp_store *s = job->store;
+	if (job->again && dp_store_building(s))
+		job->err = DP_EAGAIN; /* the image that it was begun on counts no more */
 	if (job->again && !job->err && job->tries++ < 8) {
 		start(job);
 		return;

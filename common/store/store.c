@@ -302,11 +302,16 @@ void dp_store_tick(struct dp_store *s, uint64_t now_us)
 	dp_store_work(s);
 }
 
-void dp_store_drain(struct dp_store *s)
+void dp_store_hurry(struct dp_store *s)
 {
 	s->eager = true;
-	dp_store_resync_stop(s);
 	dp_store_work(s);
+}
+
+void dp_store_drain(struct dp_store *s)
+{
+	dp_store_resync_stop(s);
+	dp_store_hurry(s);
 }
 
 bool dp_store_busy(const struct dp_store *s)

@@ -55,6 +55,9 @@ void dp_store_cut(struct dp_store *store, uint64_t seq);   /* the log was cut af
 void dp_store_reset(struct dp_store *store, uint64_t seq); /* recovery: images stand at seq */
 void dp_store_tick(struct dp_store *store, uint64_t now_us);
 
+/* Does not wait for a quiet moment until all that is agreed is applied. */
+void dp_store_hurry(struct dp_store *store);
+
 /* Applies all that is agreed without waiting for a quiet moment (before a clean stop). */
 void dp_store_drain(struct dp_store *store);
 

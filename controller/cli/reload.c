@@ -1,7 +1,11 @@
 /* dipole reload: has the nodes of this machine take over what has changed in the topology file. */
 #include "cli.h"
 
+#include <limits.h>
 #include <stdio.h>
+#include <unistd.h>
+
+#include "base/err.h"
 
 struct reload {
 	const char *state, *node;
@@ -25,9 +29,11 @@ static int reload_node(
 	const char *name = place->topology->nodes[i].name;
 	char error[CLI_ERROR_MAX];
 	json_t *answer = NULL, *request = json_pack("{s:s}", "cmd", "reload");
-	if (cli_ask(place, i, request, CLI_ASK_TIMEOUT_US, &answer, error)) {
+	int err = cli_ask(place, i, request, CLI_ASK_TIMEOUT_US, &answer, error);
+	if (err) {
+		int status = err == DP_EINVAL ? EX_CONFIG : EX_UNAVAILABLE;
 		json_array_append_new(entries, json_pack("{s:s,s:s}", "node", name, "error", error));
-		return r->json ? EX_CONFIG : cli_fail(EX_CONFIG, "%s: %s", name, error);
+		return r->json ? status : cli_fail(status, "%s: %s", name, error);
 	}
 	json_t *changed = json_object_get(answer, "changed");
 	if (!r->json)
@@ -37,6 +43,14 @@ static int reload_node(
 	return EX_OK;
 }
 
+/* A node of another machine has no directory here. */
+static bool is_here(const struct cli_place *place, unsigned i)
+{
+	char path[PATH_MAX + DP_NAME_MAX + 2];
+	snprintf(path, sizeof path, "%s/%s", place->dir, place->topology->nodes[i].name);
+	return access(path, F_OK) == 0;
+}
+
 static int reload_all(const struct reload *r, const struct cli_place *place)
 {
 	int only = r->node ? dp_topology_node(place->topology, r->node) : -1, status = EX_OK;
@@ -44,7 +58,8 @@ static int reload_all(const struct reload *r, const struct cli_place *place)
 		return cli_fail(EX_USAGE, "no node '%s' in %s/topology.yaml", r->node, place->dir);
 	json_t *entries = json_array();
 	for (unsigned i = 0; i < place->topology->node_count; i++) {
-		int one = only < 0 || (unsigned)only == i ? reload_node(r, place, i, entries) : EX_OK;
+		bool wanted = only < 0 ? is_here(place, i) : (unsigned)only == i;
+		int one = wanted ? reload_node(r, place, i, entries) : EX_OK;
 		status = one ? one : status;
 	}
 	if (r->json)

@@ -85,7 +85,10 @@ static int mem_rename(struct dp_disk *disk, const char *from, const char *to)
 		return DP_ENOENT;
 	if (write_error(f))
 		return write_error(f);
-	mem_remove(disk, to);
+	struct memdisk *d = (struct memdisk *)disk;
+	for (unsigned i = 0; i < MEMDISK_FILES; i++)
+		if (d->files[i] && strcmp(d->files[i]->name, to) == 0)
+			d->files[i]->name[0] = '\0'; /* it may still be open */
 	snprintf(f->name, sizeof f->name, "%s", to);
 	return 0;
 }

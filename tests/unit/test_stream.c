@@ -1,0 +1,161 @@
+/* A stream at a controller of its own (ack: local) on a disk in memory: what the read cache may and may
+ * not do, seen from the hosts. */
+#include <criterion/criterion.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "memdisk.h"
+#include "node/stream.h"
+
+#define SIZE 4096u
+
+static struct memdisk *mem;
+static struct dp_stream *stream;
+static uint64_t now = 1000000;
+static int answers, error;
+static uint8_t seen;
+
+static void on_send(void *ctx, struct dp_stream *s, uint32_t peer, struct dp_msg *m)
+{
+	(void)ctx;
+	(void)s;
+	(void)peer;
+	dp_msg_clear(m);
+}
+
+static void on_reply(
+	void *ctx, struct dp_stream *s, void *tag, int err, uint64_t set, struct dp_buf *data)
+{
+	(void)ctx;
+	(void)s;
+	(void)tag;
+	(void)set;
+	answers++;
+	error = err;
+	if (data)
+		seen = data->data[100];
+}
+
+static void on_alarm(void *ctx, struct dp_stream *s, const char *text, uint32_t peer)
+{
+	(void)ctx;
+	(void)s;
+	(void)text;
+	(void)peer;
+}
+
+static void settle(void)
+{
+	for (unsigned i = 0; i < 20; i++) {
+		dp_stream_now(stream, now += 10000);
+		dp_stream_tick(stream, now);
+		dp_stream_flush(stream);
+		memdisk_run(mem);
+	}
+}
+
+static void start(uint64_t read_cache)
+{
+	static const struct dp_store_volume volume = {1, 1 << 20, "image"};
+	struct dp_stream_config cfg = {.core = {.stream = 7, .config = 1, .role = DP_CORE_CONTROLLER,
+			.image = true, .ack = DP_CORE_LOCAL, .flush = DP_CORE_LOCAL, .window_bytes = 1 << 24},
+		.journal_file = "journal", .journal_size = DP_JOURNAL_SIZE_MIN, .random = 12345,
+		.volumes = &volume, .volume_count = 1, .read_cache = read_cache};
+	static const struct dp_stream_ops ops = {on_send, on_send, on_reply, on_alarm};
+	cr_assert_geq(sodium_init(), 0);
+	if (!mem)
+		mem = memdisk_new();
+	cr_assert_eq(dp_stream_open(&mem->base, &cfg, &ops, NULL, &stream), 0);
+	dp_stream_start(stream, now);
+	settle();
+}
+
+static void restart(uint64_t read_cache)
+{
+	dp_stream_close(&stream);
+	start(read_cache);
+}
+
+static void end(void)
+{
+	dp_stream_close(&stream);
+	memdisk_free(mem);
+	mem = NULL;
+}
+
+static void ask(struct dp_host_request r)
+{
+	int before = answers;
+	r.tag = &answers;
+	r.volume = 1;
+	cr_assert(dp_stream_request(stream, &r));
+	settle();
+	cr_assert(answers == before + 1 && error == 0);
+}
+
+static void put(uint64_t client, uint64_t request, uint8_t value, bool unchanged)
+{
+	struct dp_buf *data = dp_buf_new(SIZE);
+	memset(data->data, value, SIZE);
+	ask((struct dp_host_request){.op = DP_OP_WRITE, .length = SIZE, .client = client,
+		.request = request, .payload = data, .unchanged = unchanged});
+	dp_buf_unref(&data);
+}
+
+static uint8_t get(void)
+{
+	ask((struct dp_host_request){.length = SIZE});
+	return seen;
+}
+
+Test(stream, a_read_of_what_was_written_hits_the_cache)
+{
+	start(1 << 20);
+	put(1, 1, 'A', false);
+	cr_assert_eq(get(), 'A');
+	cr_assert_eq(dp_stream_counters(stream).cache_hits, 1);
+	put(1, 2, 'B', false);
+	cr_assert_eq(get(), 'B');
+	end();
+}
+
+Test(stream, an_unchanged_write_makes_no_record)
+{
+	start(1 << 20);
+	put(1, 1, 'A', true);
+	uint64_t last = dp_stream_core(stream)->log.last.at.seq;
+	put(1, 2, 'A', true);
+	cr_assert_eq(dp_stream_core(stream)->log.last.at.seq, last);
+	put(1, 3, 'A', false);
+	cr_assert_eq(dp_stream_core(stream)->log.last.at.seq, last + 1, "it was not asked for");
+	put(1, 4, 'B', true);
+	cr_assert_eq(dp_stream_core(stream)->log.last.at.seq, last + 2);
+	end();
+}
+
+/* A replay is answered out of the stream: its bytes may have been written over since. */
+Test(stream, a_replay_teaches_the_cache_nothing)
+{
+	start(1 << 20);
+	put(1, 1, 'A', false);
+	put(2, 1, 'B', false);
+	put(1, 1, 'A', false);
+	cr_assert_eq(get(), 'B', "an older write's bytes are read");
+	put(2, 2, 'A', true);
+	cr_assert_eq(get(), 'A');
+	restart(0);
+	cr_assert_eq(get(), 'A', "an answered write is gone");
+	end();
+}
+
+Test(stream, an_order_to_resync_empties_the_cache)
+{
+	start(1 << 20);
+	put(1, 1, 'A', false);
+	dp_stream_leg(stream, 0, DP_LEG_RESYNC);
+	uint64_t hits = dp_stream_counters(stream).cache_hits;
+	cr_assert_eq(get(), 'A');
+	cr_assert_eq(dp_stream_counters(stream).cache_hits, hits);
+	end();
+}
