@@ -77,18 +77,21 @@ static void draw(struct sim *sim, struct request *r)
 		r->flags = DP_RECORD_FUA;
 }
 
-static void new_request(struct sim *sim, bool flush)
+static struct request *add(struct sim *sim)
 {
 	struct host *h = sim->host;
 	if (h->count == SIM_REQUESTS)
-		return;
+		return NULL;
 	struct request *r = &h->requests[h->count++];
 	r->id = h->count;
 	r->covers = h->newest;
-	if (flush)
-		r->op = DP_OP_FLUSH;
-	else
-		draw(sim, r);
+	return r;
+}
+
+/* What is asked for is known. */
+static void begin(struct sim *sim, struct request *r)
+{
+	struct host *h = sim->host;
 	if (r->op == DP_OP_WRITE) {
 		r->payload = dp_buf_new(r->length);
 		fill(sim, r);
@@ -103,6 +106,34 @@ static void new_request(struct sim *sim, bool flush)
 		h->zeroed[block_of(sim, r, n)] = r->id;
 	h->open++;
 	submit(sim, r);
+}
+
+static void new_request(struct sim *sim, bool flush)
+{
+	struct request *r = add(sim);
+	if (!r)
+		return;
+	if (flush)
+		r->op = DP_OP_FLUSH;
+	else
+		draw(sim, r);
+	begin(sim, r);
+}
+
+unsigned host_ask(struct sim *sim, const struct host_wish *wish)
+{
+	struct request *r = add(sim);
+	if (!r)
+		sim_fail("more than %u requests", SIM_REQUESTS);
+	r->op = wish->op;
+	r->flags = wish->flags;
+	if (r->op != DP_OP_FLUSH) {
+		r->volume = 1;
+		r->offset = (uint64_t)wish->block * SIM_BLOCK;
+		r->length = wish->blocks * SIM_BLOCK;
+	}
+	begin(sim, r);
+	return (unsigned)r->id;
 }
 
 static void work(struct sim *sim, void *arg, uint64_t number)
@@ -120,7 +151,7 @@ static void work(struct sim *sim, void *arg, uint64_t number)
 		sim_at(sim, rng_between(&sim->host_rng, 50, 4000), work, NULL, 0);
 }
 
-void host_start(struct sim *sim)
+void host_make(struct sim *sim)
 {
 	struct host *h = calloc(1, sizeof *h);
 	sim->host = h;
@@ -128,6 +159,12 @@ void host_start(struct sim *sim)
 	h->blocks = sim->opt.volume_size / SIM_BLOCK;
 	h->answered = calloc(h->blocks, sizeof *h->answered);
 	h->zeroed = calloc(h->blocks, sizeof *h->zeroed);
+}
+
+void host_start(struct sim *sim)
+{
+	host_make(sim);
+	struct host *h = sim->host;
 	h->depth = (unsigned)rng_between(&sim->host_rng, 1, DEPTH_MAX);
 	h->reads = (double)rng_below(&sim->host_rng, 40) / 100;
 	h->zeros = (double)rng_below(&sim->host_rng, 30) / 100;
@@ -198,6 +235,8 @@ void host_reply(struct sim *sim, void *tag, int err, struct dp_buf *data)
 	r->answered = true;
 	h->open--;
 	sim_trace(sim, r->id);
+	if (sim->watch)
+		sim->watch->replied(sim, (unsigned)r->id, data);
 	if (r->op == 0) {
 		check_read(sim, r, data);
 		return;
@@ -213,6 +252,11 @@ void host_reply(struct sim *sim, void *tag, int err, struct dp_buf *data)
 bool host_idle(const struct sim *sim)
 {
 	return sim->host->flushed && sim->host->open == 0;
+}
+
+unsigned host_waiting(const struct sim *sim)
+{
+	return sim->host->open;
 }
 
 unsigned host_requests(const struct sim *sim)

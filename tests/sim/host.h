@@ -4,10 +4,19 @@
 
 #include "sim.h"
 
-void host_start(struct sim *sim);
+void host_make(struct sim *sim);  /* asks for nothing by itself */
+void host_start(struct sim *sim); /* the same, and works at random from then on */
 void host_finish(struct sim *sim);   /* no new work; ends with a flush */
 void host_resubmit(struct sim *sim); /* the controller is back */
 void host_reply(struct sim *sim, void *tag, int err, struct dp_buf *data);
+/* What a script asks for, of the first volume; its answer is checked like any other. */
+struct host_wish {
+	uint8_t op, flags; /* op 0: read */
+	uint32_t block, blocks;
+};
+unsigned host_ask(struct sim *sim, const struct host_wish *wish); /* its number, from 1 */
+unsigned host_waiting(const struct sim *sim); /* requests that are not answered yet */
+
 bool host_idle(const struct sim *sim);
 unsigned host_requests(const struct sim *sim);
 struct dp_position host_answered(const struct sim *sim); /* the newest record answered */

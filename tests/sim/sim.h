@@ -21,6 +21,11 @@ struct sim;
 typedef void sim_fn(struct sim *sim, void *arg, uint64_t number);
 void sim_at(struct sim *sim, uint64_t delay_us, sim_fn *fn, void *arg, uint64_t number);
 uint64_t sim_now(const struct sim *sim);
+/* Gives each fault domain its generator. */
+void sim_seed(struct sim *sim, uint64_t seed);
+/* Runs what is due up to `end`, or until done (asked at every `every`-th event; NULL: never). */
+typedef bool sim_done(struct sim *sim);
+void sim_run(struct sim *sim, uint64_t end, unsigned every, sim_done *done);
 
 /* A violated invariant: prints what and how to reproduce, and ends the process with 1. */
 void sim_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
@@ -35,6 +40,8 @@ void sim_disk_wipe(struct sim_disk *d);
 void sim_disk_rot(struct sim_disk *d); /* one byte of one frame of the journal goes bad */
 /* From now on a write to the journal may fail, and with it the next ones; NULL: none does. */
 void sim_disk_bad(struct sim_disk *d, struct rng *rng, double probability);
+/* Nothing is left to chance: operations take as long as they may, a crash takes what is not synced. */
+void sim_disk_steady(struct sim_disk *d);
 void sim_disk_slow(struct sim_disk *d, uint64_t sync_us);
 /* Hears of each write to a durable file once it is safe. */
 typedef void sim_written(void *arg, const uint8_t *data, uint64_t size);

@@ -37,6 +37,7 @@ struct sim_disk {
 	struct sim *sim;
 	struct rng *rng;
 	uint64_t sync_us, life;
+	bool steady;
 	struct rng *bad_rng; /* of failing writes; NULL: none fail */
 	double bad;          /* the probability that one does */
 	sim_written *written;
@@ -249,7 +250,7 @@ static void sim_submit(struct dp_disk *disk, struct dp_io *io)
 	}
 	bool slow = io->op == DP_IO_SYNC || f->durable;
 	uint64_t most = slow ? d->sync_us : 50;
-	sim_at(d->sim, 5 + rng_below(d->rng, most + 1), complete, op, 0);
+	sim_at(d->sim, 5 + (d->steady ? most : rng_below(d->rng, most + 1)), complete, op, 0);
 }
 
 static void sim_next_data(struct dp_file *f, uint64_t offset, uint64_t *start, uint64_t *end)
@@ -279,7 +280,7 @@ struct dp_disk *sim_disk_table(struct sim_disk *d)
 /* A lost write is lost by the sector: each of its sectors may or may not have reached the disk. */
 static void tear(struct sim_disk *d, struct dp_file *f, const struct pending *p)
 {
-	unsigned fate = (unsigned)rng_below(d->rng, 3);
+	unsigned fate = d->steady ? 0 : (unsigned)rng_below(d->rng, 3);
 	if (fate == 0)
 		return;
 	for (uint64_t at = 0; at < p->size; at += SIM_BLOCK) {
@@ -342,6 +343,11 @@ void sim_disk_rot(struct sim_disk *d)
 	uint64_t at = chosen + rng_below(d->rng, 190); /* frame and record header */
 	f->safe[at] ^= 0x20;
 	f->now[at] ^= 0x20;
+}
+
+void sim_disk_steady(struct sim_disk *d)
+{
+	d->steady = true;
 }
 
 void sim_disk_slow(struct sim_disk *d, uint64_t sync_us)

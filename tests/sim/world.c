@@ -16,7 +16,7 @@
 /* ---- messages ---- */
 
 struct packet {
-	struct node *to;
+	struct node *from, *to;
 	unsigned link;   /* the upper node's link index */
 	bool down;
 	uint64_t connection;
@@ -33,13 +33,15 @@ static void deliver(struct sim *sim, void *arg, uint64_t number)
 	struct dp_msg m;
 	(void)number;
 	bool stale = p->connection != p->wire->connection;
-	if (!n->stream || p->wire->cut || (stale && rng_chance(&sim->network_rng, 0.7))) {
+	if (!n->stream || p->wire->cut || (stale && rng_chance(&sim->network_rng, sim->opt.stale_lost))) {
 		dp_buf_unref(&p->payload);
 		free(p);
 		return;
 	}
 	int err = dp_msg_decode(p->head, p->size, p->payload, &m);
 	sim_trace(sim, n->index * 16u + m.type);
+	if (sim->watch && (err == 0 || m.type == DP_MSG_RECORD))
+		sim->watch->delivered(sim, p->from, n, &m, err != 0);
 	if (p->down && (err == 0 || (err == DP_ECHECKSUM && m.type == DP_MSG_RECORD)))
 		dp_stream_from_up(n->stream, n->index, &m, err != 0);
 	else if (!p->down && err == 0)
@@ -49,22 +51,27 @@ static void deliver(struct sim *sim, void *arg, uint64_t number)
 	free(p);
 }
 
+static struct dp_buf *flip(const struct dp_buf *payload, uint64_t at)
+{
+	struct dp_buf *copy = dp_buf_new(payload->size);
+	memcpy(copy->data, payload->data, payload->size);
+	copy->data[at] ^= 0x10;
+	return copy;
+}
+
 static struct dp_buf *maybe_corrupt(struct sim *sim, struct packet *p, struct dp_buf *payload)
 {
 	if (sim->healed || !rng_chance(&sim->network_rng, sim->opt.corruption))
 		return dp_buf_ref(payload);
-	if (payload && rng_chance(&sim->network_rng, 0.8)) {
-		struct dp_buf *copy = dp_buf_new(payload->size);
-		memcpy(copy->data, payload->data, payload->size);
-		copy->data[rng_below(&sim->network_rng, copy->size)] ^= 0x10;
-		return copy;
-	}
+	if (payload && rng_chance(&sim->network_rng, 0.8))
+		return flip(payload, rng_below(&sim->network_rng, payload->size));
 	p->head[rng_below(&sim->network_rng, p->size)] ^= 0x04;
 	return dp_buf_ref(payload);
 }
 
-static void post(struct sim *sim, struct wire *w, struct node *to, unsigned link, bool down,
-	const struct dp_msg *m)
+/* from: NULL if it is no node of ours. */
+static void transmit(struct sim *sim, struct wire *w, struct node *from, struct node *to,
+	unsigned link, bool down, const struct dp_msg *m, bool corrupt)
 {
 	uint8_t head[DP_MSG_HEAD_MAX];
 	uint32_t size = dp_msg_encode(m, head);
@@ -73,15 +80,31 @@ static void post(struct sim *sim, struct wire *w, struct node *to, unsigned link
 		w->last_us = 0;
 	}
 	struct packet *p = malloc(sizeof *p + size);
-	*p = (struct packet){.to = to, .link = link, .down = down, .connection = w->connection,
-		.wire = w, .size = size};
+	*p = (struct packet){.from = from, .to = to, .link = link, .down = down,
+		.connection = w->connection, .wire = w, .size = size};
 	memcpy(p->head, head, size);
-	p->payload = maybe_corrupt(sim, p, dp_msg_payload(m));
+	struct dp_buf *payload = dp_msg_payload(m);
+	p->payload = corrupt && payload ? flip(payload, 0) : maybe_corrupt(sim, p, payload);
 	uint64_t at = sim->now + w->latency_us + rng_below(&sim->network_rng, w->jitter_us + 1);
 	if (at <= w->last_us)
 		at = w->last_us;
 	w->last_us = at;
 	sim_at(sim, at - sim->now, deliver, p, 0);
+}
+
+static void post(struct sim *sim, struct wire *w, struct node *from, struct node *to,
+	unsigned link, bool down, const struct dp_msg *m)
+{
+	enum sim_fate fate = sim->watch ? sim->watch->sent(sim, from, to, m) : SIM_PASS;
+	if (fate == SIM_LOSE)
+		return;
+	transmit(sim, w, from, to, link, down, m, fate == SIM_CORRUPT);
+	if (fate != SIM_DUPLICATE)
+		return;
+	uint64_t last_us = w->last_us;
+	w->last_us = sim->now + SIM_DUPLICATE_LATE_US;
+	transmit(sim, w, from, to, link, down, m, false);
+	w->last_us = last_us;
 }
 
 /* ---- heartbeats: datagrams of their own ---- */
@@ -165,7 +188,7 @@ static void on_send_up(void *ctx, struct dp_stream *s, uint32_t peer, struct dp_
 	struct node *n = node_of(sim, s);
 	(void)peer;
 	laws_said_up(sim, n, m);
-	post(sim, &n->to_up, &sim->nodes[n->up], n->up_link, false, m);
+	post(sim, &n->to_up, n, &sim->nodes[n->up], n->up_link, false, m);
 	dp_msg_clear(m);
 }
 
@@ -174,10 +197,10 @@ static void on_send_down(void *ctx, struct dp_stream *s, uint32_t link, struct d
 	struct sim *sim = ctx;
 	struct node *n = node_of(sim, s);
 	laws_said_down(n, m);
-	post(sim, &n->to_down[link], &sim->nodes[n->down[link]], link, true, m);
+	post(sim, &n->to_down[link], n, &sim->nodes[n->down[link]], link, true, m);
 	if (m->type == DP_MSG_RECORD && !sim->healed &&
 		rng_chance(&sim->network_rng, sim->opt.duplication))
-		post(sim, &n->to_down[link], &sim->nodes[n->down[link]], link, true, m);
+		post(sim, &n->to_down[link], n, &sim->nodes[n->down[link]], link, true, m);
 	dp_msg_clear(m);
 }
 
@@ -198,6 +221,8 @@ static void on_alarm(void *ctx, struct dp_stream *s, const char *text, uint32_t 
 	if (sim->verbose)
 		printf("%10.6f %s alarm %u: %s\n", (double)sim->now / 1e6, n ? n->name : "?", peer, text);
 	sim_trace(sim, 0xa1a);
+	if (sim->watch && n)
+		sim->watch->alarmed(sim, n, text, peer);
 }
 
 static const struct dp_stream_ops stream_ops = {on_send_up, on_send_down, on_reply, on_alarm};
@@ -217,6 +242,8 @@ void world_after(struct sim *sim)
 		dp_stream_flush(sim->nodes[i].stream);
 		laws_watch(sim, &sim->nodes[i]);
 	}
+	if (sim->watch)
+		sim->watch->changed(sim);
 }
 
 static void tick(struct sim *sim, void *arg, uint64_t life)
@@ -263,7 +290,12 @@ static void start_node(struct sim *sim, void *arg, uint64_t number)
 	sim_at(sim, TICK_US, tick, n, n->life);
 }
 
-static void crash_node(struct sim *sim, struct node *n)
+void world_start(struct sim *sim, struct node *n)
+{
+	start_node(sim, n, 0);
+}
+
+void world_crash(struct sim *sim, struct node *n)
 {
 	if (!n->stream)
 		return;
@@ -276,6 +308,16 @@ static void crash_node(struct sim *sim, struct node *n)
 	n->to_up.connection++;
 	for (unsigned i = 0; i < n->down_count; i++)
 		n->to_down[i].connection++;
+}
+
+void world_wipe(struct sim *sim, struct node *n)
+{
+	if (sim->verbose)
+		printf("%10.6f %s loses its disk\n", (double)sim->now / 1e6, n->name);
+	sim_disk_wipe(n->disk);
+	laws_wiped(n);
+	sim->wiped = true;
+	sim->wiped_us = sim->now;
 }
 
 /* Whether every other mirror has, whole and safe, all that is agreed: one more may lose its disk. */
@@ -309,7 +351,7 @@ static void fault_crash(struct sim *sim, void *arg, uint64_t number)
 	/* Nor may the journal be lost that has what a leg lacks. */
 	const struct dp_core *core = n->stream ? dp_stream_core(n->stream) : NULL;
 	bool whole = core && !core->away && !core->log.last.away;
-	crash_node(sim, n);
+	world_crash(sim, n);
 	/* One disk of a relay, or the controller's where its journal is lazy, may be lost
 	 * altogether under retain: committed. */
 	bool lazy = !sim->opt.local_image && sim->opt.ack != DP_CORE_LOCAL &&
@@ -326,12 +368,7 @@ static void fault_crash(struct sim *sim, void *arg, uint64_t number)
 		n->rotten = sim->wiped = true;
 		sim->wiped_us = sim->now;
 	} else if (sim->opt.wipes && may && (!sim->wiped || again) && rng_chance(&sim->process_rng, 0.5)) {
-		if (sim->verbose)
-			printf("%10.6f %s loses its disk\n", (double)sim->now / 1e6, n->name);
-		sim_disk_wipe(n->disk);
-		laws_wiped(n);
-		sim->wiped = true;
-		sim->wiped_us = sim->now;
+		world_wipe(sim, n);
 	}
 	uint64_t away = rng_between(&sim->process_rng, 1000, 1500000);
 	sim_at(sim, away, start_node, n, 0);
@@ -345,13 +382,30 @@ static struct wire *any_wire(struct sim *sim)
 	return &n->to_up;
 }
 
-static void mend(struct sim *sim, void *arg, uint64_t number)
+void world_cut(struct wire *w)
 {
-	struct wire *w = arg;
-	(void)sim;
-	(void)number;
+	w->cut = true;
+}
+
+void world_mend(struct wire *w)
+{
 	w->cut = false;
 	w->connection++;
+}
+
+static void mend(struct sim *sim, void *arg, uint64_t number)
+{
+	(void)sim;
+	(void)number;
+	world_mend(arg);
+}
+
+void world_depose(struct sim *sim, unsigned leg, uint64_t session, uint64_t epoch)
+{
+	struct node *n = &sim->nodes[sim->nodes[0].down[leg]];
+	struct dp_msg m = {.type = DP_MSG_HELLO, .stream = SIM_STREAM,
+		.session = session, .u.hello = {.epoch = epoch, .config = SIM_CONFIG}};
+	post(sim, &sim->deposed_wire, NULL, n, leg, true, &m);
 }
 
 /* A controller that was deposed and does not know it yet, asking with an epoch that is over. */
@@ -368,9 +422,8 @@ static void fault_deposed(struct sim *sim, void *arg, uint64_t number)
 	sim_at(sim, rng_between(g, 1, 1000000), fault_deposed, NULL, 0);
 	if (n->told_promised < 2)
 		return;
-	struct dp_msg m = {.type = DP_MSG_HELLO, .stream = SIM_STREAM, .session = rng_next(g),
-		.u.hello = {.epoch = rng_between(g, 1, n->told_promised - 1), .config = SIM_CONFIG}};
-	post(sim, &sim->deposed_wire, n, leg, true, &m);
+	uint64_t session = rng_next(g);
+	world_depose(sim, leg, session, rng_between(g, 1, n->told_promised - 1));
 }
 
 /* A cut takes one direction; two of them make a full partition. */
@@ -381,7 +434,7 @@ static void fault_cut(struct sim *sim, void *arg, uint64_t number)
 	if (sim->healed)
 		return;
 	struct wire *w = any_wire(sim);
-	w->cut = true;
+	world_cut(w);
 	sim_at(sim, rng_between(&sim->network_rng, 1000, 6000000), mend, w, 0);
 	sim_at(sim, rng_between(&sim->network_rng, 1, 2 * sim->opt.cut_mean_us), fault_cut, NULL, 0);
 }
@@ -463,6 +516,8 @@ static void draw_options(struct sim *sim)
 	o->fault_us = 1000000 * rng_between(g, 2, 8);
 	o->sync_us = rng_chance(g, 0.5) ? 100 : rng_between(g, 100, 20000);
 	o->latency_us = rng_chance(g, 0.5) ? 50 : rng_between(g, 50, 40000);
+	o->jitter_us = o->latency_us / 4 + 20;
+	o->stale_lost = 0.7;
 	o->loss = rng_chance(g, 0.5) ? 0 : (double)rng_below(g, 30) / 1000;
 	o->corruption = rng_chance(g, 0.7) ? 0 : (double)rng_below(g, 20) / 1000;
 	o->duplication = rng_chance(g, 0.6) ? 0 : 0.05;
@@ -504,6 +559,8 @@ static struct node *add_node(struct sim *sim, enum dp_core_role role, const char
 	snprintf(n->name, sizeof n->name, "%s", name);
 	n->disk = sim_disk_new(sim, &sim->disk_rng, sim->opt.sync_us);
 	sim_disk_watch(n->disk, laws_written, n);
+	if (sim->watch)
+		sim_disk_steady(n->disk);
 	if (sim->opt.bad_writes > 0)
 		sim_disk_bad(n->disk, &sim->failure_rng, sim->opt.bad_writes);
 	n->cfg = (struct dp_stream_config){
@@ -525,27 +582,35 @@ static struct node *add_node(struct sim *sim, enum dp_core_role role, const char
 	return n;
 }
 
+/* Which link is nearest, and what it may have under way. */
+static void draw_link(struct sim *sim, struct dp_core_config *cfg, unsigned link)
+{
+	uint64_t at = rng_below(&sim->failure_rng, cfg->down_count);
+	cfg->read_order[link] = cfg->read_order[at];
+	cfg->read_order[at] = (uint8_t)link;
+	if (rng_chance(&sim->failure_rng, 0.3))
+		cfg->link_window[link] = DP_KIB * rng_between(&sim->failure_rng, 64, 512);
+}
+
 static void join(struct sim *sim, struct node *above, struct node *below)
 {
 	unsigned link = above->down_count++;
 	struct wire w = {.latency_us = sim->opt.latency_us,
-		.jitter_us = sim->opt.latency_us / 4 + 20};
+		.jitter_us = sim->opt.jitter_us};
 	above->down[link] = below->index;
 	above->to_down[link] = w;
 	above->cfg.core.down_count = above->down_count;
-	uint64_t at = rng_below(&sim->failure_rng, above->down_count);
-	above->cfg.core.read_order[link] = above->cfg.core.read_order[at];
-	above->cfg.core.read_order[at] = (uint8_t)link;
-	if (rng_chance(&sim->failure_rng, 0.3))
-		above->cfg.core.link_window[link] = DP_KIB * rng_between(&sim->failure_rng, 64, 512);
+	if (sim->watch)
+		above->cfg.core.read_order[link] = (uint8_t)link;
+	else
+		draw_link(sim, &above->cfg.core, link);
 	below->up = (int)above->index;
 	below->up_link = link;
 	below->to_up = w;
 }
 
-void world_make(struct sim *sim)
+void world_build(struct sim *sim)
 {
-	draw_options(sim);
 	volumes[0].size = volumes[1].size = sim->opt.volume_size / 2;
 	sim->check = check_new(SIM_STREAM, sim->opt.volume_size);
 	struct node *controller = add_node(sim, DP_CORE_CONTROLLER, "controller");
@@ -565,12 +630,19 @@ void world_make(struct sim *sim)
 		sim_at(sim, i, start_node, &sim->nodes[i], 0);
 }
 
+void world_make(struct sim *sim)
+{
+	draw_options(sim);
+	world_build(sim);
+}
+
 /* ---- the end ---- */
 
-bool world_converged(struct sim *sim)
+bool world_settled(struct sim *sim)
 {
-	if (!host_idle(sim))
-		return false;
+	for (unsigned i = 0; i < sim->node_count; i++)
+		if (!sim->nodes[i].stream)
+			return false;
 	const struct dp_core *c = dp_stream_core(sim->nodes[0].stream);
 	if (c->committed != c->log.last.at.seq || c->away || c->log.last.away)
 		return false;
@@ -582,6 +654,11 @@ bool world_converged(struct sim *sim)
 			return false;
 	}
 	return true;
+}
+
+bool world_converged(struct sim *sim)
+{
+	return host_idle(sim) && world_settled(sim);
 }
 
 static void explain(struct sim *sim)
@@ -637,12 +714,9 @@ static void fail_progress(struct sim *sim)
 						 : "a request of the host is not answered");
 }
 
-void world_check_end(struct sim *sim)
+void world_check_images(struct sim *sim)
 {
-	if (!world_converged(sim))
-		fail_progress(sim);
 	struct dp_position end = dp_stream_core(sim->nodes[0].stream)->log.last.at;
-	host_check(sim, end);
 	uint64_t half = sim->opt.volume_size / 2, size;
 	uint8_t *expected = malloc(2 * half);
 	check_replay(sim->check, end, expected);
@@ -656,10 +730,18 @@ void world_check_end(struct sim *sim)
 			memcmp(sim_disk_bytes(n->disk, v2, &size), expected + half, half))
 			sim_fail("image of %s is not the history's result", n->name);
 	}
+	free(expected);
+}
+
+void world_check_end(struct sim *sim)
+{
+	if (!world_converged(sim))
+		fail_progress(sim);
+	host_check(sim, dp_stream_core(sim->nodes[0].stream)->log.last.at);
+	world_check_images(sim);
 	const struct dp_sets *sets = &dp_stream_core(sim->nodes[0].stream)->sets;
 	if (sets->executing != sets->count)
 		sim_fail("write sets are still executing after everything is committed");
-	free(expected);
 }
 
 void world_free(struct sim *sim)

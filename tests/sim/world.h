@@ -57,13 +57,28 @@ struct sim_options {
 	struct dp_health_config health;
 	bool next_hop, local_image, wipes, track, orders;
 	uint64_t track_kib; /* used of the journal when lost legs are given up */
-	uint64_t volume_size, window_bytes, fault_us, sync_us, latency_us;
+	uint64_t volume_size, window_bytes, fault_us, sync_us, latency_us, jitter_us;
+	double stale_lost; /* of what is under way when its connection breaks */
 	uint32_t resync_chunk;
 	unsigned resync_slots;
 	uint64_t read_cache; /* bytes; 0: none */
 	uint64_t resync_sync, resync_rate; /* bytes; bytes a second, 0: no limit */
 	double loss, corruption, duplication, bad_writes;
 	uint64_t crash_mean_us, cut_mean_us; /* 0: never */
+};
+
+/* What a scripted run hears of, and decides. A random run has none (sim.watch is NULL). */
+#define SIM_DUPLICATE_LATE_US 50000 /* when the second one arrives */
+enum sim_fate { SIM_PASS, SIM_LOSE, SIM_DUPLICATE, SIM_CORRUPT };
+struct sim_watch {
+	enum sim_fate (*sent)(struct sim *sim, const struct node *from, const struct node *to,
+		const struct dp_msg *m);
+	/* bad: a record whose checksum is wrong, of which only the type is to be looked at. */
+	void (*delivered)(struct sim *sim, const struct node *from, const struct node *to,
+		const struct dp_msg *m, bool bad);
+	void (*alarmed)(struct sim *sim, const struct node *n, const char *text, uint32_t peer);
+	void (*replied)(struct sim *sim, unsigned request, const struct dp_buf *data);
+	void (*changed)(struct sim *sim); /* after each event */
 };
 
 struct sim {
@@ -81,6 +96,7 @@ struct sim {
 	struct dp_position agreed; /* the newest that a controller called so, with reason */
 	struct check *check;
 	struct host *host;
+	const struct sim_watch *watch;
 };
 
 void sim_trace(struct sim *sim, uint64_t what);
@@ -101,10 +117,21 @@ void laws_image_names(const struct dp_images *images, char v1[32], char v2[32]);
 /* Around each event, as a daemon's loop does: the clock is read, group commits are started. */
 void world_before(struct sim *sim);
 void world_after(struct sim *sim);
-void world_make(struct sim *sim);
+void world_make(struct sim *sim);  /* draws the options, and builds */
+void world_build(struct sim *sim); /* with the options that are there; nodes start at once */
+/* Faults, for scripts. A node is named by its struct; the link is the one above it. */
+void world_start(struct sim *sim, struct node *n);
+void world_crash(struct sim *sim, struct node *n);
+void world_wipe(struct sim *sim, struct node *n); /* which is down */
+void world_cut(struct wire *w);
+void world_mend(struct wire *w);
+/* A HELLO of a controller that is none any more. */
+void world_depose(struct sim *sim, unsigned leg, uint64_t session, uint64_t epoch);
 void world_start_faults(struct sim *sim);
 void world_heal(struct sim *sim);
 bool world_converged(struct sim *sim);
+bool world_settled(struct sim *sim); /* the same, whatever the host still wants to do */
+void world_check_images(struct sim *sim); /* all are what the history says; after convergence */
 void world_check_end(struct sim *sim);
 void world_free(struct sim *sim);
 
