@@ -1,0 +1,178 @@
+#include <getopt.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scenario.h"
+
+#define NAME_MAX_BYTES 512
+#define BEFORE         3 /* lines shown before a difference */
+#define AFTER          5 /* and from there on */
+
+static struct scenario *current;
+static char *text; /* the trace so far */
+static size_t text_size;
+
+void sim_fail(const char *format, ...)
+{
+	va_list args;
+	fflush(current->trace);
+	printf("%s\n%s, line %u of the script, FAILED: ", text, current->file, current->line);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	putchar('\n');
+	fflush(stdout);
+	exit(1);
+}
+
+/* The trace of a script; the caller frees it. */
+static char *run(const char *file)
+{
+	FILE *script = fopen(file, "r");
+	if (!script) {
+		perror(file);
+		exit(66);
+	}
+	current = calloc(1, sizeof *current);
+	current->file = file;
+	current->trace = open_memstream(&text, &text_size);
+	script_run(current, script);
+	fclose(script);
+	fclose(current->trace);
+	world_free(&current->sim);
+	free(current->sim.events);
+	free(current);
+	current = NULL;
+	return text;
+}
+
+static char *read_all(const char *file)
+{
+	char *all = NULL, part[4096];
+	size_t size = 0, n;
+	FILE *in = fopen(file, "r");
+	if (!in)
+		return NULL;
+	FILE *out = open_memstream(&all, &size);
+	while ((n = fread(part, 1, sizeof part, in)) > 0)
+		fwrite(part, 1, n, out);
+	fclose(in);
+	fclose(out);
+	return all;
+}
+
+static void print_lines(char mark, const char *from, unsigned count)
+{
+	for (; count && *from; count--) {
+		int length = (int)strcspn(from, "\n");
+		printf("%c%.*s\n", mark, length, from);
+		from += length + (from[length] == '\n');
+	}
+}
+
+/* Shows the first difference, with what stands before it. */
+static bool same(const char *golden_file, const char *golden, const char *got)
+{
+	const char *line = got, *recent[BEFORE] = {got, got, got};
+	unsigned number = 1;
+	size_t at = 0;
+	for (; golden[at] && golden[at] == got[at]; at++) {
+		if (got[at] != '\n')
+			continue;
+		recent[number++ % BEFORE] = line;
+		line = &got[at + 1];
+	}
+	if (golden[at] == got[at])
+		return true;
+	const char *start = number > BEFORE ? recent[number % BEFORE] : got;
+	unsigned shown = number > BEFORE ? BEFORE : number - 1;
+	printf("--- %s\n+++ this run\n@@ line %u @@\n", golden_file, number);
+	print_lines(' ', start, shown);
+	print_lines('-', golden + (line - got), AFTER);
+	print_lines('+', line, AFTER);
+	return false;
+}
+
+static bool write_golden(const char *file, const char *trace)
+{
+	FILE *out = fopen(file, "w");
+	if (!out || fputs(trace, out) == EOF || fclose(out)) {
+		perror(file);
+		return false;
+	}
+	return true;
+}
+
+static bool compare(const char *golden_file, const char *trace)
+{
+	char *golden = read_all(golden_file);
+	if (!golden)
+		perror(golden_file);
+	bool ok = golden && same(golden_file, golden, trace);
+	free(golden);
+	return ok;
+}
+
+enum what { COMPARE, UPDATE, PRINT };
+
+/* NAME.scenario and NAME.trace stand side by side. */
+static bool scenario(const char *file, const char *golden, enum what what)
+{
+	char beside[NAME_MAX_BYTES];
+	int stem = (int)(strlen(file) - strlen(strrchr(file, '.') ? strrchr(file, '.') : ""));
+	snprintf(beside, sizeof beside, "%.*s.trace", stem, file);
+	char *trace = run(file);
+	bool ok = true;
+	if (what == PRINT)
+		fputs(trace, stdout);
+	else if (what == UPDATE)
+		ok = write_golden(beside, trace);
+	else
+		ok = compare(golden ? golden : beside, trace);
+	free(trace);
+	return ok;
+}
+
+static void usage(void)
+{
+	puts("dipole-scenario [--update | --print | --trace FILE] NAME.scenario ...\n"
+	     "  runs each script and compares its trace with NAME.trace beside it\n"
+	     "  --update      write NAME.trace anew\n"
+	     "  --print       print the trace and compare nothing\n"
+	     "  --trace FILE  compare with this one instead");
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {{"update", no_argument, NULL, 'u'},
+		{"print", no_argument, NULL, 'p'}, {"trace", required_argument, NULL, 't'},
+		{"help", no_argument, NULL, 'h'}, {0}};
+	enum what what = COMPARE;
+	const char *golden = NULL;
+	bool ok = true;
+	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+		if (o == 'u')
+			what = UPDATE;
+		else if (o == 'p')
+			what = PRINT;
+		else if (o == 't')
+			golden = optarg;
+		else {
+			usage();
+			return o == 'h' ? 0 : 64;
+		}
+	}
+	if (optind == argc) {
+		usage();
+		return 64;
+	}
+	if (sodium_init() < 0)
+		return 70;
+	for (int i = optind; i < argc; i++)
+		if (!scenario(argv[i], golden, what))
+			ok = false;
+	return ok ? 0 : 1;
+}
