@@ -196,8 +196,8 @@ static void replied(struct sim *sim, unsigned request, const struct dp_buf *data
 {
 	struct scenario *s = (struct scenario *)sim;
 	if (data)
-		trace_line(s, "controller -> host  #%u: block 0 is of #%" PRIu64, request,
-			dp_get64(data->data));
+		trace_line(s, "controller -> host  #%u sees #%" PRIu64, request,
+			dp_get64(data->data)); /* whose write it is, in its first block */
 	else
 		trace_line(s, "controller -> host  #%u done", request);
 }
