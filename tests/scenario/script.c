@@ -116,6 +116,12 @@ static void set_retain(struct scenario *s, const struct words *w)
 		wrong(s, "retain is committed or next-hop");
 }
 
+/* Of the controller. */
+static void set_read_cache(struct scenario *s, const struct words *w)
+{
+	s->sim.opt.read_cache = number(s, w, 1) * DP_KIB;
+}
+
 /* Long enough to tell the hops apart in milliseconds; a resync takes a few chunks. */
 static void defaults(struct scenario *s)
 {
@@ -376,6 +382,7 @@ static const struct {
 	{"flush-at", set_flush, BEFORE_START, false},
 	{"keep", set_keep, BEFORE_START, false},
 	{"retain", set_retain, BEFORE_START, false},
+	{"read-cache", set_read_cache, BEFORE_START, false},
 	{"start", start, BEFORE_START, false},
 	{"write", do_write, AFTER_START, false},
 	{"trim", do_trim, AFTER_START, false},
