@@ -92,7 +92,7 @@ void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	free(w);
 	dp_down_recount(c, d);
 	struct dp_msg m = {.u.start = {.at = at, .agreed = c->agreed}};
-	d->marked = c->agreed;
+	d->marked = c->agreed < at.seq ? c->agreed : at.seq; /* the receiver takes no more of it */
 	dp_core_send_down(c, i, DP_MSG_START, &m, out);
 }
 
@@ -222,6 +222,8 @@ static void rewind_to(struct dp_core *c, struct dp_down *d, uint64_t seq)
 	if (seq == 0 || seq > d->sent || seq <= d->cached || seq <= c->log.tail.at.seq)
 		return;
 	d->sent = seq - 1;
+	if (d->marked > d->sent)
+		d->marked = d->sent; /* it took no more of what it was told */
 	d->loading = 0;
 	d->naks++;
 	dp_down_recount(c, d);
