@@ -63,6 +63,13 @@ static bool holds(const struct dp_core *c)
 	return true;
 }
 
+static void tell_back(const struct dp_core *c, uint64_t legs, struct dp_actions *out)
+{
+	for (uint32_t i = 0; i < c->cfg.down_count; i++)
+		if (legs >> i & 1)
+			dp_alarm(out, "a leg has caught up and counts again", i);
+}
+
 static void say(struct dp_core *c, uint64_t away, struct dp_actions *out)
 {
 	uint64_t before = c->log.last.away;
@@ -74,9 +81,8 @@ static void say(struct dp_core *c, uint64_t away, struct dp_actions *out)
 		if (!(before >> i & 1) && (away >> i & 1))
 			dp_alarm(out, wait ? "a leg no longer counts; writes wait for it"
 					   : "a leg no longer counts; writes go on without it", i);
-		else if ((before >> i & 1) && !(away >> i & 1))
-			dp_alarm(out, "a leg has caught up and counts again", i);
 	}
+	tell_back(c, before & ~away & ~c->away, out); /* before it had ceased to count */
 }
 
 void dp_insync_open(struct dp_core *c)
@@ -93,6 +99,7 @@ void dp_insync_settle(struct dp_core *c, struct dp_actions *out)
 	if (away != c->log.last.away)
 		say(c, away, out);
 	if (c->away != c->log.last.away && holds(c)) {
+		tell_back(c, c->away & ~c->log.last.away, out);
 		c->away = c->log.last.away;
 		c->away_seq = c->insync_seq;
 	}
