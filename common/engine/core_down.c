@@ -59,7 +59,8 @@ void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	bool known = dp_log_position(&c->log, resume, &at);
 	bool resync = !known && dp_resync_possible(c, i);
 	if (!known && !resync) {
-		dp_alarm(out, "a leg lacks records that are gone from this journal, and no copy is there to resync it from", i);
+		dp_alarm(out, "a leg lacks records that are gone from this journal, and no copy is there "
+			      "to resync it from", i);
 		d->state = DP_DOWN_INCONSISTENT;
 		d->cached = d->committed = resume < d->committed ? resume : d->committed;
 		free(w);

@@ -2,11 +2,11 @@
  *
  * A leg that is down, or cannot be brought up to date, leaves the set as long as enough others
  * remain (keep_serving); one whose images are resynced leaves it in any case; one that has caught up
- * comes back. The change is a record of the stream like any other: it is durable wherever later records are, a mirror knows by it what it missed,
- * and recovery finds it. Nothing is acknowledged by the new set before the record is durable here
- * and, at the stage that `ack` names, at every leg that counts by it (shrink before you
- * acknowledge). While a leg is away
- * the controller's own journal counts as well, so the copies never get fewer than two. */
+ * comes back. The change is a record of the stream like any other: it is durable wherever later
+ * records are, a mirror knows by it what it missed, and recovery finds it. Nothing is acknowledged by
+ * the new set before the record is durable here and, at the stage that `ack` names, at every leg that
+ * counts by it (shrink before you acknowledge). While a leg is away the controller's own journal counts
+ * as well, so the copies never get fewer than two. */
 #include "engine/core_internal.h"
 
 unsigned dp_insync_count(const struct dp_core *c, uint64_t away)

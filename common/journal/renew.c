@@ -144,7 +144,8 @@ static void copy(struct dp_renewal *r)
 	uint64_t size = j->data_size - r->lsn % j->data_size; /* to the end of the circle */
 	size = size < PIECE ? size : PIECE;
 	size = size < j->head - r->lsn ? size : j->head - r->lsn;
-	r->io = (struct dp_io){.op = DP_IO_READ, .file = j->file, .data = r->piece, .size = size, .offset = dp_journal_offset(j, r->lsn),
+	r->io = (struct dp_io){.op = DP_IO_READ, .file = j->file, .data = r->piece, .size = size,
+		.offset = dp_journal_offset(j, r->lsn),
 		.done = piece_read, .arg = r};
 	j->disk->ops->submit(j->disk, &r->io);
 }

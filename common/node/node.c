@@ -145,7 +145,8 @@ static void leave_clean_mark(struct node *n)
 static const char *unclean_text(const struct dp_core_config *c)
 {
 	if (c->image)
-		return "not stopped in good order: the images are what the journal says once it is applied to them again; nothing that was acknowledged is missing";
+		return "not stopped in good order: the images are what the journal says once it is applied "
+		       "to them again; nothing that was acknowledged is missing";
 	return "not stopped in good order: the journal was read; nothing that was acknowledged is missing";
 }
 

@@ -16,7 +16,8 @@
 
 struct dp_cache;
 
-/* Of `bytes` at most, without what finds them (1 % and 128 KiB). NULL: out of memory, or less than a block. */
+/* Of `bytes` at most, without what finds them (1 % and 128 KiB). NULL: out of memory, or less than a
+ * block. */
 struct dp_cache *dp_cache_new(uint64_t bytes);
 void dp_cache_free(struct dp_cache **cache);
 
