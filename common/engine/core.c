@@ -201,6 +201,9 @@ uint64_t dp_core_barrier(struct dp_core *c, const struct dp_meta *meta, struct d
 		return a->seq;
 	}
 	*a->meta = *meta;
+	/* A promise that is on its way stands before this one in the journal: it is not taken back. */
+	if (c->promise_token && a->meta->promised < c->promise_epoch)
+		a->meta->promised = c->promise_epoch;
 	c->in_journal = meta->at.seq;
 	return a->seq;
 }

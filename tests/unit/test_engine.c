@@ -308,6 +308,21 @@ Test(engine, relay_waits_for_the_mirror, .fini = done)
 }
 
 /* Only the next node may have had it, or the log may have jumped over it: those below say. */
+/* A relay that learns from below where it stands says so while a promise is on its way. */
+Test(engine, a_relays_base_does_not_take_a_promise_back, .fini = done)
+{
+	make(DP_CORE_RELAY, 1, 1, DP_CORE_CACHED);
+	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	hello(1, 100);
+	barrier_done(barrier_token());
+	hello(2, 101);
+	cr_assert_eq(find(DP_ACT_BARRIER, 0)->meta->promised, 2);
+	welcome_from(0);
+	struct dp_action *a = find(DP_ACT_BARRIER, 0);
+	cr_assert(a && a->meta->based);
+	cr_assert_eq(a->meta->promised, 2, "a promise is taken back");
+}
+
 Test(engine, released_is_not_committed_after_a_restart, .fini = done)
 {
 	for (unsigned next_hop = 0; next_hop < 2; next_hop++) {
@@ -865,6 +880,23 @@ Test(resync, goes_on_in_a_new_session_from_where_it_was, .fini = done)
 	cr_assert_not_null(find(DP_ACT_RESYNC, 0));
 	cr_assert_eq(find(DP_ACT_RESYNC, 0)->seq, 0, "the images do not stand anew");
 	cr_assert_eq(core.log.last.images.copied, 1000);
+}
+
+/* The barriers that follow a promise on its way are durable after it, and are the state then. */
+Test(resync, the_switch_does_not_take_a_promise_back, .fini = done)
+{
+	resyncing_mirror();
+	next_record(101);
+	copied(1000, 11, true);
+	marks(101, 11);
+	hello(2, 102);
+	uint64_t token = barrier_token();
+	applied(11);
+	struct dp_action *a = find(DP_ACT_BARRIER, 0);
+	cr_assert(a && a->meta->images.generation == 1);
+	cr_assert_eq(a->meta->promised, 2, "a promise is taken back");
+	barrier_done(token);
+	cr_assert_not_null(find(DP_ACT_SEND_UP, DP_MSG_WELCOME));
 }
 
 Test(resync, a_node_that_is_resynced_answers_no_reads, .fini = done)
