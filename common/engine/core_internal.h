@@ -76,6 +76,7 @@ bool dp_resync_reset(struct dp_core *c, const struct dp_reset *r, struct dp_acti
 void dp_resync_barrier(struct dp_core *c, uint64_t token, struct dp_actions *out);
 void dp_resync_go_on(struct dp_core *c, struct dp_actions *out);
 void dp_resync_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out); /* before its barrier */
+void dp_resync_doubt(struct dp_core *c, struct dp_actions *out); /* a new epoch, before its promise */
 void dp_resync_want(struct dp_core *c, const struct dp_wanted *w, struct dp_actions *out);
 void dp_resync_copied(struct dp_core *c, uint64_t bytes, uint64_t valid_seq, bool all,
 	struct dp_actions *out);

@@ -186,17 +186,34 @@ void dp_resync_go_on(struct dp_core *c, struct dp_actions *out)
 		dp_act(out, DP_ACT_RESYNC)->set = dp_core_random(c);
 }
 
-/* Chunks may hold what is cut now: all are compared once more. */
-void dp_resync_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out)
+/* What is copied has to be compared once more. */
+static void copy_again(struct dp_core *c, uint64_t seq)
 {
 	struct dp_images images = c->log.last.images;
-	if (!images.building)
-		return;
 	images.copied = 0;
 	images.valid_seq = seq;
 	say_images(c, images);
 	c->copied = false;
+}
+
+/* Chunks may hold what is cut now. */
+void dp_resync_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out)
+{
+	if (!c->log.last.images.building)
+		return;
+	copy_again(c, seq);
 	dp_resync_go_on(c, out);
+}
+
+/* Chunks may hold records that this node has not got yet. The controller of the new epoch may never
+ * have had them, and no cut here will tell. */
+void dp_resync_doubt(struct dp_core *c, struct dp_actions *out)
+{
+	const struct dp_images *images = &c->log.last.images;
+	if (!images->building || images->valid_seq <= c->log.last.at.seq)
+		return;
+	copy_again(c, c->log.last.at.seq);
+	dp_act(out, DP_ACT_RESYNC_STOP);
 }
 
 void dp_resync_want(struct dp_core *c, const struct dp_wanted *w, struct dp_actions *out)
@@ -227,7 +244,8 @@ void dp_resync_copied(struct dp_core *c, uint64_t bytes, uint64_t valid_seq, boo
 	struct dp_actions *out)
 {
 	struct dp_images images = c->log.last.images;
-	if (!images.building || c->reset || c->reset_token)
+	bool session = c->up.active && c->up.started;
+	if (!images.building || c->reset || c->reset_token || !session)
 		return; /* of a copy that begins anew */
 	images.copied = bytes;
 	if (images.valid_seq < valid_seq)

@@ -15,6 +15,7 @@ static void refuse(struct dp_core *c, uint32_t peer, uint64_t session, enum dp_r
 
 static void promise(struct dp_core *c, uint64_t epoch, struct dp_actions *out)
 {
+	dp_resync_doubt(c, out);
 	struct dp_meta meta = c->log.last;
 	meta.promised = epoch;
 	if (c->cfg.role == DP_CORE_MIRROR)

@@ -869,6 +869,30 @@ Test(resync, a_cut_begins_the_copy_anew, .fini = done)
 	cr_assert_eq(core.log.last.images.building, 1, "the copy goes on after a cut");
 }
 
+/* Another mirror has record 12 and shows it. The controller of the next epoch need not have it, and
+ * this node, which has not got it either, is then not cut. */
+Test(resync, a_new_epoch_begins_the_copy_anew_if_it_is_ahead, .fini = done)
+{
+	resyncing_mirror();
+	next_record(101);
+	copied(1000, 12, false);
+	hello(1, 102);
+	cr_assert_eq(core.log.last.images.copied, 1000, "the same epoch has one history only");
+	hello(2, 103);
+	struct dp_action *a = find(DP_ACT_BARRIER, 0);
+	cr_assert(a && a->meta->promised == 2);
+	cr_assert_eq(a->meta->images.copied, 0, "what the next epoch may lack stays in the images");
+	cr_assert_not_null(find(DP_ACT_RESYNC_STOP, 0));
+	uint64_t token = a->seq;
+	copied(2000, 12, true);
+	cr_assert_null(find(DP_ACT_BARRIER, 0), "a copy of the epoch before is taken");
+	barrier_done(token);
+	from_up((struct dp_msg){.type = DP_MSG_START, .session = 103,
+		.u.start = {core.log.last.at, 10}});
+	cr_assert_not_null(find(DP_ACT_RESYNC, 0));
+	cr_assert(core.log.last.images.copied == 0 && core.log.last.images.valid_seq == 11);
+}
+
 Test(resync, goes_on_in_a_new_session_from_where_it_was, .fini = done)
 {
 	resyncing_mirror();
