@@ -99,6 +99,8 @@ struct dp_down {
 	enum dp_leg_order order;     /* RESUME, PAUSE or DROP */
 	/* What is below is to make its images anew, and has been told; until it says that it does. */
 	bool refill, refill_sent;
+	uint64_t refill_id;          /* names the order: it may arrive several times, and late */
+	uint64_t refill_us;          /* when it was sent last */
 	enum dp_images_state images; /* below; said last, or known since it was told to resync */
 	struct dp_welcome *welcome; /* while WAITING: the receiver's answer, not yet acted on */
 	uint64_t resent, naks; /* counters for status */
@@ -172,6 +174,7 @@ struct dp_core {
 	/* Resync (core_resync.c). */
 	struct dp_meta *reset;  /* to jump to once all that is here is in the images */
 	bool refill;            /* the images are to be made anew; nothing is applied until then */
+	uint64_t refill_id;     /* of the newest order */
 	uint64_t reset_token, refill_token, switch_token; /* barriers that say so; 0: none */
 	bool copied;            /* all of the new images is there */
 	struct dp_down down[DP_DOWN_MAX];

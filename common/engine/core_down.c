@@ -75,6 +75,8 @@ void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	d->refill_sent = false;
 	if (w->images != DP_IMAGES_UNKNOWN)
 		d->images = w->images;
+	if (d->images == DP_IMAGES_RESYNCING)
+		d->refill = false;
 	if (resync) {
 		dp_alarm(out, "a leg lacks records that are gone from this journal; it is resynced", i);
 		d->room = w->room;
@@ -259,6 +261,8 @@ void dp_down_message(struct dp_core *c, uint32_t i, struct dp_msg *m, struct dp_
 			d->images = m->u.ack.images;
 			c->up.ack_due = true;
 		}
+		if (d->refill_sent && d->images == DP_IMAGES_RESYNCING)
+			d->refill = d->refill_sent = false; /* it has begun, and may soon be whole */
 		take_marks(c, d, m->u.ack.cached, m->u.ack.committed);
 		break;
 	case DP_MSG_NAK:
@@ -286,9 +290,9 @@ void dp_down_message(struct dp_core *c, uint32_t i, struct dp_msg *m, struct dp_
 static void send_refill(struct dp_core *c, uint32_t i, struct dp_actions *out)
 {
 	struct dp_down *d = &c->down[i];
-	if (d->images == DP_IMAGES_RESYNCING) {
-		d->refill = d->refill_sent = false;
-	} else if (!dp_resync_possible(c, i) && !d->refill_sent) {
+	if (d->refill_sent && c->now_us - d->refill_us < DP_CORE_PROBE_US)
+		return;
+	if (!dp_resync_possible(c, i) && !d->refill_sent) {
 		dp_alarm(out, "there is no other copy to resync this leg from, as ordered", i);
 		d->refill = false;
 	} else if (c->cfg.role != DP_CORE_CONTROLLER || (c->away >> i & 1)) {
@@ -355,6 +359,8 @@ void dp_down_link(struct dp_core *c, uint32_t i, bool up, struct dp_actions *out
 void dp_down_order(struct dp_core *c, uint32_t i, enum dp_leg_order order, struct dp_actions *out)
 {
 	c->down[i].refill = order == DP_LEG_RESYNC;
+	if (order == DP_LEG_RESYNC)
+		c->down[i].refill_id = dp_core_random(c);
 	c->down[i].order = order == DP_LEG_RESYNC ? DP_LEG_RESUME : order;
 	settle_link(c, i, out);
 }

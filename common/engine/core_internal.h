@@ -70,7 +70,7 @@ void dp_host_settle(struct dp_core *c, struct dp_actions *out);
 bool dp_resync_possible(const struct dp_core *c, uint32_t i); /* has leg i where to fetch from? */
 void dp_resync_start(struct dp_core *c, uint32_t i, struct dp_actions *out); /* of leg i */
 void dp_resync_refill(struct dp_core *c, uint32_t i, struct dp_actions *out); /* though it lacks none */
-void dp_resync_ordered(struct dp_core *c); /* here */
+void dp_resync_ordered(struct dp_core *c, uint64_t id); /* here */
 /* false: what this node has applied is not in the sender's history */
 bool dp_resync_reset(struct dp_core *c, const struct dp_reset *r, struct dp_actions *out);
 void dp_resync_barrier(struct dp_core *c, uint64_t token, struct dp_actions *out);

@@ -48,8 +48,9 @@ void dp_resync_refill(struct dp_core *c, uint32_t i, struct dp_actions *out)
 		out->overflow = true;
 		return;
 	}
-	*m.u.reset = (struct dp_reset){.common = c->down[i].sent, .meta = c->log.tail};
+	*m.u.reset = (struct dp_reset){.common = c->down[i].refill_id, .meta = c->log.tail};
 	c->down[i].refill_sent = true;
+	c->down[i].refill_us = c->now_us;
 	dp_core_send_down(c, i, DP_MSG_RESET, &m, out);
 }
 
@@ -103,13 +104,19 @@ bool dp_resync_reset(struct dp_core *c, const struct dp_reset *r, struct dp_acti
 	return true;
 }
 
-/* What is below an order for this node is meant by it too. */
-void dp_resync_ordered(struct dp_core *c)
+/* What is below an order for this node is meant by it too. One that comes again, perhaps when all is
+ * done, is no new one: the leg may count already. */
+void dp_resync_ordered(struct dp_core *c, uint64_t id)
 {
 	c->up.ack_due = true;
+	if (id == c->refill_id)
+		return;
+	c->refill_id = id;
 	c->refill = c->cfg.image && !c->log.last.images.building && !c->reset_token;
-	for (uint32_t i = 0; i < c->cfg.down_count; i++)
+	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
 		c->down[i].refill = !dp_is_hollow(&c->down[i]);
+		c->down[i].refill_id = dp_core_random(c);
+	}
 }
 
 static void say_images(struct dp_core *c, struct dp_images images)

@@ -261,7 +261,7 @@ void dp_up_message(struct dp_core *c, uint32_t peer, struct dp_msg *m, struct dp
 		return;
 	}
 	if (ours && c->up.started && m->type == DP_MSG_RESET) {
-		dp_resync_ordered(c);
+		dp_resync_ordered(c, m->u.reset->common);
 		return;
 	}
 	if (ours && !c->up.started && (c->reset || c->reset_token))

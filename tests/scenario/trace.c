@@ -119,8 +119,12 @@ static void describe(const struct dp_msg *m, char out[TEXT])
 		describe_data(&m->u.data, out);
 		break;
 	case DP_MSG_RESET:
-		snprintf(out, TEXT, "to %" PRIu64 ", common is %" PRIu64, m->u.reset->meta.at.seq,
-			m->u.reset->common);
+		/* By order: the name of the order is in the place of what is common. */
+		if (m->u.reset->common > m->u.reset->meta.at.seq)
+			snprintf(out, TEXT, "by order");
+		else
+			snprintf(out, TEXT, "to %" PRIu64 ", common is %" PRIu64, m->u.reset->meta.at.seq,
+				m->u.reset->common);
 		break;
 	}
 }

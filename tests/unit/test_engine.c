@@ -1018,6 +1018,11 @@ Test(resync, by_order_begins_when_what_was_to_be_applied_is, .fini = done)
 	cr_assert(a && a->seq == 0, "the log is moved");
 	cr_assert_eq(find(DP_ACT_SEND_UP, DP_MSG_ACK)->msg.u.ack.images, DP_IMAGES_RESYNCING);
 	cr_assert_eq(find(DP_ACT_APPLY, 0)->seq, 2);
+	core.log.last.images = core.log.tail.images = (struct dp_images){.generation = 1};
+	reset(100, 1, 0);
+	cr_assert_not(core.refill, "an order that comes late is carried out again");
+	reset(100, 2, 0);
+	cr_assert(core.refill, "a second order is taken for the first");
 }
 
 /* ---- where reads go ---- */
