@@ -663,6 +663,30 @@ Test(resync, no_leg_is_given_up_that_is_catching_up, .fini = done)
 	cr_assert_eq(core.log.tail.at.seq, 0, "a leg that is catching up is given up");
 }
 
+/* A controller that finds in its journal that a leg is away does not ask it for what it has. */
+Test(resync, nothing_is_lazy_before_the_journal_says_who_counts, .fini = done)
+{
+	open_controller(2, DP_CORE_CACHED);
+	core.cfg.keep_serving = 1;
+	ack_images(0, 0, DP_IMAGES_WHOLE);
+	ack_images(1, 0, DP_IMAGES_WHOLE);
+	link_1(false);
+	cr_assert_eq(core.log.last.away, 2);
+	link_1(true);
+	welcome_from(1);
+	ack_images(1, 0, DP_IMAGES_WHOLE);
+	cr_assert_eq(core.log.last.away, 0);
+	cr_assert_eq(core.away, 0, "it was away before that was durable");
+	uint64_t last = core.log.last.at.seq;
+	host(DP_OP_TRIM, 1, &core);
+	ack(0, last + 1, last + 1);
+	ack_images(1, last + 1, DP_IMAGES_WHOLE);
+	cr_assert_eq(core.in_journal, last + 1, "lazy, while the journal says that a leg is away");
+	cr_assert_null(find(DP_ACT_REPLY, 0), "answered, while the journal says that a leg is away");
+	durable(last + 1);
+	cr_assert_not_null(find(DP_ACT_REPLY, 0));
+}
+
 static unsigned high_alarms(void)
 {
 	unsigned count = 0;
