@@ -261,8 +261,8 @@ void dp_down_message(struct dp_core *c, uint32_t i, struct dp_msg *m, struct dp_
 			d->images = m->u.ack.images;
 			c->up.ack_due = true;
 		}
-		if (d->refill_sent && d->images == DP_IMAGES_RESYNCING)
-			d->refill = d->refill_sent = false; /* it has begun, and may soon be whole */
+		if (d->refill_sent && m->u.ack.order == (uint32_t)d->refill_id)
+			d->refill = d->refill_sent = false; /* what it says of its images counts again */
 		take_marks(c, d, m->u.ack.cached, m->u.ack.committed);
 		break;
 	case DP_MSG_NAK:
@@ -285,8 +285,8 @@ void dp_down_message(struct dp_core *c, uint32_t i, struct dp_msg *m, struct dp_
 }
 
 /* A leg that counts leaves the set first: what it has is no copy any more once it begins. What was
- * sent cannot be taken back: it counts again when it has said that it begins, and then that it is
- * whole, or is whole in a new session. */
+ * sent cannot be taken back: it counts again when it has said that it took the order, and is whole, or
+ * is whole in a new session. */
 static void send_refill(struct dp_core *c, uint32_t i, struct dp_actions *out)
 {
 	struct dp_down *d = &c->down[i];
@@ -360,7 +360,7 @@ void dp_down_order(struct dp_core *c, uint32_t i, enum dp_leg_order order, struc
 {
 	c->down[i].refill = order == DP_LEG_RESYNC;
 	if (order == DP_LEG_RESYNC)
-		c->down[i].refill_id = dp_core_random(c);
+		c->down[i].refill_id = dp_core_random(c) | 1;
 	c->down[i].order = order == DP_LEG_RESYNC ? DP_LEG_RESUME : order;
 	settle_link(c, i, out);
 }

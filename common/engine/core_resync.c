@@ -115,7 +115,7 @@ void dp_resync_ordered(struct dp_core *c, uint64_t id)
 	c->refill = c->cfg.image && !c->log.last.images.building && !c->reset_token;
 	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
 		c->down[i].refill = !dp_is_hollow(&c->down[i]);
-		c->down[i].refill_id = dp_core_random(c);
+		c->down[i].refill_id = dp_core_random(c) | 1;
 	}
 }
 

@@ -313,6 +313,7 @@ void dp_up_settle(struct dp_core *c, struct dp_actions *out)
 	c->up.ack_due = false;
 	c->up.room_told = c->room;
 	uint64_t committed = c->committed < c->durable ? c->committed : c->durable;
-	struct dp_msg m = {.u.ack = {c->durable, committed, c->room, dp_core_images(c)}};
+	struct dp_msg m = {.u.ack = {c->durable, committed, c->room, dp_core_images(c),
+		(uint32_t)c->refill_id}};
 	dp_core_send_up(c, c->up.peer, DP_MSG_ACK, &m, out);
 }

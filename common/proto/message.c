@@ -97,7 +97,8 @@ static uint32_t encode_body(const struct dp_msg *m, uint8_t *p)
 		dp_put64(p, m->u.ack.cached);
 		dp_put64(p + 8, m->u.ack.committed);
 		dp_put64(p + 16, m->u.ack.room);
-		dp_put64(p + 24, m->u.ack.images);
+		dp_put32(p + 24, m->u.ack.images);
+		dp_put32(p + 28, m->u.ack.order);
 		return 32;
 	case DP_MSG_NAK:
 		dp_put64(p, m->u.nak.seq);
@@ -207,8 +208,9 @@ static int decode_body(const uint8_t *p, uint32_t size, struct dp_msg *m)
 		m->u.ack.cached = dp_get64(p);
 		m->u.ack.committed = dp_get64(p + 8);
 		m->u.ack.room = dp_get64(p + 16);
-		m->u.ack.images = (uint32_t)dp_get64(p + 24);
-		if (dp_get64(p + 24) > DP_IMAGES_WHOLE)
+		m->u.ack.images = dp_get32(p + 24);
+		m->u.ack.order = dp_get32(p + 28);
+		if (m->u.ack.images > DP_IMAGES_WHOLE)
 			return DP_EBADMSG;
 		return m->u.ack.committed > m->u.ack.cached ? DP_EBADMSG : 0;
 	case DP_MSG_NAK:

@@ -101,6 +101,7 @@ struct dp_msg {
 		struct {
 			uint64_t cached, committed, room;
 			uint32_t images; /* of dp_images_state */
+			uint32_t order;  /* the newest order to resync that was taken; 0: none */
 		} ack;
 		struct {
 			uint64_t seq;

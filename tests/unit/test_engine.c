@@ -173,7 +173,13 @@ static void ack(uint32_t leg, uint64_t cached, uint64_t committed)
 static void ack_images(uint32_t leg, uint64_t position, enum dp_images_state images)
 {
 	from_down(leg, (struct dp_msg){.type = DP_MSG_ACK,
-			       .u.ack = {position, position, 64 << 20, images}});
+			       .u.ack = {position, position, 64 << 20, images, 0}});
+}
+
+static void ack_order(uint32_t leg, uint64_t position, enum dp_images_state images, uint64_t order)
+{
+	from_down(leg, (struct dp_msg){.type = DP_MSG_ACK,
+			       .u.ack = {position, position, 64 << 20, images, (uint32_t)order}});
 }
 
 static void durable(uint64_t seq)
@@ -999,9 +1005,10 @@ Test(resync, an_ordered_leg_leaves_the_set_before_it_begins, .fini = done)
 	step((struct dp_event){.type = DP_EV_TICK});
 	struct dp_action *a = find(DP_ACT_SEND_DOWN, DP_MSG_RESET);
 	cr_assert(a && a->peer == 1);
-	ack_images(1, 1, DP_IMAGES_WHOLE);
+	uint64_t id = a->msg.u.reset->common;
+	ack_order(1, 1, DP_IMAGES_WHOLE, id + 2);
 	cr_assert_eq(core.away, 2, "it counts before it has begun");
-	ack_images(1, 1, DP_IMAGES_RESYNCING);
+	ack_order(1, 1, DP_IMAGES_RESYNCING, id);
 	step((struct dp_event){.type = DP_EV_TICK});
 	cr_assert_null(find(DP_ACT_SEND_DOWN, DP_MSG_RESET), "it is told again");
 	ack_images(1, 1, DP_IMAGES_WHOLE);
