@@ -57,6 +57,16 @@ static bool has_space(const struct life *l)
 	return waiting(l) + dp_journal_stats(l->j).used < CIRCLE / 2;
 }
 
+/* What comes in the place of what was cut may be released before the cut itself is on the disk. */
+static void replace(struct life *l, struct rng *rng)
+{
+	if (!has_space(l) || rng_below(rng, 2))
+		return;
+	for (uint64_t i = rng_below(rng, 8); i; i--)
+		append_any(l, rng);
+	life_release(l, l->log.last.at.seq);
+}
+
 static void barrier_any(struct life *l, struct rng *rng)
 {
 	const struct dp_log *log = &l->log;
@@ -64,6 +74,7 @@ static void barrier_any(struct life *l, struct rng *rng)
 	switch (rng_below(rng, 6)) {
 	case 0:
 		life_cut(l, any_of(rng, log->tail.at.seq, last));
+		replace(l, rng);
 		break;
 	case 1:
 		if (has_space(l))

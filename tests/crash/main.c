@@ -15,6 +15,7 @@ static const struct {
 } scenarios[] = {
 	{"journal", scenario_journal},
 	{"store", scenario_store},
+	{"resync", scenario_resync},
 };
 #define SCENARIOS (sizeof scenarios / sizeof scenarios[0])
 

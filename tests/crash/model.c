@@ -75,6 +75,18 @@ uint32_t model_find(const struct model *m, uint32_t item, uint64_t seq)
 	return m->items[i].meta.at.seq == seq ? i : MODEL_NONE;
 }
 
+/* Parents have lower numbers. */
+uint32_t model_common(const struct model *m, uint32_t a, uint32_t b)
+{
+	while (a != b) {
+		if (a > b)
+			a = m->items[a].parent;
+		else
+			b = m->items[b].parent;
+	}
+	return a;
+}
+
 bool model_same(const struct dp_meta *a, const struct dp_meta *b)
 {
 	uint8_t x[DP_META_MAX], y[DP_META_MAX];

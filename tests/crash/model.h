@@ -41,6 +41,9 @@ uint32_t model_find(const struct model *m, uint32_t item, uint64_t seq);
 uint32_t model_state(
 	const struct model *m, uint32_t lower, uint32_t upper, const struct dp_meta *meta);
 
+/* The newest item that is in front of both, or is one of them. */
+uint32_t model_common(const struct model *m, uint32_t a, uint32_t b);
+
 bool model_same(const struct dp_meta *a, const struct dp_meta *b);
 
 /* The volumes with everything up to `item`. */

@@ -14,11 +14,12 @@ static void append_any(struct life *l, struct rng *rng)
 {
 	static const uint8_t ops[] = {
 		DP_OP_WRITE, DP_OP_WRITE, DP_OP_WRITE, DP_OP_TRIM, DP_OP_ZERO, DP_OP_FLUSH};
-	struct model_write w = {.op = ops[rng_below(rng, 6)],
-		.volume = (unsigned)rng_below(rng, MODEL_VOLUMES),
-		.salt = rng_below(rng, 2)};
+	struct model_write w = {.op = ops[rng_below(rng, 6)]};
+	w.volume = (unsigned)rng_below(rng, MODEL_VOLUMES);
+	w.salt = rng_below(rng, 2);
 	uint64_t sectors = l->model->sizes[w.volume] / DP_FRAME_ALIGN;
-	uint64_t count = rng_between(rng, 1, rng_below(rng, 4) ? 2 : SECTORS);
+	uint64_t most = rng_below(rng, 4) ? 2 : SECTORS;
+	uint64_t count = rng_between(rng, 1, most);
 	w.length = (uint32_t)count * DP_FRAME_ALIGN;
 	w.offset = rng_below(rng, sectors - count + 1) * DP_FRAME_ALIGN;
 	uint32_t shift = rng_below(rng, 8) ? 0 : (uint32_t)rng_below(rng, 100);
