@@ -1,5 +1,6 @@
 #include "explore.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -350,7 +351,7 @@ static void walk(struct explorer *e, uint64_t seed)
 	for (uint32_t i = 0;; i++) {
 		e->moment = i;
 		/* With a promise the next moment asks for more of the same states. */
-		if (changed && !is_promise(e, i)) {
+		if ((changed && !is_promise(e, i)) || i == e->plan->only) {
 			try_moment(e, seed);
 			changed = false;
 		}
@@ -384,4 +385,12 @@ void explore(const struct crash_log *log, const struct explore_check *check,
 	free_files(&e->state);
 	free(safe_at);
 	free(e);
+}
+
+void explore_report(const char *scenario, uint64_t seed, const struct explore_count *first,
+	const struct explore_count *again)
+{
+	printf("%s seed %" PRIu64 " ok: %" PRIu64 " moments, %" PRIu64 " states (%" PRIu64
+	       " damaged), %" PRIu64 " states of crashes after a recovery\n",
+		scenario, seed, first->moments, first->states, first->damaged, again->states);
 }

@@ -44,4 +44,8 @@ struct explore_count {
 void explore(const struct crash_log *log, const struct explore_check *check,
 	const struct explore_plan *plan, uint64_t seed, struct explore_count *count);
 
+/* Prints what was explored: crashes of a scenario's life, and of the lives that follow them. */
+void explore_report(const char *scenario, uint64_t seed, const struct explore_count *first,
+	const struct explore_count *again);
+
 #endif

@@ -74,7 +74,10 @@ static void on_applied(void *ctx, uint64_t seq)
 static void on_image(void *ctx, const struct dp_found *found, struct dp_buf *data)
 {
 	struct life *l = ctx;
-	if (l->dying || (found->status && l->disk->failed))
+	if (l->dying)
+		return;
+	l->answers++;
+	if (found->status && l->disk->failed)
 		return;
 	const uint8_t *want = model_content(l->model, l->head);
 	if (found->id)
@@ -82,7 +85,6 @@ static void on_image(void *ctx, const struct dp_found *found, struct dp_buf *dat
 	if (found->status || memcmp(data->data, want, data->size) != 0)
 		crash_fail("a reader of volume %u does not see what the log says",
 			(unsigned)found->id);
-	l->answers++;
 }
 
 static void on_want(void *ctx, const struct dp_wanted *want)
@@ -291,7 +293,7 @@ void life_check_images(struct life *l)
 		crash_fail("a read is not answered");
 	life_agree(l, l->log.last.at.seq);
 	life_settle(l);
-	for (unsigned v = 0; v < MODEL_VOLUMES; v++) {
+	for (unsigned v = 0; v < MODEL_VOLUMES && !l->failed; v++) {
 		const uint8_t *have = memdisk_bytes(l->disk->mem, files[v], NULL);
 		uint64_t at = 0, size = l->model->sizes[v];
 		while (at < size && have[at] == want[at])

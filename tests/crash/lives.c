@@ -9,7 +9,7 @@ struct run {
 	const struct lives *lives;
 	struct model *model;
 	struct life_expect expect;
-	struct explore_count first, again;
+	struct lives_count *count;
 	unsigned depth; /* crashes before this one */
 };
 
@@ -32,8 +32,7 @@ static void explore_again(
 		.torn = inner.depth == 1,
 		.percent = run->lives->percent,
 		.only = CRASH_NEVER};
-	explore(&disk->log, &check, &plan, rng_next(rng), &inner.again);
-	run->again = inner.again;
+	explore(&disk->log, &check, &plan, rng_next(rng), &run->count->again);
 }
 
 /* What one recovery made of it the next finds, and has nothing to add. */
@@ -70,7 +69,8 @@ static void check_taken(
 	struct run *run, struct life *l, struct crashdisk *disk, const struct explore_state *state)
 {
 	uint32_t found = life_check(l, &run->expect);
-	bool deep = run->depth < DEPTH && !state->damaged && rng_below(state->rng, 8) == 0;
+	bool may = run->lives->go_on && run->depth < DEPTH && !state->damaged;
+	bool deep = may && rng_below(state->rng, 8) == 0;
 	bool twice = !deep && (!run->lives->cfg.images || rng_below(state->rng, 4) == 0);
 	if (run->lives->cfg.images && !twice)
 		life_check_images(l);
@@ -101,33 +101,42 @@ static void check_state(void *ctx, struct crashdisk *disk, const struct explore_
 	model_forget(run->model, items);
 }
 
-static void live_once(const struct run *run, struct crashdisk *disk, uint64_t seed)
+static void live_once(
+	const struct lives *lives, struct crashdisk *disk, struct model *model, uint64_t seed)
 {
-	struct life *l = life_new(&run->lives->cfg, disk, run->model);
+	struct life *l = life_new(&lives->cfg, disk, model);
 	struct rng rng = {seed};
 	if (life_open(l, 0))
 		crash_fail("a new disk cannot be opened");
-	run->lives->live(l, &rng);
+	lives->live(l, &rng);
 	life_close(l);
 	life_free(l);
+}
+
+void lives_explore_log(const struct lives *lives, struct model *model, const struct crash_log *log,
+	const struct explore_plan *plan, uint64_t seed, struct lives_count *count)
+{
+	struct run run = {.lives = lives, .model = model, .count = count};
+	struct explore_check check = {on_note, check_state, lives->noticed, &run};
+	explore(log, &check, plan, seed, &count->first);
 }
 
 void lives_explore(const struct lives *lives, const struct scenario_options *options)
 {
 	struct crashdisk *disk = crashdisk_new();
-	struct run run = {.lives = lives, .model = model_new(lives->sizes)};
-	live_once(&run, disk, options->seed);
+	struct model *model = model_new(lives->sizes);
+	struct lives_count count = {0};
+	live_once(lives, disk, model, options->seed);
 	if (options->verbose)
 		crash_print(&disk->log, life_notes);
-	struct explore_check check = {on_note, check_state, lives->noticed, &run};
 	struct explore_plan plan = {.singles = 24,
 		.torn = options->states,
 		.random = options->states,
 		.percent = 100,
 		.only = options->only,
 		.verbose = options->verbose};
-	explore(&disk->log, &check, &plan, options->seed, &run.first);
-	scenario_report(lives->name, options->seed, &run.first, &run.again);
+	lives_explore_log(lives, model, &disk->log, &plan, options->seed, &count);
+	explore_report(lives->name, options->seed, &count.first, &count.again);
 	crashdisk_free(disk);
-	model_free(run.model);
+	model_free(model);
 }

@@ -13,10 +13,17 @@ struct lives {
 	void (*live)(struct life *l, struct rng *rng);
 	unsigned percent; /* of the moments of lives after a crash: */
 	/* After a crash in which the items after the head up to `lost` may have been lost. */
-	void (*go_on)(struct life *l, uint32_t lost, struct rng *rng);
+	void (*go_on)(struct life *l, uint32_t lost, struct rng *rng); /* NULL: no such life */
 	/* As in explore_check. */
 	bool (*noticed)(void *ctx, const struct crash_op *op, const struct crash_op *later);
 };
+
+/* The crashes of one life, by its log. */
+struct lives_count {
+	struct explore_count first, again; /* of this life; of those that followed */
+};
+void lives_explore_log(const struct lives *lives, struct model *model, const struct crash_log *log,
+	const struct explore_plan *plan, uint64_t seed, struct lives_count *count);
 
 void lives_explore(const struct lives *lives, const struct scenario_options *options);
 

@@ -43,14 +43,6 @@ void crash_fail(const char *format, ...)
 	exit(1);
 }
 
-void scenario_report(const char *name, uint64_t seed, const struct explore_count *first,
-	const struct explore_count *again)
-{
-	printf("%s seed %" PRIu64 " ok: %" PRIu64 " moments, %" PRIu64 " states (%" PRIu64
-	       " damaged), %" PRIu64 " states of crashes after a recovery\n",
-		name, seed, first->moments, first->states, first->damaged, again->states);
-}
-
 static int usage(int code)
 {
 	printf("dipole-crash SCENARIO [--seed N] [--runs N] [--states N] [--moment N] [--verbose]\n"

@@ -394,7 +394,7 @@ static bool settled(const struct mirror *m)
 
 void mirror_settle(struct mirror *m)
 {
-	for (unsigned i = 0; i < PATIENCE && !m->disk->failed; i++) {
+	for (unsigned i = 0; i < PATIENCE; i++) {
 		mirror_answer(m);
 		mirror_send(m);
 		while (m->fetch_count)
@@ -405,11 +405,10 @@ void mirror_settle(struct mirror *m)
 		}
 		while (crashdisk_waiting(m->disk))
 			mirror_step(m, 0);
-		if (settled(m))
+		if (settled(m) || mirror_core(m)->state == DP_CORE_FAILED)
 			return;
 	}
-	if (!m->disk->failed)
-		crash_fail("the mirror never gets there");
+	crash_fail("the mirror never gets there");
 }
 
 /* ---- images ---- */

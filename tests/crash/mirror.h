@@ -76,7 +76,8 @@ void mirror_answer(struct mirror *m);
 void mirror_tick(struct mirror *m, uint64_t after_us);
 void mirror_step(struct mirror *m, uint32_t which); /* of the disk */
 
-/* Until the mirror has all that the sender has, applied as far as it is agreed, and whole. */
+/* Until the mirror has all that the sender has, applied as far as it is agreed, and whole; or says
+ * that it has failed. */
 void mirror_settle(struct mirror *m);
 
 /* The item of a position that some sender had; MODEL_NONE: nobody had it. */

@@ -3,17 +3,19 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "crash.h"
-#include "mirror.h"
+#include "resync.h"
 #include "scenario.h"
 
 #define SECTOR  512u
 #define SECTORS 8u /* of a record, at most */
 #define STEPS   600
 
+const uint64_t resync_sizes[MODEL_VOLUMES] = {24 * DP_KIB, 16 * DP_KIB};
+
 struct run {
 	struct model *model;
 	struct sender expect;
-	struct explore_count first, again;
+	struct explore_count *again;
 	unsigned depth;
 };
 
@@ -114,7 +116,7 @@ static void copy_all(struct mirror *m, struct rng *rng)
 	live_for(m, rng, 2, 25);
 }
 
-static void live_long(struct mirror *m, struct rng *rng)
+void resync_live(struct mirror *m, struct rng *rng)
 {
 	mirror_start(m);
 	mirror_hello(m, 1);
@@ -150,8 +152,7 @@ static void explore_again(struct run *run, const struct crashdisk *disk, struct 
 	inner.depth++;
 	struct explore_check check = {on_note, check_state, NULL, &inner};
 	struct explore_plan plan = {.singles = 2, .torn = 1, .percent = 15, .only = CRASH_NEVER};
-	explore(&disk->log, &check, &plan, rng_next(rng), &inner.again);
-	run->again = inner.again;
+	explore(&disk->log, &check, &plan, rng_next(rng), run->again);
 }
 
 static void check_told(const struct run *run, const struct mirror *m)
@@ -267,29 +268,37 @@ static void check_state(void *ctx, struct crashdisk *disk, const struct explore_
 	model_forget(run->model, items);
 }
 
+void resync_explore_log(struct model *model, const struct crash_log *log,
+	const struct explore_plan *plan, uint64_t seed, struct explore_count *first,
+	struct explore_count *again)
+{
+	struct run run = {.model = model, .again = again};
+	struct explore_check check = {on_note, check_state, NULL, &run};
+	explore(log, &check, plan, seed, first);
+}
+
 void scenario_resync(const struct scenario_options *options)
 {
-	uint64_t sizes[MODEL_VOLUMES] = {24 * DP_KIB, 16 * DP_KIB};
 	struct crashdisk *disk = crashdisk_new();
-	struct run run = {.model = model_new(sizes)};
+	struct model *model = model_new(resync_sizes);
+	struct mirror *m = mirror_new(disk, model, &(struct sender){0});
 	struct rng rng = {options->seed};
-	struct mirror *m = mirror_new(disk, run.model, &run.expect);
 	if (mirror_open(m))
 		crash_fail("a new disk cannot be opened");
-	live_long(m, &rng);
+	resync_live(m, &rng);
 	mirror_close(m);
 	mirror_free(m);
 	if (options->verbose)
 		crash_print(&disk->log, mirror_notes);
-	struct explore_check check = {on_note, check_state, NULL, &run};
 	struct explore_plan plan = {.singles = 8,
 		.torn = options->states / 4,
 		.random = options->states / 2,
 		.percent = 100,
 		.only = options->only,
 		.verbose = options->verbose};
-	explore(&disk->log, &check, &plan, options->seed, &run.first);
-	scenario_report("resync", options->seed, &run.first, &run.again);
+	struct explore_count first = {0}, again = {0};
+	resync_explore_log(model, &disk->log, &plan, options->seed, &first, &again);
+	explore_report("resync", options->seed, &first, &again);
 	crashdisk_free(disk);
-	model_free(run.model);
+	model_free(model);
 }

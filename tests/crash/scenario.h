@@ -15,8 +15,4 @@ struct scenario_options {
 typedef void scenario_fn(const struct scenario_options *options);
 scenario_fn scenario_journal, scenario_store, scenario_resync;
 
-/* Prints what was explored: crashes of the scenario, and of the lives that follow them. */
-void scenario_report(const char *name, uint64_t seed, const struct explore_count *first,
-	const struct explore_count *again);
-
 #endif
