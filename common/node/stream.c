@@ -183,7 +183,7 @@ static void act(struct dp_stream *s, struct dp_action *a)
 	case DP_ACT_APPEND:
 		dp_journal_append(s->journal, a->record);
 		if (s->store)
-			dp_store_note(s->store, a->seq);
+			dp_store_note(s->store);
 		break;
 	case DP_ACT_BARRIER:
 		dp_journal_barrier(s->journal, a->meta, a->seq);

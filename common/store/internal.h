@@ -79,7 +79,7 @@ struct dp_store {
 	unsigned volume_count;
 	uint64_t applied, synced, target; /* seqs */
 	uint64_t image_may_hold;          /* seq that images may have reached before a restart */
-	uint64_t waiting_bytes;           /* noted and not applied */
+	uint64_t overlaid;                /* seq; see dp_store_overlay() */
 	uint64_t since_sync, bytes_applied;
 	uint64_t noted_us, now_us;
 	bool eager;  /* go on until target */
@@ -106,6 +106,9 @@ void dp_store_work(struct dp_store *s);      /* starts what is next, if nothing 
 /* Digest, then applied = seq and on; false: there is none to be taken, only applied = seq. */
 bool dp_store_take_mark(struct dp_store *s, uint64_t seq);
 void dp_store_applied(struct dp_store *s, uint64_t seq);
+/* Brings the overlays up to the end of the log. Readers call it: a copy that nobody reads pays
+ * nothing for them. */
+void dp_store_overlay(struct dp_store *s);
 void dp_store_fail(struct dp_store *s);
 
 void dp_store_chunk_digest(const uint8_t *data, size_t size, uint8_t *out); /* DP_WANTED_DIGEST */

@@ -153,6 +153,7 @@ static void start(struct read_job *job)
 	uint64_t at = job->want.offset, end = at + job->want.length;
 	job->waiting = 1; /* held until all parts are under way */
 	job->again = false;
+	dp_store_overlay(job->store);
 	struct dp_extent *x = dp_extents_find(&v->overlay, at);
 	while (at < end) {
 		uint64_t from = x && x->start < end ? x->start : end;
@@ -170,9 +171,10 @@ static void start(struct read_job *job)
 }
 
 /* How far from `offset` on neither image nor overlay has anything. */
-static uint64_t zeros_from(struct volume *v, const struct dp_store *s, uint64_t offset)
+static uint64_t zeros_from(struct volume *v, struct dp_store *s, uint64_t offset)
 {
 	uint64_t from, to;
+	dp_store_overlay(s);
 	struct dp_extent *x = dp_extents_find(&v->overlay, offset);
 	s->disk->ops->next_data(v->file, offset, &from, &to);
 	if (x && x->start < from)

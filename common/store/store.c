@@ -69,12 +69,11 @@ static void start_sync(struct dp_store *s)
 
 void dp_store_applied(struct dp_store *s, uint64_t seq)
 {
-	for (uint64_t n = s->applied + 1; n <= seq; n++) {
+	for (uint64_t n = s->applied + 1; n <= seq && n <= s->overlaid; n++) {
 		struct dp_log_entry *e = dp_log_entry(s->log, n);
 		struct volume *v = dp_op_has_extent(e->op) ? dp_store_volume(s, e->volume) : NULL;
 		if (v && dp_extents_drop(&v->overlay, e->offset, e->offset + e->length, n))
 			dp_store_fail(s);
-		s->waiting_bytes -= e->payload_len;
 	}
 	s->applied = seq;
 }
@@ -256,16 +255,21 @@ void dp_store_work(struct dp_store *s)
 
 /* ---- what the core says ---- */
 
-void dp_store_note(struct dp_store *s, uint64_t seq)
+void dp_store_note(struct dp_store *s)
 {
-	struct dp_log_entry *e = dp_log_entry(s->log, seq);
-	if (!e || seq <= s->applied)
-		return;
-	struct volume *v = dp_op_has_extent(e->op) ? dp_store_volume(s, e->volume) : NULL;
-	if (v && dp_extents_put(&v->overlay, e->offset, e->offset + e->length, seq))
-		dp_store_fail(s);
-	s->waiting_bytes += e->payload_len;
 	s->noted_us = s->now_us;
+}
+
+void dp_store_overlay(struct dp_store *s)
+{
+	if (s->overlaid < s->applied)
+		s->overlaid = s->applied;
+	while (s->overlaid < s->log->last.at.seq) {
+		const struct dp_log_entry *e = dp_log_entry(s->log, ++s->overlaid);
+		struct volume *v = e && dp_op_has_extent(e->op) ? dp_store_volume(s, e->volume) : NULL;
+		if (v && dp_extents_put(&v->overlay, e->offset, e->offset + e->length, s->overlaid))
+			dp_store_fail(s);
+	}
 }
 
 void dp_store_apply(struct dp_store *s, uint64_t seq)
@@ -283,9 +287,7 @@ void dp_store_cut(struct dp_store *s, uint64_t seq)
 	assert(seq >= s->target || seq >= s->applied);
 	for (unsigned i = 0; i < s->volume_count; i++)
 		dp_extents_clear(&s->volumes[i].overlay);
-	s->waiting_bytes = 0;
-	for (uint64_t n = s->applied + 1; n <= seq; n++)
-		dp_store_note(s, n);
+	s->overlaid = s->applied;
 }
 
 void dp_store_reset(struct dp_store *s, uint64_t seq)
@@ -382,7 +384,5 @@ struct dp_store_stats dp_store_stats(const struct dp_store *s)
 		st.resync_us = s->now_us - s->resync.start_us;
 		st.resync_from = s->resync.start_at;
 	}
-	for (unsigned i = 0; i < s->volume_count; i++)
-		st.extents += s->volumes[i].overlay.count;
 	return st;
 }

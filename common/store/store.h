@@ -49,7 +49,7 @@ int dp_store_open(struct dp_disk *disk, const struct dp_store_volume *volumes, u
 void dp_store_close(struct dp_store **store); /* not while dp_store_busy() */
 bool dp_store_busy(const struct dp_store *store);
 
-void dp_store_note(struct dp_store *store, uint64_t seq);  /* a new record of the log */
+void dp_store_note(struct dp_store *store);                /* the log has grown */
 void dp_store_apply(struct dp_store *store, uint64_t seq); /* may be applied up to here */
 void dp_store_cut(struct dp_store *store, uint64_t seq);   /* the log was cut after seq */
 void dp_store_reset(struct dp_store *store, uint64_t seq); /* recovery: images stand at seq */
@@ -78,7 +78,7 @@ void dp_store_switch(struct dp_store *store);
 const struct dp_store_mark *dp_store_find_mark(const struct dp_store *store, uint64_t id);
 
 struct dp_store_stats {
-	uint64_t applied, synced, target, extents, bytes_applied;
+	uint64_t applied, synced, target, bytes_applied;
 	uint64_t size, copied, fetched; /* bytes: of all volumes; of a resync: done, sent to us */
 	uint64_t resync_us, resync_from; /* how long it has been going on, and from where */
 };

@@ -322,7 +322,7 @@ static void append_record(struct life *l, struct dp_record *r)
 	hand_over(l, model_record(l->model, l->head, r));
 	dp_journal_append(l->j, r);
 	if (l->store)
-		dp_store_note(l->store, r->h.seq);
+		dp_store_note(l->store);
 }
 
 void life_append(struct life *l, const struct model_write *w)

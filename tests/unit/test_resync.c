@@ -251,7 +251,7 @@ static void put(struct rig *r, unsigned volume, uint64_t offset, uint32_t length
 	cr_assert_eq(dp_log_append(&r->log, record, 0), 0);
 	r->made[seq - AT] = record;
 	dp_journal_append(r->j, record);
-	dp_store_note(r->store, seq);
+	dp_store_note(r->store);
 }
 
 static void apply_all(struct rig *r)

@@ -233,7 +233,7 @@ static void append_record(struct rig *r, struct dp_record *record)
 	dp_record_unref(&r->made[seq]);
 	r->made[seq] = record;
 	dp_journal_append(r->j, record);
-	dp_store_note(r->store, seq);
+	dp_store_note(r->store);
 }
 
 static uint64_t append_as(struct rig *r, uint8_t op, uint32_t id, uint64_t offset, uint32_t length)
