@@ -232,16 +232,19 @@ static void act(struct dp_stream *s, struct dp_action *a)
 	}
 }
 
+/* A step that memory did not last for has not happened: nothing of it is said or written, and none
+ * follows. */
 static void step(struct dp_stream *s, struct dp_event *ev)
 {
+	if (s->broken)
+		return;
 	ev->now_us = s->now_us;
 	s->core.room = dp_journal_room(s->journal);
 	dp_core_step(&s->core, ev, &s->actions);
-	for (uint32_t i = 0; i < s->actions.count; i++)
+	s->broken = s->actions.overflow;
+	for (uint32_t i = 0; i < s->actions.count && !s->broken; i++)
 		act(s, &s->actions.list[i]);
 	dp_actions_clear(&s->actions);
-	if (s->actions.overflow)
-		s->broken = true;
 }
 
 static void step_all(struct dp_stream *s, struct dp_event *ev)

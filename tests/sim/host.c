@@ -15,7 +15,7 @@ struct request {
 	uint8_t op, flags; /* op 0: read */
 	uint32_t volume, length;
 	uint64_t offset;
-	bool answered, submitted;
+	bool answered, submitted, refused;
 	struct dp_buf *payload;
 	struct dp_position covers; /* flushes: the newest record answered when it was asked */
 	uint64_t *floor; /* reads: per block, the newest write that was answered when it was asked */
@@ -93,7 +93,7 @@ static void begin(struct sim *sim, struct request *r)
 {
 	struct host *h = sim->host;
 	if (r->op == DP_OP_WRITE) {
-		r->payload = dp_buf_new(r->length);
+		r->payload = world_buf(sim, r->length);
 		fill(sim, r);
 	}
 	uint32_t blocks = r->length / SIM_BLOCK;
@@ -230,13 +230,16 @@ void host_reply(struct sim *sim, void *tag, int err, struct dp_buf *data)
 		submit(sim, r);
 		return;
 	}
-	if (err)
+	r->refused = err == DP_ENOMEM && sim->starved;
+	if (err && !r->refused)
 		sim_fail("request %llu answered with %s", (unsigned long long)r->id, dp_strerror(err));
 	r->answered = true;
 	h->open--;
 	sim_trace(sim, r->id);
 	if (sim->watch)
 		sim->watch->replied(sim, (unsigned)r->id, data);
+	if (r->refused)
+		return;
 	if (r->op == 0) {
 		check_read(sim, r, data);
 		return;
@@ -268,7 +271,7 @@ void host_check(struct sim *sim, struct dp_position end)
 {
 	for (unsigned i = 0; i < sim->host->count; i++) {
 		struct request *r = &sim->host->requests[i];
-		if (r->op == 0 || r->op == DP_OP_FLUSH || !r->answered)
+		if (r->op == 0 || r->op == DP_OP_FLUSH || !r->answered || r->refused)
 			continue;
 		unsigned times = check_count(sim->check, end, CLIENT, r->id);
 		if (times != 1)

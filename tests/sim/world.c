@@ -7,11 +7,39 @@
 
 #include "base/err.h"
 #include "host.h"
+#include "memory.h"
 #include "journal/journal.h"
 #include "store/internal.h"
 
 #define TICK_US      10000
+#define RESTART_US   100000
 #define WIPE_REST_US 3000000
+
+/* ---- memory ---- */
+
+static bool starve(void *arg)
+{
+	struct sim *sim = arg;
+	if (sim->healed || !rng_chance(&sim->memory_rng, sim->opt.no_memory))
+		return false;
+	sim->starved = true;
+	return true;
+}
+
+/* For the nodes. */
+static void limit_memory(struct sim *sim)
+{
+	if (sim->opt.no_memory > 0)
+		sim_memory(starve, sim);
+}
+
+struct dp_buf *world_buf(struct sim *sim, size_t size)
+{
+	sim_memory(NULL, NULL);
+	struct dp_buf *buf = dp_buf_new(size);
+	limit_memory(sim);
+	return buf;
+}
 
 /* ---- messages ---- */
 
@@ -51,9 +79,9 @@ static void deliver(struct sim *sim, void *arg, uint64_t number)
 	free(p);
 }
 
-static struct dp_buf *flip(const struct dp_buf *payload, uint64_t at)
+static struct dp_buf *flip(struct sim *sim, const struct dp_buf *payload, uint64_t at)
 {
-	struct dp_buf *copy = dp_buf_new(payload->size);
+	struct dp_buf *copy = world_buf(sim, payload->size);
 	memcpy(copy->data, payload->data, payload->size);
 	copy->data[at] ^= 0x10;
 	return copy;
@@ -64,7 +92,7 @@ static struct dp_buf *maybe_corrupt(struct sim *sim, struct packet *p, struct dp
 	if (sim->healed || !rng_chance(&sim->network_rng, sim->opt.corruption))
 		return dp_buf_ref(payload);
 	if (payload && rng_chance(&sim->network_rng, 0.8))
-		return flip(payload, rng_below(&sim->network_rng, payload->size));
+		return flip(sim, payload, rng_below(&sim->network_rng, payload->size));
 	p->head[rng_below(&sim->network_rng, p->size)] ^= 0x04;
 	return dp_buf_ref(payload);
 }
@@ -84,7 +112,7 @@ static void transmit(struct sim *sim, struct wire *w, struct node *from, struct 
 		.connection = w->connection, .wire = w, .size = size};
 	memcpy(p->head, head, size);
 	struct dp_buf *payload = dp_msg_payload(m);
-	p->payload = corrupt && payload ? flip(payload, 0) : maybe_corrupt(sim, p, payload);
+	p->payload = corrupt && payload ? flip(sim, payload, 0) : maybe_corrupt(sim, p, payload);
 	uint64_t at = sim->now + w->latency_us + rng_below(&sim->network_rng, w->jitter_us + 1);
 	if (at <= w->last_us)
 		at = w->last_us;
@@ -227,6 +255,20 @@ static void on_alarm(void *ctx, struct dp_stream *s, const char *text, uint32_t 
 
 static const struct dp_stream_ops stream_ops = {on_send_up, on_send_down, on_reply, on_alarm};
 
+static void start_node(struct sim *sim, void *arg, uint64_t number);
+
+/* A node that had no memory stops where it cannot go on, and is started again. */
+static bool give_up(struct sim *sim, struct node *n)
+{
+	bool lost = dp_stream_broken(n->stream) || dp_stream_core(n->stream)->state == DP_CORE_FAILED;
+	if (!sim->starved || !lost)
+		return false;
+	laws_learn(sim);
+	world_crash(sim, n);
+	sim_at(sim, RESTART_US, start_node, n, 0);
+	return true;
+}
+
 void world_before(struct sim *sim)
 {
 	for (unsigned i = 0; i < sim->node_count; i++)
@@ -240,7 +282,8 @@ void world_after(struct sim *sim)
 		if (!sim->nodes[i].stream)
 			continue;
 		dp_stream_flush(sim->nodes[i].stream);
-		laws_watch(sim, &sim->nodes[i]);
+		if (!give_up(sim, &sim->nodes[i]))
+			laws_watch(sim, &sim->nodes[i]);
 	}
 	if (sim->watch)
 		sim->watch->changed(sim);
@@ -266,6 +309,10 @@ static void start_node(struct sim *sim, void *arg, uint64_t number)
 		return;
 	n->cfg.random = rng_next(&sim->process_rng) | 1;
 	int err = dp_stream_open(sim_disk_table(n->disk), &n->cfg, &stream_ops, sim, &n->stream);
+	if (err == DP_ENOMEM && sim->starved) {
+		sim_at(sim, RESTART_US, start_node, n, 0);
+		return;
+	}
 	if (err == DP_ECORRUPT && n->rotten) {
 		/* Said, not hidden: the operator gives the relay an empty disk. */
 		if (sim->verbose)
@@ -540,13 +587,15 @@ static void draw_options(struct sim *sim)
 				? 0 : (double)rng_between(&sim->failure_rng, 1, 30) / 3000;
 	o->read_cache = rng_chance(&sim->failure_rng, 0.5) ? 0
 							   : 4096 * rng_between(&sim->failure_rng, 1, 64);
+	o->no_memory = rng_chance(&sim->memory_rng, 0.7)
+			       ? 0 : 1.0 / (double)rng_between(&sim->memory_rng, 200, 20000);
 	if (sim->verbose)
 		printf("legs %u (hops %u %u %u) ack %d/%u keep %u flush %d next_hop %d local %d window %" PRIu64
 		       " fault %" PRIu64 " sync %" PRIu64 " latency %" PRIu64
-		       " loss %.3f corrupt %.3f dup %.2f bad writes %.4f crash %" PRIu64 " cut %" PRIu64 " wipes %d\n",
+		       " loss %.3f corrupt %.3f dup %.2f bad writes %.4f no memory %.5f crash %" PRIu64 " cut %" PRIu64 " wipes %d\n",
 			o->legs, o->hops[0], o->hops[1], o->hops[2], o->ack, o->ack_legs, o->keep_serving, o->flush,
 			o->next_hop, o->local_image, o->window_bytes, o->fault_us, o->sync_us,
-			o->latency_us, o->loss, o->corruption, o->duplication, o->bad_writes, o->crash_mean_us,
+			o->latency_us, o->loss, o->corruption, o->duplication, o->bad_writes, o->no_memory, o->crash_mean_us,
 			o->cut_mean_us, o->wipes);
 }
 
@@ -612,6 +661,7 @@ static void join(struct sim *sim, struct node *above, struct node *below)
 void world_build(struct sim *sim)
 {
 	volumes[0].size = volumes[1].size = sim->opt.volume_size / 2;
+	limit_memory(sim);
 	sim->check = check_new(SIM_STREAM, sim->opt.volume_size);
 	struct node *controller = add_node(sim, DP_CORE_CONTROLLER, "controller");
 	for (unsigned leg = 0; leg < sim->opt.legs; leg++) {
@@ -746,6 +796,7 @@ void world_check_end(struct sim *sim)
 
 void world_free(struct sim *sim)
 {
+	sim_memory(NULL, NULL);
 	for (unsigned i = 0; i < sim->node_count; i++) {
 		sim_disk_crash(sim->nodes[i].disk);
 		dp_stream_close(&sim->nodes[i].stream);

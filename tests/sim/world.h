@@ -63,7 +63,7 @@ struct sim_options {
 	unsigned resync_slots;
 	uint64_t read_cache; /* bytes; 0: none */
 	uint64_t resync_sync, resync_rate; /* bytes; bytes a second, 0: no limit */
-	double loss, corruption, duplication, bad_writes;
+	double loss, corruption, duplication, bad_writes, no_memory;
 	uint64_t crash_mean_us, cut_mean_us; /* 0: never */
 };
 
@@ -86,12 +86,12 @@ struct sim {
 	struct event *events;
 	size_t event_count, event_capacity;
 	struct rng options_rng, network_rng, disk_rng, process_rng, host_rng, deposed_rng, health_rng,
-		operator_rng, resync_rng, failure_rng;
+		operator_rng, resync_rng, failure_rng, memory_rng;
 	struct wire deposed_wire; /* from a controller that is none any more */
 	struct sim_options opt;
 	struct node nodes[SIM_NODES];
 	unsigned node_count, crashes;
-	bool healed, verbose, wiped;
+	bool healed, verbose, wiped, starved; /* starved: an allocation of a node failed */
 	uint64_t wiped_us;
 	struct dp_position agreed; /* the newest that a controller called so, with reason */
 	struct check *check;
@@ -100,6 +100,7 @@ struct sim {
 };
 
 void sim_trace(struct sim *sim, uint64_t what);
+struct dp_buf *world_buf(struct sim *sim, size_t size); /* of the harness: there is always memory */
 
 /* laws.c */
 void laws_written(void *node, const uint8_t *data, uint64_t size); /* as sim_written */
