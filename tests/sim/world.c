@@ -309,10 +309,6 @@ static void start_node(struct sim *sim, void *arg, uint64_t number)
 		return;
 	n->cfg.random = rng_next(&sim->process_rng) | 1;
 	int err = dp_stream_open(sim_disk_table(n->disk), &n->cfg, &stream_ops, sim, &n->stream);
-	if (err == DP_ENOMEM && sim->starved) {
-		sim_at(sim, RESTART_US, start_node, n, 0);
-		return;
-	}
 	if (err == DP_ECORRUPT && n->rotten) {
 		/* Said, not hidden: the operator gives the relay an empty disk. */
 		if (sim->verbose)
@@ -322,6 +318,10 @@ static void start_node(struct sim *sim, void *arg, uint64_t number)
 		n->rotten = false;
 		sim->wiped_us = sim->now;
 		err = dp_stream_open(sim_disk_table(n->disk), &n->cfg, &stream_ops, sim, &n->stream);
+	}
+	if (err == DP_ENOMEM && sim->starved) {
+		sim_at(sim, RESTART_US, start_node, n, 0);
+		return;
 	}
 	if (err)
 		sim_fail("%s does not start: %s", n->name, dp_strerror(err));
