@@ -20,7 +20,7 @@ struct cli_command {
 
 extern const struct cli_command cli_topology_check, cli_keygen, cli_up, cli_status, cli_volumes,
 	cli_links, cli_sets, cli_pause, cli_resume, cli_resync, cli_digest,
-	cli_verify, cli_reload;
+	cli_verify, cli_reload, cli_budget;
 
 /* ---- options (options.c) ---- */
 

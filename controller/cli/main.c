@@ -6,6 +6,7 @@
 
 static const struct cli_command *const commands[] = {
 	&cli_topology_check,
+	&cli_budget,
 	&cli_keygen,
 	&cli_up,
 	&cli_status,

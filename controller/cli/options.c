@@ -42,9 +42,9 @@ static _Noreturn void print_help(
 		char left[64];
 		snprintf(left, sizeof left, "--%s%s%s", o->name, o->argument ? " " : "",
 			o->argument ? o->argument : "");
-		printf("  %-18s %s\n", left, o->help);
+		printf("  %-20s %s\n", left, o->help);
 	}
-	printf("  %-18s %s\n", "--help", "print this");
+	printf("  %-20s %s\n", "--help", "print this");
 	exit(EX_OK);
 }
 
