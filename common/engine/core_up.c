@@ -143,6 +143,9 @@ static void diverged(struct dp_core *c, uint64_t seq, struct dp_actions *out)
 static void start(struct dp_core *c, const struct dp_msg *m, struct dp_actions *out)
 {
 	struct dp_position at = m->u.start.at, here, last = c->log.last.at;
+	c->up.ack_due = true;
+	if (c->up.started)
+		return; /* one that comes again: what was taken since is acknowledged, and stays */
 	bool known = dp_log_position(&c->log, at.seq, &here) && here.chain == at.chain;
 	if (!known || (at.seq < last.seq && at.seq < c->apply_told)) {
 		diverged(c, at.seq, out);
@@ -152,7 +155,7 @@ static void start(struct dp_core *c, const struct dp_msg *m, struct dp_actions *
 		dp_core_cut(c, at.seq, out);
 	if (m->u.start.agreed > c->agreed)
 		c->agreed = m->u.start.agreed < at.seq ? m->u.start.agreed : at.seq;
-	c->up.started = c->up.ack_due = true;
+	c->up.started = true;
 	dp_resync_go_on(c, out);
 }
 

@@ -234,6 +234,16 @@ Test(engine, ack_only_after_durable_and_duplicates_are_acknowledged_again, .fini
 	cr_assert_not_null(find(DP_ACT_SEND_UP, DP_MSG_ACK), "a duplicate was dropped without an answer");
 }
 
+Test(engine, a_start_that_comes_again_cuts_nothing, .fini = done)
+{
+	open_mirror();
+	send_record(1, dp_chain_start(STREAM));
+	step((struct dp_event){.type = DP_EV_DURABLE, .u.seq = 1});
+	start_at_zero(100);
+	cr_assert_eq(core.log.last.at.seq, 1, "an acknowledged record is cut in its own session");
+	cr_assert_not_null(find(DP_ACT_SEND_UP, DP_MSG_ACK));
+}
+
 Test(engine, gap_and_bad_checksum_are_refused, .fini = done)
 {
 	open_mirror();
