@@ -1,5 +1,6 @@
 #include <getopt.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -17,19 +18,40 @@ static size_t text_size;
 
 void sim_fail(const char *format, ...)
 {
+	const struct nth *nth = &current->nth;
 	va_list args;
 	fflush(current->trace);
-	printf("%s\n%s, line %u of the script, FAILED: ", text, current->file, current->line);
+	printf("%s\n%s, line %u of the script, ", text, current->file, current->line);
+	if (nth->fate != SIM_PASS)
+		printf("where message %u %s, ", nth->n, each_way(nth->fate)->told);
+	printf("FAILED: ");
 	va_start(args, format);
 	vprintf(format, args);
 	va_end(args);
 	putchar('\n');
+	if (nth->fate != SIM_PASS)
+		printf("reproduce with: dipole-scenario --fail %s:%u %s\n",
+			each_way(nth->fate)->name, nth->n, current->file);
 	fflush(stdout);
 	exit(1);
 }
 
-/* The trace of a script; the caller frees it. */
-static char *run(const char *file)
+static void aborted(int number)
+{
+	(void)number;
+	sim_fail("an assertion does not hold");
+}
+
+/* All that is down or cut comes back, the host flushes, and everything must get everywhere. */
+static void converge(struct sim *sim)
+{
+	world_heal(sim);
+	host_finish(sim);
+	sim_run(sim, sim->now + SCENARIO_LIMIT_US, 1, world_converged);
+	world_check_end(sim);
+}
+
+bool scenario_run(const char *file, struct nth nth, char **trace)
 {
 	FILE *script = fopen(file, "r");
 	if (!script) {
@@ -38,15 +60,20 @@ static char *run(const char *file)
 	}
 	current = calloc(1, sizeof *current);
 	current->file = file;
+	current->nth = nth;
 	current->trace = open_memstream(&text, &text_size);
 	script_run(current, script);
 	fclose(script);
+	if (nth.fate != SIM_PASS)
+		converge(&current->sim);
 	fclose(current->trace);
+	*trace = text;
+	bool came_to_it = current->messages > nth.n;
 	world_free(&current->sim);
 	free(current->sim.events);
 	free(current);
 	current = NULL;
-	return text;
+	return came_to_it;
 }
 
 static char *read_all(const char *file)
@@ -116,15 +143,15 @@ static bool compare(const char *golden_file, const char *trace)
 	return ok;
 }
 
-enum what { COMPARE, UPDATE, PRINT };
+enum what { COMPARE, UPDATE, PRINT, EACH };
 
 /* NAME.scenario and NAME.trace stand side by side. */
-static bool scenario(const char *file, const char *golden, enum what what)
+static bool scenario(const char *file, const char *golden, enum what what, struct nth nth)
 {
-	char beside[NAME_MAX_BYTES];
+	char beside[NAME_MAX_BYTES], *trace;
 	int stem = (int)(strlen(file) - strlen(strrchr(file, '.') ? strrchr(file, '.') : ""));
 	snprintf(beside, sizeof beside, "%.*s.trace", stem, file);
-	char *trace = run(file);
+	scenario_run(file, nth, &trace);
 	bool ok = true;
 	if (what == PRINT)
 		fputs(trace, stdout);
@@ -139,18 +166,24 @@ static bool scenario(const char *file, const char *golden, enum what what)
 static void usage(void)
 {
 	puts("dipole-scenario [--update | --print | --trace FILE] NAME.scenario ...\n"
+	     "dipole-scenario --each-message | --fail WAY:N NAME.scenario ...\n"
 	     "  runs each script and compares its trace with NAME.trace beside it\n"
 	     "  --update      write NAME.trace anew\n"
 	     "  --print       print the trace and compare nothing\n"
-	     "  --trace FILE  compare with this one instead");
+	     "  --trace FILE  compare with this one instead\n"
+	     "  --each-message\n"
+	     "                run it again and again, each time with another message failing\n"
+	     "  --fail WAY:N  let message N fail: lose, break (its connection) or twice; print the trace");
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"update", no_argument, NULL, 'u'},
 		{"print", no_argument, NULL, 'p'}, {"trace", required_argument, NULL, 't'},
+		{"each-message", no_argument, NULL, 'e'}, {"fail", required_argument, NULL, 'f'},
 		{"help", no_argument, NULL, 'h'}, {0}};
 	enum what what = COMPARE;
+	struct nth nth = {SIM_PASS, 0};
 	const char *golden = NULL;
 	bool ok = true;
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -160,6 +193,10 @@ int main(int argc, char **argv)
 			what = PRINT;
 		else if (o == 't')
 			golden = optarg;
+		else if (o == 'e')
+			what = EACH;
+		else if (o == 'f' && each_parse(optarg, &nth))
+			what = PRINT;
 		else {
 			usage();
 			return o == 'h' ? 0 : 64;
@@ -171,8 +208,11 @@ int main(int argc, char **argv)
 	}
 	if (sodium_init() < 0)
 		return 70;
+	signal(SIGABRT, aborted);
 	for (int i = optind; i < argc; i++)
-		if (!scenario(argv[i], golden, what))
+		if (what == EACH)
+			each_message(argv[i]);
+		else if (!scenario(argv[i], golden, what, nth))
 			ok = false;
 	return ok ? 0 : 1;
 }

@@ -10,6 +10,9 @@
 #include "world.h"
 
 #define SCENARIO_FATES 8
+/* What `until` waits for happens within this time, whichever message fails: the longest that a node
+ * waits before it asks again is 5 s. */
+#define SCENARIO_LIMIT_US 10000000
 
 /* What is to happen to the next messages of a type on a link. */
 struct fate {
@@ -33,6 +36,12 @@ struct state {
 	uint64_t away, generation, last;
 };
 
+/* One message of the whole network fails, the n-th of those that the script leaves alone. */
+struct nth {
+	enum sim_fate fate; /* SIM_PASS: none does */
+	unsigned n;         /* from 0 */
+};
+
 struct scenario {
 	struct sim sim; /* first: a watch is given it, and finds the rest */
 	const char *file;
@@ -41,6 +50,8 @@ struct scenario {
 	bool quiet, started;
 	uint64_t origin_us;  /* times of the trace count from here */
 	struct fate fates[SCENARIO_FATES];
+	struct nth nth;
+	unsigned messages;   /* so many had the script left alone */
 	struct shown shown[SIM_NODES]; /* by the node at the lower end */
 	struct state states[SIM_NODES];
 };
@@ -49,6 +60,25 @@ struct scenario {
 
 /* Carries out the script and writes the trace. A mistake in it ends the process. */
 void script_run(struct scenario *s, FILE *script);
+
+/* ---- main.c ---- */
+
+/* Runs a script; where a message is to fail, all is healed in the end, and must converge. Whether it
+ * came to that message. The trace is the caller's to free. */
+bool scenario_run(const char *file, struct nth nth, char **trace);
+
+/* ---- each.c ---- */
+
+/* Runs a script again and again, in run n with message n failing, until none is left, in each way. */
+void each_message(const char *file);
+bool each_parse(const char *text, struct nth *nth); /* WAY:N */
+
+/* How a message fails. */
+struct way {
+	const char *name, *told;
+	enum sim_fate fate;
+};
+const struct way *each_way(enum sim_fate fate); /* NULL: not in the loop */
 
 /* ---- trace.c ---- */
 

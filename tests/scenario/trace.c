@@ -191,7 +191,12 @@ static enum sim_fate sent(struct sim *sim, const struct node *from, const struct
 			say(s, from, to, m, " (is lost)");
 		return f->fate;
 	}
-	return SIM_PASS;
+	if (s->messages++ != s->nth.n || s->nth.fate == SIM_PASS)
+		return SIM_PASS;
+	char told[32];
+	snprintf(told, sizeof told, " (%s)", each_way(s->nth.fate)->told);
+	say(s, from, to, m, told);
+	return s->nth.fate;
 }
 
 /* ---- the host, alarms, states ---- */

@@ -120,6 +120,16 @@ static void transmit(struct sim *sim, struct wire *w, struct node *from, struct 
 	sim_at(sim, at - sim->now, deliver, p, 0);
 }
 
+/* A connection has two directions; what is under way in them is lost. */
+static void break_connection(struct wire *w, struct node *from, struct node *to, unsigned link,
+	bool down)
+{
+	struct wire *back = !from ? w : down ? &to->to_up : &to->to_down[link];
+	w->connection++;
+	back->connection++;
+	w->last_us = back->last_us = 0;
+}
+
 static void post(struct sim *sim, struct wire *w, struct node *from, struct node *to,
 	unsigned link, bool down, const struct dp_msg *m)
 {
@@ -127,6 +137,8 @@ static void post(struct sim *sim, struct wire *w, struct node *from, struct node
 	if (fate == SIM_LOSE)
 		return;
 	transmit(sim, w, from, to, link, down, m, fate == SIM_CORRUPT);
+	if (fate == SIM_BREAK)
+		break_connection(w, from, to, link, down);
 	if (fate != SIM_DUPLICATE)
 		return;
 	uint64_t last_us = w->last_us;
@@ -559,6 +571,7 @@ static void draw_options(struct sim *sim)
 	o->next_hop = rng_chance(g, 0.2);
 	o->local_image = rng_chance(g, 0.3);
 	o->volume_size = 2 * SIM_BLOCK * rng_between(g, 128, 512);
+	o->journal_size = SIM_JOURNAL;
 	o->window_bytes = DP_KIB * rng_between(g, 128, 1024);
 	o->fault_us = 1000000 * rng_between(g, 2, 8);
 	o->sync_us = rng_chance(g, 0.5) ? 100 : rng_between(g, 100, 20000);
@@ -620,9 +633,9 @@ static struct node *add_node(struct sim *sim, enum dp_core_role role, const char
 			.keep_serving = sim->opt.keep_serving,
 			.retain_next_hop = sim->opt.next_hop, .window_bytes = sim->opt.window_bytes,
 			.track = sim->opt.track && role == DP_CORE_CONTROLLER,
-			.low_room = SIM_JOURNAL - 2 * DP_MIB - sim->opt.track_kib * DP_KIB},
+			.low_room = sim->opt.journal_size - 2 * DP_MIB - sim->opt.track_kib * DP_KIB},
 		.journal_file = "journal",
-		.journal_size = SIM_JOURNAL,
+		.journal_size = sim->opt.journal_size,
 		.volumes = volumes,
 		.volume_count = 2,
 		.resync_rate = sim->opt.resync_rate,

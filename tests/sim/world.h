@@ -57,7 +57,7 @@ struct sim_options {
 	struct dp_health_config health;
 	bool next_hop, local_image, wipes, track, orders;
 	uint64_t track_kib; /* used of the journal when lost legs are given up */
-	uint64_t volume_size, window_bytes, fault_us, sync_us, latency_us, jitter_us;
+	uint64_t volume_size, journal_size, window_bytes, fault_us, sync_us, latency_us, jitter_us;
 	double stale_lost; /* of what is under way when its connection breaks */
 	uint32_t resync_chunk;
 	unsigned resync_slots;
@@ -69,7 +69,7 @@ struct sim_options {
 
 /* What a scripted run hears of, and decides. A random run has none (sim.watch is NULL). */
 #define SIM_DUPLICATE_LATE_US 50000 /* when the second one arrives */
-enum sim_fate { SIM_PASS, SIM_LOSE, SIM_DUPLICATE, SIM_CORRUPT };
+enum sim_fate { SIM_PASS, SIM_LOSE, SIM_DUPLICATE, SIM_CORRUPT, SIM_BREAK };
 struct sim_watch {
 	enum sim_fate (*sent)(struct sim *sim, const struct node *from, const struct node *to,
 		const struct dp_msg *m);
