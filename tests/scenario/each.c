@@ -1,4 +1,5 @@
-/* Every message of a script fails in turn: whichever it is, no law is broken and all gets everywhere. */
+/* Every message or allocation of a script fails in turn: whichever it is, no law is broken and all gets
+ * everywhere. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@ static const struct way ways[] = {
 	{"lose", "is lost", SIM_LOSE},
 	{"break", "breaks its connection", SIM_BREAK},
 	{"twice", "comes twice", SIM_DUPLICATE},
+	{"starve", "finds no memory", SIM_STARVE},
 };
 
 #define WAYS (sizeof ways / sizeof ways[0])
@@ -49,7 +51,14 @@ void each_message(const char *file)
 {
 	printf("%s:", file);
 	for (unsigned i = 0; i < WAYS; i++)
-		printf(" %s %u", ways[i].name, runs(file, ways[i].fate));
+		if (ways[i].fate != SIM_STARVE)
+			printf(" %s %u", ways[i].name, runs(file, ways[i].fate));
 	puts(" runs");
+	fflush(stdout);
+}
+
+void each_allocation(const char *file)
+{
+	printf("%s: %u runs\n", file, runs(file, SIM_STARVE));
 	fflush(stdout);
 }

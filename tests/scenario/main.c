@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory.h"
 #include "scenario.h"
 
 #define NAME_MAX_BYTES 512
@@ -23,7 +24,8 @@ void sim_fail(const char *format, ...)
 	fflush(current->trace);
 	printf("%s\n%s, line %u of the script, ", text, current->file, current->line);
 	if (nth->fate != SIM_PASS)
-		printf("where message %u %s, ", nth->n, each_way(nth->fate)->told);
+		printf("where %s %u %s, ", nth->fate == SIM_STARVE ? "allocation" : "message", nth->n,
+			each_way(nth->fate)->told);
 	printf("FAILED: ");
 	va_start(args, format);
 	vprintf(format, args);
@@ -40,6 +42,15 @@ static void aborted(int number)
 {
 	(void)number;
 	sim_fail("an assertion does not hold");
+}
+
+static bool starved(void *arg)
+{
+	struct scenario *s = arg;
+	if (s->sim.healed || s->messages++ != s->nth.n)
+		return false;
+	s->sim.starved = true;
+	return true;
 }
 
 /* All that is down or cut comes back, the host flushes, and everything must get everywhere. */
@@ -62,6 +73,8 @@ bool scenario_run(const char *file, struct nth nth, char **trace)
 	current->file = file;
 	current->nth = nth;
 	current->trace = open_memstream(&text, &text_size);
+	if (nth.fate == SIM_STARVE)
+		sim_memory(starved, current);
 	script_run(current, script);
 	fclose(script);
 	if (nth.fate != SIM_PASS)
@@ -143,7 +156,7 @@ static bool compare(const char *golden_file, const char *trace)
 	return ok;
 }
 
-enum what { COMPARE, UPDATE, PRINT, EACH };
+enum what { COMPARE, UPDATE, PRINT, EACH, EACH_ALLOCATION };
 
 /* NAME.scenario and NAME.trace stand side by side. */
 static bool scenario(const char *file, const char *golden, enum what what, struct nth nth)
@@ -166,21 +179,25 @@ static bool scenario(const char *file, const char *golden, enum what what, struc
 static void usage(void)
 {
 	puts("dipole-scenario [--update | --print | --trace FILE] NAME.scenario ...\n"
-	     "dipole-scenario --each-message | --fail WAY:N NAME.scenario ...\n"
+	     "dipole-scenario --each-message | --each-allocation | --fail WAY:N NAME.scenario ...\n"
 	     "  runs each script and compares its trace with NAME.trace beside it\n"
 	     "  --update      write NAME.trace anew\n"
 	     "  --print       print the trace and compare nothing\n"
 	     "  --trace FILE  compare with this one instead\n"
 	     "  --each-message\n"
 	     "                run it again and again, each time with another message failing\n"
-	     "  --fail WAY:N  let message N fail: lose, break (its connection) or twice; print the trace");
+	     "  --each-allocation\n"
+	     "                the same with the memory that nodes ask for\n"
+	     "  --fail WAY:N  let message N fail: lose, break (its connection) or twice; or allocation N:\n"
+	     "                starve; print the trace");
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"update", no_argument, NULL, 'u'},
 		{"print", no_argument, NULL, 'p'}, {"trace", required_argument, NULL, 't'},
-		{"each-message", no_argument, NULL, 'e'}, {"fail", required_argument, NULL, 'f'},
+		{"each-message", no_argument, NULL, 'e'}, {"each-allocation", no_argument, NULL, 'a'},
+		 {"fail", required_argument, NULL, 'f'},
 		{"help", no_argument, NULL, 'h'}, {0}};
 	enum what what = COMPARE;
 	struct nth nth = {SIM_PASS, 0};
@@ -195,6 +212,8 @@ int main(int argc, char **argv)
 			golden = optarg;
 		else if (o == 'e')
 			what = EACH;
+		else if (o == 'a')
+			what = EACH_ALLOCATION;
 		else if (o == 'f' && each_parse(optarg, &nth))
 			what = PRINT;
 		else {
@@ -212,6 +231,8 @@ int main(int argc, char **argv)
 	for (int i = optind; i < argc; i++)
 		if (what == EACH)
 			each_message(argv[i]);
+		else if (what == EACH_ALLOCATION)
+			each_allocation(argv[i]);
 		else if (!scenario(argv[i], golden, what, nth))
 			ok = false;
 	return ok ? 0 : 1;

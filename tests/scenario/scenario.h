@@ -36,7 +36,8 @@ struct state {
 	uint64_t away, generation, last;
 };
 
-/* One message of the whole network fails, the n-th of those that the script leaves alone. */
+/* One message of the whole network fails, the n-th of those that the script leaves alone; or, to starve,
+ * the n-th allocation of the nodes. */
 struct nth {
 	enum sim_fate fate; /* SIM_PASS: none does */
 	unsigned n;         /* from 0 */
@@ -51,7 +52,7 @@ struct scenario {
 	uint64_t origin_us;  /* times of the trace count from here */
 	struct fate fates[SCENARIO_FATES];
 	struct nth nth;
-	unsigned messages;   /* so many had the script left alone */
+	unsigned messages;   /* or allocations: so many had the script left alone */
 	struct shown shown[SIM_NODES]; /* by the node at the lower end */
 	struct state states[SIM_NODES];
 };
@@ -71,6 +72,7 @@ bool scenario_run(const char *file, struct nth nth, char **trace);
 
 /* Runs a script again and again, in run n with message n failing, until none is left, in each way. */
 void each_message(const char *file);
+void each_allocation(const char *file); /* the same with the nodes' allocations */
 bool each_parse(const char *text, struct nth *nth); /* WAY:N */
 
 /* How a message fails. */

@@ -191,7 +191,7 @@ static enum sim_fate sent(struct sim *sim, const struct node *from, const struct
 			say(s, from, to, m, " (is lost)");
 		return f->fate;
 	}
-	if (s->messages++ != s->nth.n || s->nth.fate == SIM_PASS)
+	if (s->nth.fate == SIM_STARVE || s->messages++ != s->nth.n || s->nth.fate == SIM_PASS)
 		return SIM_PASS;
 	char told[32];
 	snprintf(told, sizeof told, " (%s)", each_way(s->nth.fate)->told);

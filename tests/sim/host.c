@@ -93,7 +93,7 @@ static void begin(struct sim *sim, struct request *r)
 {
 	struct host *h = sim->host;
 	if (r->op == DP_OP_WRITE) {
-		r->payload = world_buf(sim, r->length);
+		r->payload = world_buf(r->length);
 		fill(sim, r);
 	}
 	uint32_t blocks = r->length / SIM_BLOCK;

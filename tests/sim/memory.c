@@ -5,6 +5,7 @@
 
 static sim_memory_fails *asked;
 static void *asked_arg;
+static bool sparing;
 
 void sim_memory(sim_memory_fails *fails, void *arg)
 {
@@ -12,9 +13,14 @@ void sim_memory(sim_memory_fails *fails, void *arg)
 	asked_arg = arg;
 }
 
+void sim_memory_spare(bool spare)
+{
+	sparing = spare;
+}
+
 static bool fails(void)
 {
-	return asked && asked(asked_arg);
+	return asked && !sparing && asked(asked_arg);
 }
 
 void *sim_malloc(size_t size)

@@ -9,6 +9,7 @@
 /* Asked at each allocation whether it fails; NULL: none does. */
 typedef bool sim_memory_fails(void *arg);
 void sim_memory(sim_memory_fails *fails, void *arg);
+void sim_memory_spare(bool spare); /* as long as it is true none fails, and none is asked about */
 
 void *sim_malloc(size_t size);
 void *sim_calloc(size_t count, size_t size);

@@ -26,18 +26,11 @@ static bool starve(void *arg)
 	return true;
 }
 
-/* For the nodes. */
-static void limit_memory(struct sim *sim)
+struct dp_buf *world_buf(size_t size)
 {
-	if (sim->opt.no_memory > 0)
-		sim_memory(starve, sim);
-}
-
-struct dp_buf *world_buf(struct sim *sim, size_t size)
-{
-	sim_memory(NULL, NULL);
+	sim_memory_spare(true);
 	struct dp_buf *buf = dp_buf_new(size);
-	limit_memory(sim);
+	sim_memory_spare(false);
 	return buf;
 }
 
@@ -79,9 +72,9 @@ static void deliver(struct sim *sim, void *arg, uint64_t number)
 	free(p);
 }
 
-static struct dp_buf *flip(struct sim *sim, const struct dp_buf *payload, uint64_t at)
+static struct dp_buf *flip(const struct dp_buf *payload, uint64_t at)
 {
-	struct dp_buf *copy = world_buf(sim, payload->size);
+	struct dp_buf *copy = world_buf(payload->size);
 	memcpy(copy->data, payload->data, payload->size);
 	copy->data[at] ^= 0x10;
 	return copy;
@@ -92,7 +85,7 @@ static struct dp_buf *maybe_corrupt(struct sim *sim, struct packet *p, struct dp
 	if (sim->healed || !rng_chance(&sim->network_rng, sim->opt.corruption))
 		return dp_buf_ref(payload);
 	if (payload && rng_chance(&sim->network_rng, 0.8))
-		return flip(sim, payload, rng_below(&sim->network_rng, payload->size));
+		return flip(payload, rng_below(&sim->network_rng, payload->size));
 	p->head[rng_below(&sim->network_rng, p->size)] ^= 0x04;
 	return dp_buf_ref(payload);
 }
@@ -112,7 +105,7 @@ static void transmit(struct sim *sim, struct wire *w, struct node *from, struct 
 		.connection = w->connection, .wire = w, .size = size};
 	memcpy(p->head, head, size);
 	struct dp_buf *payload = dp_msg_payload(m);
-	p->payload = corrupt && payload ? flip(sim, payload, 0) : maybe_corrupt(sim, p, payload);
+	p->payload = corrupt && payload ? flip(payload, 0) : maybe_corrupt(sim, p, payload);
 	uint64_t at = sim->now + w->latency_us + rng_below(&sim->network_rng, w->jitter_us + 1);
 	if (at <= w->last_us)
 		at = w->last_us;
@@ -674,7 +667,8 @@ static void join(struct sim *sim, struct node *above, struct node *below)
 void world_build(struct sim *sim)
 {
 	volumes[0].size = volumes[1].size = sim->opt.volume_size / 2;
-	limit_memory(sim);
+	if (sim->opt.no_memory > 0)
+		sim_memory(starve, sim);
 	sim->check = check_new(SIM_STREAM, sim->opt.volume_size);
 	struct node *controller = add_node(sim, DP_CORE_CONTROLLER, "controller");
 	for (unsigned leg = 0; leg < sim->opt.legs; leg++) {

@@ -69,7 +69,8 @@ struct sim_options {
 
 /* What a scripted run hears of, and decides. A random run has none (sim.watch is NULL). */
 #define SIM_DUPLICATE_LATE_US 50000 /* when the second one arrives */
-enum sim_fate { SIM_PASS, SIM_LOSE, SIM_DUPLICATE, SIM_CORRUPT, SIM_BREAK };
+enum sim_fate { SIM_PASS, SIM_LOSE, SIM_DUPLICATE, SIM_CORRUPT, SIM_BREAK,
+	SIM_STARVE /* no message: an allocation of a node fails */ };
 struct sim_watch {
 	enum sim_fate (*sent)(struct sim *sim, const struct node *from, const struct node *to,
 		const struct dp_msg *m);
@@ -100,7 +101,7 @@ struct sim {
 };
 
 void sim_trace(struct sim *sim, uint64_t what);
-struct dp_buf *world_buf(struct sim *sim, size_t size); /* of the harness: there is always memory */
+struct dp_buf *world_buf(size_t size); /* of the harness: there is always memory */
 
 /* laws.c */
 void laws_written(void *node, const uint8_t *data, uint64_t size); /* as sim_written */
