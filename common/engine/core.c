@@ -139,7 +139,7 @@ void dp_core_clear(struct dp_core *c)
 
 static void restored(struct dp_core *c)
 {
-	c->appended = c->in_journal = c->durable = c->log.last.at.seq;
+	c->appended = c->in_journal = c->durable = c->image_seq = c->log.last.at.seq;
 	c->log.evicted = c->log.last.at.seq;
 	if (c->agreed > c->durable)
 		c->agreed = c->durable;
@@ -259,6 +259,8 @@ void dp_core_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out)
 		c->durable = seq;
 	if (c->agreed > seq)
 		c->agreed = seq;
+	if (c->image_seq > seq)
+		c->image_seq = seq;
 	if (c->committed > seq)
 		c->committed = seq; /* below had it, but what comes in its place is another record */
 	dp_act(out, DP_ACT_CUT)->seq = seq;
@@ -350,7 +352,8 @@ static void settle_agreed(struct dp_core *c, struct dp_actions *out)
 			c->agreed = agreed;
 	}
 	uint64_t apply = c->agreed < c->durable ? c->agreed : c->durable;
-	if (c->cfg.image && apply > c->apply_told && !c->refill && !c->refill_token) {
+	bool stands_still = c->refill_token || (c->refill && c->apply_told >= c->image_seq);
+	if (c->cfg.image && apply > c->apply_told && !stands_still) {
 		c->apply_told = apply;
 		dp_act(out, DP_ACT_APPLY)->seq = apply;
 	}

@@ -47,6 +47,7 @@ struct dp_core_config {
 
 /* All times in microseconds of the node's monotonic clock. */
 #define DP_CORE_HELLO_US  500000  /* between attempts to open a session */
+#define DP_CORE_LEVEL_US  1000000 /* a relay is brought level with what is below it */
 #define DP_CORE_IDLE_US   1000000 /* between marks on a quiet link */
 #define DP_CORE_PROBE_US  100000  /* without progress: ask what arrived */
 #define DP_CORE_MARKS_US  20000   /* a new agreed position is told at most this late */
@@ -108,6 +109,7 @@ struct dp_down {
 
 struct dp_up {
 	bool active, started;
+	uint64_t started_us;
 	uint32_t peer;        /* the shell's name for the sender */
 	uint64_t session;
 	uint64_t epoch;
@@ -153,6 +155,7 @@ struct dp_core {
 	uint64_t in_journal; /* handed to the journal */
 	uint64_t durable;    /* in the journal for good */
 	uint64_t agreed, applied, apply_told, committed;
+	uint64_t image_seq;  /* the images may hold parts of what comes up to here, from before a restart */
 	uint64_t replied;    /* the host has the answer to everything up to here: reads must see it */
 	/* Controller: legs that do not count (a bit each), and the record that says so. What the
 	 * newest such record says (log.last.away, at insync_seq) holds once it is durable here and

@@ -49,11 +49,23 @@ void dp_down_recount(const struct dp_core *c, struct dp_down *d)
 	}
 }
 
+/* A relay passes records on before they are durable here: after a crash the receiver may have, and have
+ * applied, what is gone here. It comes again from above; to begin below it would ask the receiver to
+ * cut what it has applied. If it does not come soon, the history ends here. */
+static bool lags(const struct dp_core *c, const struct dp_welcome *w)
+{
+	uint64_t last = c->log.last.at.seq;
+	bool waited = c->up.started && c->now_us - c->up.started_us >= DP_CORE_LEVEL_US;
+	return c->cfg.role == DP_CORE_RELAY && w->last.at.seq > last && resume_at(c, w) == last && !waited;
+}
+
 void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
 {
 	struct dp_down *d = &c->down[i];
 	struct dp_welcome *w = d->welcome;
 	struct dp_position at;
+	if (lags(c, w))
+		return; /* WAITING goes on */
 	uint64_t resume = resume_at(c, w);
 	d->welcome = NULL;
 	bool known = dp_log_position(&c->log, resume, &at);
@@ -335,6 +347,9 @@ void dp_down_tick(struct dp_core *c, uint32_t i, struct dp_actions *out)
 		}
 		break;
 	case DP_DOWN_WAITING:
+		if (c->state == DP_CORE_OPEN)
+			dp_down_start(c, i, out);
+		break;
 	case DP_DOWN_DOWN:
 		break;
 	}

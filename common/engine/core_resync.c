@@ -268,7 +268,8 @@ void dp_resync_settle(struct dp_core *c, struct dp_actions *out)
 	uint64_t last = c->log.last.at.seq;
 	if (c->reset && c->durable == last && (!c->cfg.image || c->applied == last))
 		jump(c, out);
-	if (c->refill && c->applied == c->apply_told)
+	/* What there is to fall back on is a state of the history, not half a batch. */
+	if (c->refill && c->applied == c->apply_told && c->applied >= c->image_seq)
 		refill(c, out);
 	struct dp_images images = c->log.last.images;
 	if (!c->copied || !images.building || c->reset || c->applied < images.valid_seq)

@@ -156,6 +156,7 @@ static void start(struct dp_core *c, const struct dp_msg *m, struct dp_actions *
 	if (m->u.start.agreed > c->agreed)
 		c->agreed = m->u.start.agreed < at.seq ? m->u.start.agreed : at.seq;
 	c->up.started = true;
+	c->up.started_us = c->now_us;
 	dp_resync_go_on(c, out);
 }
 

@@ -1066,6 +1066,33 @@ Test(resync, by_order_begins_when_what_was_to_be_applied_is, .fini = done)
 	cr_assert(core.refill, "a second order is taken for the first");
 }
 
+/* The images may hold half of what had been agreed before a crash: they are what there is to fall back
+ * on only once all that is in them again. */
+Test(engine, ordered_images_to_fall_back_on_are_whole_after_a_restart, .fini = done)
+{
+	make(DP_CORE_MIRROR, 0, 0, DP_CORE_CACHED);
+	uint64_t chain = dp_chain_start(STREAM);
+	for (uint64_t seq = 1; seq <= 2; seq++) {
+		struct dp_record *r = record(seq, chain);
+		cr_assert_eq(dp_core_restore(&core, &r->h), 0);
+		chain = r->h.chain;
+		dp_record_unref(&r);
+	}
+	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	hello(1, 100);
+	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
+	from_up((struct dp_msg){.type = DP_MSG_START, .session = 100, .u.start.at = core.log.last.at});
+	reset(100, 1, 0);
+	cr_assert_null(find(DP_ACT_BARRIER, 0), "falls back on half a batch");
+	marks(100, 1);
+	applied(1);
+	cr_assert_null(find(DP_ACT_BARRIER, 0), "falls back on half a batch");
+	marks(100, 2);
+	cr_assert_eq(find(DP_ACT_APPLY, 0)->seq, 2, "an order keeps what it waits for from being applied");
+	applied(2);
+	cr_assert_not_null(find(DP_ACT_BARRIER, 0));
+}
+
 /* ---- where reads go ---- */
 
 static struct dp_action *read_host(void)
