@@ -182,6 +182,14 @@ committed() { is "$CONTROLLER" '.committed == .last'; }
 sets() { timeout 10 "$BUILD/controller/cli/dipole" sets "$1" --state "$S" --json; }
 executing() { sets "$1" | jq -e 'any(.sets[]; .state == "executing")'; }
 
+# resync_rate RATE [NODE]: in the topology file, so from the next start on, and at NODE at once. What is
+# to be looked at in the middle of a resync is made slow, or a slow machine looks too late.
+resync_rate() {
+  sed -i -E "s/^( +resync-rate:).*/\1 $1/" "$S/topology.yaml"
+  [ -z "${2:-}" ] || bounded 20 dipole reload --state "$S" --node "$2" >"$D/reload" 2>&1 ||
+    fail "the resync rate is not taken over: $(cat "$D/reload")"
+}
+
 # All mirrors hold what the host sees.
 same_everywhere() {
   local volume seen

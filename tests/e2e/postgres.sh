@@ -248,10 +248,13 @@ wait_until 10 away west || fail "the silence of west is not noticed: $(field nwk
 bounded 60 dd if=/dev/urandom of="$M/live/fill" bs=1M count=40 conv=fsync status=none || fail "the disk cannot be written"
 wait_until 60 alarmed nwk "the journal is full" || fail "the journal does not overflow: $(field nwk .)"
 commits_go_on "the journal was full"
+resync_rate 4MiB
 kill -KILL "$p"
 wait_until 30 resyncing west || fail "west is not resynced: $(field west .)"
 cp --sparse=always "$old" "$D/old.image" || fail "the image to fall back on is gone: $(ls "$S/west")"
 commits_go_on "west is resynced"
+resyncing west || fail "the resync was too quick to be looked at"
+resync_rate 64MiB west
 wait_until 60 whole west || fail "the resync does not end: $(field west .images)"
 wait_until 30 both_count || fail "west does not count again: $(field nwk .links)"
 said "west was resynced"
@@ -266,7 +269,7 @@ for client in 1 2 3; do
 done
 stop_postgres
 umount "$M/live" || fail "not unmounted"
-fusermount3 -u "$D/disk"
+wait_until 20 fusermount3 -u "$D/disk" || fail "the disk is in use" # by the loop device, for a moment
 await 20 "$FUSE" || fail "nbdfuse: $(cat "$D/nbdfuse.log")"
 FUSE=
 same_everywhere
