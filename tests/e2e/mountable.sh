@@ -12,7 +12,7 @@ NAME="$NAME seed $SEED"
 SECONDS=0
 
 sed -E -e 's/256MiB\}/32MiB}/' -e 's/size: 1GiB/size: 192MiB/' \
-  -e 's/^( +)flush: .*/\1flush: cached\n\1when-leg-down: {keep-serving: 1}\n\1resync-rate: 24MiB/' \
+  -e 's/^( +)flush: .*/\1flush: cached\n\1when-leg-down: {keep-serving: 1}\n\1resync-rate: 2MiB/' \
   -e 's/^( +journal:).*/\1 {size: 128MiB}/' \
   -e '/^links:/i heartbeat: {interval: 100ms, down-after: 500ms, probation: 200ms}' \
   "$EXAMPLES/bipolar.yaml" >"$D/t.yaml"
@@ -45,11 +45,20 @@ churns() {
   gone "$churn" && fail "the file operations ended: $(tail -n 3 "$D/churn.err")"
   local n
   n=$(wc -l <"$D/synced")
-  wait_until 20 more_synced "$n" || fail "the file operations stand still"
+  wait_until 60 more_synced "$n" || fail "the file operations stand still"
 }
 newest() { tail -n 1 "$D/synced" | sed "s,.* $D/mnt/,,"; }
 digest_of() { dipole digest --file "$1" --json | jq -r .digest; }
 more_synced() { [ "$(wc -l <"$D/synced")" -gt $(($1 + 2)) ]; }
+
+# All that is written by now is agreed, and a later record in the journal of NODE says so.
+known_at() { # NODE
+  local last
+  last=$(field nwk .last)
+  wait_until 20 is nwk ".agreed >= $last" || fail "it is not agreed: $(field nwk .)"
+  last=$(field nwk .last)
+  wait_until 20 is "$1" ".durable > $last" || fail "$1 stands still: $(field "$1" .)"
+}
 
 # mountable IMAGE WHAT [FILE]: a copy of it, with what stands in $D/must, and without the file.
 mountable() {
@@ -95,7 +104,8 @@ for ((round = 1; round <= ${ROUNDS:-4}; round++)); do
   victim=$([ $((RANDOM % 2)) = 0 ] && echo west || echo east)
   churns
   cp "$D/synced" "$D/must"
-  sleep "1.$((RANDOM % 1000))" # until the mirrors know that it is agreed
+  known_at "$victim"
+  sleep "0.$((RANDOM % 1000))" # a random moment
   p=$(pid_of "$victim")
   kill -STOP "$p"
   what="$victim, killed" newer=
@@ -117,26 +127,31 @@ done
 # 2. Behind by more than the journals keep: the image it had stays whole while a new one is filled.
 churns
 cp "$D/synced" "$D/must"
-sleep 1
+last=$(field nwk .last)
+wait_until 20 is west ".applied >= $last" || fail "west does not apply: $(field west .)"
 dipole pause main west --drop --state "$S" >/dev/null || fail "pause"
 churns
 newer=$(newest)
 dipole resume main west --state "$S" >/dev/null || fail "resume"
-wait_until 20 is west '.images.state == "Resyncing" and .images.resync.copied_bytes > 1000000' || fail "no resync: $(field west .images)"
+wait_until 60 is west '.images.state == "Resyncing" and .images.resync.copied_bytes > 1000000' || fail "no resync: $(field west .images)"
 held=$(digest_of "$S/west/image.disk")
 mountable "$S/west/image.disk" "west, being resynced" "$newer"
-wait_until 30 is west '.images.resync.copied_bytes > 60000000' || fail "the resync does not go on: $(field west .images)"
+resync_rate 16MiB west
+wait_until 30 is west '.images.resync.copied_bytes > 24000000' || fail "the resync does not go on: $(field west .images)"
+resync_rate 2MiB west
 is west '.images.state == "Resyncing"' || fail "the resync was too quick to be looked at"
 kill -KILL "$(pid_of west)"
 mountable "$S/west/image.disk" "west, killed in its resync" "$newer"
 [ "$(digest_of "$S/west/image.disk")" = "$held" ] || fail "what west had has changed in its resync"
+wait_until 30 is west '.images.state == "Resyncing"' || fail "the resync does not go on"
+resync_rate 64MiB west
 wait_until 60 is west '.images.state == "UpToDate"' || fail "the resync does not end: $(field west .images)"
 wait_until 60 is nwk 'all(.links[]; .in_sync)' || fail "west does not count again: $(field nwk .links)"
 
 # 3. In the end all is everywhere.
 churns
 touch "$D/enough"
-await 30 "$churn" || fail "the file operations failed: $(tail -n 3 "$D/churn.err")"
+await 60 "$churn" || fail "the file operations failed: $(tail -n 3 "$D/churn.err")"
 cp "$D/synced" "$D/must"
 detach disk
 same_everywhere
