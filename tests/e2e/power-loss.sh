@@ -29,10 +29,10 @@ controller=$(sed -nE 's/^    controller: //p' "$D/t.yaml")
 
 # Daemons start when their power is on. Their state is on the disk; the log and the pid file, which
 # `dipole up` writes, are in $S/NODE.
-mkdir "$D/bin" "$D/on" "$D/img" "$D/disk"
+mkdir "$D/bin" "$D/on" "$D/began" "$D/img" "$D/disk"
 cat >"$D/bin/daemon" <<END
 #!/bin/bash
-until [ -e "$D/on/\$4" ]; do sleep 0.05; done
+until [ -e "$D/on/\$4" ] && echo \$\$ >"$D/began/\$4" && [ -e "$D/on/\$4" ]; do sleep 0.05; done
 key=$D/disk/\$4/key
 [ -s "\$key" ] || { cp "$S/\$4/key" "\$key" && sync "\$key"; }
 for program in controller/dipole-controller relay/dipole-relay mirrord/dipole-mirrord; do
@@ -87,12 +87,13 @@ power_on() { # NODE
   : >"$D/on/$1"
 }
 
-# The pid of a node that is more than waiting for its power.
+# The pid of a node that is more than waiting for its power. Without power none begins: one that has seen
+# the power says so here and looks again.
 runs() {
   local p
-  p=$(cat "$S/$1/pid" 2>/dev/null) && ours "$p" && [[ $(readlink "/proc/$p/exe") != *bash ]] && echo "$p"
+  p=$(cat "$D/began/$1" 2>/dev/null) && [ -n "$p" ] && ours "$p" && echo "$p"
 }
-ended() { ! runs "$1" >/dev/null || { kill -KILL "$(runs "$1")"; false; }; } # also one that has just begun
+ended() { ! runs "$1" >/dev/null || { kill -KILL "$(runs "$1")"; false; }; }
 
 power_off() { # NODES...
   local node caches=() pids=()
@@ -108,7 +109,8 @@ power_off() { # NODES...
       fail "the cache of $node cannot be read: $(tail -n 3 "$D/img/log")"
     kill -KILL "${CACHE[$node]}"
     unset "CACHE[$node]"
-    wait_until 10 ended "$node" || fail "$node does not end"
+    wait_until 30 ended "$node" || fail "$node does not end"
+    rm -f "$D/began/$node" # the number may be another's soon
     tear_off "$node"
   done
 }
