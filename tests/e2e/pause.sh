@@ -5,6 +5,7 @@ source "$(dirname "$0")/lib.sh"
 
 sed -E -e 's/size: 1GiB/size: 128MiB/' \
   -e 's/^( +)flush: .*/\1flush: cached\n\1when-leg-down: {keep-serving: 1}/' "$EXAMPLES/bipolar.yaml" >"$D/t.yaml"
+link() { field nwk ".links[] | select(.leg == \"$1\") | $2"; }
 link_is() { is nwk ".links[] | select(.leg == \"$1\") | $2"; }
 
 up "$D/t.yaml"
@@ -17,11 +18,13 @@ dipole pause main west --state "$S" --json | jq -e '.order == "pause" and (.writ
   fail "pause says something else"
 wait_until 10 link_is west '.state == "Paused" and (.in_sync | not)' || fail "not paused: $(field nwk .links)"
 acked=$(field nwk .acked_requests)
+sent=$(link west .sent)
+wait_until 10 is west ".last >= $sent" # what was under way
 held=$(field west .last)
 wait_until 20 is nwk ".acked_requests > $acked + 100" || fail "writes wait for a leg that is paused"
 [ "$(field west .last)" = "$held" ] || fail "a paused leg is sent something"
 dipole resume main west --state "$S" >/dev/null || fail "resume fails"
-wait_until 20 link_is west '.state == "Connected" and .in_sync' || fail "it does not catch up: $(field nwk .links)"
+wait_until 30 link_is west '.state == "Connected" and .in_sync' || fail "it does not catch up: $(field nwk .links)"
 is west '.images.generation == 0' || fail "resynced, though all was kept"
 
 dipole pause main east --drop --state "$S" | grep -q 'nothing is kept' || fail "drop says something else"
