@@ -32,18 +32,19 @@ volumes:
 Y
 sed -i 's/ &stream//' "$D/t.yaml"
 connections() { dipole links --state "$S" --json | jq -e "[.connections[] | select($1)] | length == $2" >/dev/null; }
+three() { [ "$(ss -Htnp state established 2>/dev/null | grep -c "pid=$(pid_of nwk),")" = 3 ]; }
 
 up "$D/t.yaml"
-connections '.node == "nwk" and .peer == "west" and .state == "Connected"' 2 || fail "$(dipole links --state "$S")"
-connections '.node == "nwk" and .peer == "east" and .state == "Connected"' 1 || fail "$(dipole links --state "$S")"
+wait_until 20 connections '.node == "nwk" and .peer == "west" and .state == "Connected"' 2 || fail "$(dipole links --state "$S")"
+wait_until 20 connections '.node == "nwk" and .peer == "east" and .state == "Connected"' 1 || fail "$(dipole links --state "$S")"
 dipole links --state "$S" | grep -qE '^nwk +west +1 +Connected +[0-9.]+m?s ' || fail "$(dipole links --state "$S")"
-[ "$(ss -Htnp state established 2>/dev/null | grep -c "pid=$(pid_of nwk),")" = 3 ] || fail "not three TCP connections"
+wait_until 20 three || fail "not three TCP connections"
 for volume in first second; do
   bounded 60 fio_verify $volume 8 || fail "fio: $(fio_said)"
 done
 kill -STOP "$(pid_of west)"
 wait_until 10 connections '.peer == "west" and .state == "Down"' 2 || fail "one stays open: $(dipole links --state "$S")"
-connections '.peer == "east" and .state == "Connected"' 1 || fail "the other link is closed too"
+wait_until 2 connections '.peer == "east" and .state == "Connected"' 1 || fail "the other link is closed too"
 kill -CONT "$(pid_of west)"
 wait_until 20 connections '.peer == "west" and .state == "Connected" and .age_us < 20000000' 2 ||
   fail "they do not come back: $(dipole links --state "$S")"
@@ -51,7 +52,7 @@ wait_until 20 all_open || fail "a leg does not come back"
 for volume in first second; do
   qio $volume 'write -P 5 0 1M' || fail "qemu-io"
 done
-wait_until 20 committed
+wait_until 20 committed || fail "not everything is committed"
 stop_up
 [ "$UP_STATUS" = 0 ] || fail "up ends with $UP_STATUS"
 pass

@@ -29,8 +29,8 @@ for ((round = 0; round < ${ROUNDS:-1}; round++)); do
     gone "$load" && fail "fio: $(fio_said)"
   done
 done
-alarmed nwk "lost its journal" || fail "nwk does not say that a relay lost its journal"
-alarmed relay-east-1 "lost its journal" || fail "relay-east-1 does not say that relay-east-2 lost its journal"
+wait_until 20 alarmed nwk "lost its journal" || fail "nwk does not say that a relay lost its journal"
+wait_until 20 alarmed relay-east-1 "lost its journal" || fail "relay-east-1 does not say that relay-east-2 lost its journal"
 touch "$D/enough"
 await 60 "$load" || fail "fio: $(fio_said)"
 same_everywhere

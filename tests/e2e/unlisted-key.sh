@@ -13,7 +13,7 @@ refused() { timeout 10 "$BUILD/controller/cli/dipole" status --state "$S" --node
 intrude() {
   "$BUILD/controller/dipole-controller" --topology "$1/topology.yaml" --node nwk --state "$1/nwk" >"$1/log" 2>&1 &
   CHILDREN[$!]=1
-  wait_until 10 grep -q ready "$1/log" || fail "the intruder does not start: $(cat "$1/log")"
+  wait_until 30 grep -q ready "$1/log" || fail "the intruder does not start: $(cat "$1/log")"
 }
 
 mkdir "$D/stranger" "$D/insider"
@@ -32,19 +32,19 @@ PY
 intrude "$D/stranger"
 wait_until 20 grep -q key-refused "$S/west/log" || fail "west does not log the unknown key"
 wait_until 20 grep -q key-refused "$S/east/log" || fail "east does not log the unknown key"
-refused west refused_keys >/dev/null || fail "status does not count refused keys"
+wait_until 10 refused west refused_keys || fail "status does not count refused keys"
 
 # A key of the deployment, but not that of the node above.
 mkdir -p "$D/insider/nwk"
 cp "$S/east/key" "$D/insider/nwk/key"
 intrude "$D/insider"
 wait_until 20 refused west bad_messages || fail "west does not count what another node sends as the controller"
-grep -q bad-message "$S/west/log" || fail "west does not log what another node sends as the controller"
+wait_until 10 grep -q bad-message "$S/west/log" || fail "west does not log what another node sends as the controller"
 
 [ "$(field west .epoch)" = "$epoch" ] || fail "the epoch moved from $epoch to $(field west .epoch)"
-all_open >/dev/null || fail "the real deployment is disturbed"
+wait_until 10 all_open || fail "the real deployment is disturbed"
 last=$(field nwk .acked_requests)
-wait_until 10 is nwk ".acked_requests > $last" || fail "the real load stands still"
+wait_until 30 is nwk ".acked_requests > $last" || fail "the real load stands still"
 touch "$D/enough"
 await 60 "$load" || fail "fio: $(fio_said)"
 same_everywhere

@@ -32,7 +32,7 @@ for i in 1 2 3 4 5; do
   verify 0 disk --json
   jq -e '.result == "equal" and .equal == 2 and (.copies | length == 2 and .[0].seq == .[1].seq and
     .[0].digest == .[1].digest)' "$D/verify" >/dev/null || fail "under load: $(cat "$D/verify")"
-  wait_until 10 is nwk ".acked_requests > $before + 20" || fail "there was no load meanwhile"
+  wait_until 30 is nwk ".acked_requests > $before + 20" || fail "there was no load meanwhile"
 done
 verify 0 disk
 said '^NODE +SEQ +DIGEST +RESULT$'
@@ -58,7 +58,7 @@ verify 75 disk --json --timeout 6s
 jq -e '.result == "missing" and .missing == 2 and ([.copies[].reason] | sort == ["behind", "not-reachable"])' \
   "$D/verify" >/dev/null || fail "with a stopped mirror: $(cat "$D/verify")"
 kill -CONT "$(pid_of east)"
-wait_until 30 all_open || fail "the leg does not come back"
+wait_until 60 all_open || fail "the leg does not come back"
 verify 0 disk
 stop_up
 rm -rf "$S"

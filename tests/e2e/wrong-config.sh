@@ -36,7 +36,7 @@ try() {
   wait_until 20 is nwk 'any(.links[]; .leg == "west" and .state != "Connected")' || fail "$1: west stays connected"
   wait_until 20 is nwk 'any(.links[]; .leg == "west" and (.in_sync | not))' || fail "$1: west counts"
   at=$(field nwk .acked_requests)
-  wait_until 10 is nwk ".acked_requests > $at + 50" || fail "$1: writes do not go on"
+  wait_until 30 is nwk ".acked_requests > $at + 50" || fail "$1: writes do not go on"
   cp "$D/right.yaml" "$file"
   reload --node nwk || fail "the right value is not taken over: $(cat "$D/reload")"
   wait_until 30 leg_is west Connected || fail "$1: west does not come back"
