@@ -260,7 +260,8 @@ fio_verify() {
     --verify_pattern="0x$(printf %08x "${RUN:-1}")%o" --verify_fatal=1 --do_verify=1 --verify_state_save=0 "$@"
 }
 
-# The same again and again, until $D/enough exists. It leaves its number of runs in $D/runs.
+# The same again and again, until $D/enough exists. It leaves its number of runs in $D/runs. A run that
+# begins while nobody serves the disk is refused after 10 s (DIPOLE_TIMEOUT_MS), and begins again.
 fio_until_enough() {
   local fio RUN=1 SEED=${SEED:-$RANDOM}
   exec 2>>"$D/fio.err"
@@ -268,12 +269,16 @@ fio_until_enough() {
     fio_verify "$@" &
     fio=$!
     echo "$fio" >"$D/fio.pid"
-    wait "$fio" || exit 1
+    if ! wait "$fio"; then
+      grep -q nbd_connect_uri "$D/fio.log" || exit 1
+      sleep 0.2
+      continue
+    fi
     echo "$RUN" >"$D/runs"
     RUN=$((RUN + 1)) SEED=$((SEED + 1))
   done
 }
-fio_said() { cat "$D/fio.err" "$D/fio.log" 2>/dev/null | grep -E 'error|err=|verify' | head -n 5; }
+fio_said() { cat "$D/fio.err" "$D/fio.log" 2>/dev/null | grep -E 'error|err=|verify|nbd_connect' | head -n 5; }
 
 # qio VOLUME COMMAND...: qemu-io; fails also where a pattern is not what it should be.
 qio() {

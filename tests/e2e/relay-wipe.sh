@@ -65,6 +65,7 @@ wait_until 30 all_open || fail "nwk does not come back"
 QIO_LIMIT=30 qio data 'write -P 3 5M 3M' flush || fail "write: $(cat "$D/qio.log")"
 wait_until 20 committed || fail "not everything is committed"
 wipe nwk relay-west relay-east-1
+wait_until 60 is nwk '.state == "Open"' || fail "nwk does not come back"
 QIO_LIMIT=40 qio data 'read -P 3 5M 3M' 'write -P 4 6M 1M' || fail "the mirrors' content does not come back: $(cat "$D/qio.log")"
 same_everywhere
 pass
