@@ -409,7 +409,10 @@ static void fault_crash(struct sim *sim, void *arg, uint64_t number)
 	bool lazy = !sim->opt.local_image && sim->opt.ack != DP_CORE_LOCAL &&
 		    sim->opt.ack_legs == sim->opt.legs;
 	bool source = sim->opt.legs > 1 || sim->opt.local_image;
-	bool may = n->role == DP_CORE_RELAY    ? sim->nodes[0].stream != NULL
+	/* As long as a controller has not recovered, a first node may have what nobody else has. */
+	const struct dp_core *controller =
+		sim->nodes[0].stream ? dp_stream_core(sim->nodes[0].stream) : NULL;
+	bool may = n->role == DP_CORE_RELAY    ? controller && controller->state == DP_CORE_OPEN
 		   : n->role == DP_CORE_MIRROR ? source && sim->nodes[0].stream != NULL
 					       : lazy && whole;
 	bool again = n->role == DP_CORE_MIRROR && sim->now >= sim->wiped_us + WIPE_REST_US &&
