@@ -1,5 +1,6 @@
 #include "budget.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 #define CRYPT_US_PER_KIB 4.0 /* sealing and opening, XSalsa20-Poly1305 in software */
 #define FRAME_HEADER	 64u /* docs/disk-format.md */
 #define SECTOR		 512u
-#define EVENTS_PER_HOP	 4
+#define EVENTS_PER_HOP	 5
 #define EVENTS_MORE	 8 /* of host and controller, beside those per leg */
 
 struct maker {
@@ -73,7 +74,7 @@ static void event(struct maker *m, double us, unsigned at, const char *format, .
 /* What a node does at one time is one event. */
 static void event(struct maker *m, double us, unsigned at, const char *format, ...)
 {
-	char text[160];
+	char text[sizeof m->b->events->text];
 	va_list args;
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
@@ -86,8 +87,7 @@ static void event(struct maker *m, double us, unsigned at, const char *format, .
 		snprintf(e->text + used, sizeof e->text - used, "; %s", text);
 		return;
 	}
-	if (m->b->event_count == m->room)
-		return;
+	assert(m->b->event_count < m->room);
 	struct dp_budget_event *e = &m->b->events[m->b->event_count++];
 	*e = (struct dp_budget_event){.us = us, .at = at};
 	snprintf(e->text, sizeof e->text, "%s", text);

@@ -27,7 +27,7 @@ struct dp_budget_costs {
 struct dp_budget_event {
 	double us; /* since the host began the write */
 	unsigned at; /* node, or DP_BUDGET_HOST */
-	char text[160];
+	char text[1024]; /* of all legs, if they are as long */
 };
 
 struct dp_budget_hop {

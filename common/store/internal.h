@@ -106,9 +106,9 @@ void dp_store_work(struct dp_store *s);      /* starts what is next, if nothing 
 /* Digest, then applied = seq and on; false: there is none to be taken, only applied = seq. */
 bool dp_store_take_mark(struct dp_store *s, uint64_t seq);
 void dp_store_applied(struct dp_store *s, uint64_t seq);
-/* Brings the overlays up to the end of the log. Readers call it: a copy that nobody reads pays
- * nothing for them. */
-void dp_store_overlay(struct dp_store *s);
+/* Brings the overlays up to the end of the log: 0 or DP_ENOMEM, and what there was is to be built anew.
+ * Readers call it: a copy that nobody reads pays nothing for them. */
+int dp_store_overlay(struct dp_store *s);
 void dp_store_fail(struct dp_store *s);
 
 void dp_store_chunk_digest(const uint8_t *data, size_t size, uint8_t *out); /* DP_WANTED_DIGEST */

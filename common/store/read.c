@@ -153,9 +153,9 @@ static void start(struct read_job *job)
 	uint64_t at = job->want.offset, end = at + job->want.length;
 	job->waiting = 1; /* held until all parts are under way */
 	job->again = false;
-	dp_store_overlay(job->store);
+	job->err = dp_store_overlay(job->store);
 	struct dp_extent *x = dp_extents_find(&v->overlay, at);
-	while (at < end) {
+	while (at < end && !job->err) {
 		uint64_t from = x && x->start < end ? x->start : end;
 		if (from > at) {
 			from_image(job, v, at, from);
@@ -174,7 +174,8 @@ static void start(struct read_job *job)
 static uint64_t zeros_from(struct volume *v, struct dp_store *s, uint64_t offset)
 {
 	uint64_t from, to;
-	dp_store_overlay(s);
+	if (dp_store_overlay(s))
+		return 0;
 	struct dp_extent *x = dp_extents_find(&v->overlay, offset);
 	s->disk->ops->next_data(v->file, offset, &from, &to);
 	if (x && x->start < from)

@@ -67,15 +67,25 @@ static void start_sync(struct dp_store *s)
 
 /* ---- applying a batch ---- */
 
+static void forget_overlay(struct dp_store *s)
+{
+	for (unsigned i = 0; i < s->volume_count; i++)
+		dp_extents_clear(&s->volumes[i].overlay);
+	s->overlaid = s->applied;
+}
+
 void dp_store_applied(struct dp_store *s, uint64_t seq)
 {
+	int err = 0;
 	for (uint64_t n = s->applied + 1; n <= seq && n <= s->overlaid; n++) {
 		struct dp_log_entry *e = dp_log_entry(s->log, n);
 		struct volume *v = dp_op_has_extent(e->op) ? dp_store_volume(s, e->volume) : NULL;
-		if (v && dp_extents_drop(&v->overlay, e->offset, e->offset + e->length, n))
-			dp_store_fail(s);
+		if (v && !err)
+			err = dp_extents_drop(&v->overlay, e->offset, e->offset + e->length, n);
 	}
 	s->applied = seq;
+	if (err)
+		forget_overlay(s);
 }
 
 static void end_batch(struct dp_store *s)
@@ -260,16 +270,19 @@ void dp_store_note(struct dp_store *s)
 	s->noted_us = s->now_us;
 }
 
-void dp_store_overlay(struct dp_store *s)
+int dp_store_overlay(struct dp_store *s)
 {
 	if (s->overlaid < s->applied)
 		s->overlaid = s->applied;
 	while (s->overlaid < s->log->last.at.seq) {
 		const struct dp_log_entry *e = dp_log_entry(s->log, ++s->overlaid);
 		struct volume *v = e && dp_op_has_extent(e->op) ? dp_store_volume(s, e->volume) : NULL;
-		if (v && dp_extents_put(&v->overlay, e->offset, e->offset + e->length, s->overlaid))
-			dp_store_fail(s);
+		if (!v || !dp_extents_put(&v->overlay, e->offset, e->offset + e->length, s->overlaid))
+			continue;
+		forget_overlay(s);
+		return DP_ENOMEM;
 	}
+	return 0;
 }
 
 void dp_store_apply(struct dp_store *s, uint64_t seq)
@@ -285,9 +298,7 @@ void dp_store_apply(struct dp_store *s, uint64_t seq)
 void dp_store_cut(struct dp_store *s, uint64_t seq)
 {
 	assert(seq >= s->target || seq >= s->applied);
-	for (unsigned i = 0; i < s->volume_count; i++)
-		dp_extents_clear(&s->volumes[i].overlay);
-	s->overlaid = s->applied;
+	forget_overlay(s);
 }
 
 void dp_store_reset(struct dp_store *s, uint64_t seq)
