@@ -261,19 +261,21 @@ fio_verify() {
 }
 
 # The same again and again, until $D/enough exists. It leaves its number of runs in $D/runs. A run that
-# begins while nobody serves the disk is refused after 10 s (DIPOLE_TIMEOUT_MS), and begins again.
+# begins while nobody serves the disk is refused after 10 s (DIPOLE_TIMEOUT_MS), and begins again; three in
+# a row are too many.
 fio_until_enough() {
-  local fio RUN=1 SEED=${SEED:-$RANDOM}
+  local fio refused=0 RUN=1 SEED=${SEED:-$RANDOM}
   exec 2>>"$D/fio.err"
   until [ -e "$D/enough" ]; do
     fio_verify "$@" &
     fio=$!
     echo "$fio" >"$D/fio.pid"
     if ! wait "$fio"; then
-      grep -q nbd_connect_uri "$D/fio.log" || exit 1
+      grep -q nbd_connect_uri "$D/fio.log" && [ $((++refused)) -lt 3 ] || exit 1
       sleep 0.2
       continue
     fi
+    refused=0
     echo "$RUN" >"$D/runs"
     RUN=$((RUN + 1)) SEED=$((SEED + 1))
   done

@@ -19,7 +19,7 @@ dipole pause main west --state "$S" --json | jq -e '.order == "pause" and (.writ
 wait_until 10 link_is west '.state == "Paused" and (.in_sync | not)' || fail "not paused: $(field nwk .links)"
 acked=$(field nwk .acked_requests)
 sent=$(link west .sent)
-wait_until 10 is west ".last >= $sent" # what was under way
+wait_until 10 is west ".last >= $sent" || fail "what was under way does not arrive" # before the pause
 held=$(field west .last)
 wait_until 20 is nwk ".acked_requests > $acked + 100" || fail "writes wait for a leg that is paused"
 [ "$(field west .last)" = "$held" ] || fail "a paused leg is sent something"
