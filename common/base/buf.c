@@ -22,6 +22,22 @@ struct dp_buf *dp_buf_wrap(void *data, size_t size, void (*release)(struct dp_bu
 	return buf;
 }
 
+static void release_part(struct dp_buf *part)
+{
+	struct dp_buf *of = part->owner;
+	dp_buf_unref(&of);
+}
+
+struct dp_buf *dp_buf_part(struct dp_buf *of, size_t offset, size_t size)
+{
+	if (size == of->size)
+		return dp_buf_ref(of);
+	struct dp_buf *part = dp_buf_wrap(of->data + offset, size, release_part, of);
+	if (part)
+		dp_buf_ref(of);
+	return part;
+}
+
 struct dp_buf *dp_buf_ref(struct dp_buf *buf)
 {
 	if (buf)

@@ -22,6 +22,9 @@ struct dp_buf *dp_buf_new(size_t size);
  * the dp_buf itself is freed. NULL: out of memory, and the caller still owns the memory. */
 struct dp_buf *dp_buf_wrap(void *data, size_t size, void (*release)(struct dp_buf *), void *owner);
 
+/* A part of `of`, which it keeps a reference to; the whole is `of` itself. NULL: out of memory. */
+struct dp_buf *dp_buf_part(struct dp_buf *of, size_t offset, size_t size);
+
 struct dp_buf *dp_buf_ref(struct dp_buf *buf); /* NULL is passed through */
 void dp_buf_unref(struct dp_buf **buf);        /* nulls the pointer; NULL is allowed */
 

@@ -7,6 +7,7 @@
 
 #include "io/disk.h"
 #include "io/heart.h"
+#include "node/batch.h"
 #include "node/node.h"
 #include "node/stream.h"
 #include "proto/local.h"
@@ -54,6 +55,7 @@ struct waker {
 struct link {
 	void *socket;
 	struct waker waker;
+	struct batch out;
 	uint64_t heard_us, connected_us; /* 0: never heard */
 	unsigned heart; /* its peer's place among those that heartbeats go to */
 	bool open; /* heartbeats have not closed it */
@@ -72,6 +74,8 @@ struct node {
 	unsigned heart_above;   /* where these begin */
 	void *zmq, *router, *zap;
 	struct waker router_waker, zap_waker;
+	struct batch up; /* to peers[up_peer] */
+	uint32_t up_peer;
 	struct link links[DP_NODE_LINKS_MAX];
 	struct peer peers[NODE_PEERS_MAX];
 	struct node_stream streams[DP_NODE_STREAMS_MAX];
@@ -95,8 +99,10 @@ void net_wake_all(struct node *n); /* marks all dirty */
 void net_tick(struct node *n);
 int net_relink(struct node *n, unsigned link); /* its address or key has changed; 0 or a dp_err */
 void net_link(struct node *n, unsigned link, bool open); /* connects, or closes what there is */
+/* Both take the message; it goes out at the next net_flush(). */
 void net_send_up(struct node *n, uint32_t peer, struct dp_msg *m);
 void net_send_down(struct node *n, unsigned link, struct dp_msg *m);
+void net_flush(struct node *n);
 
 /* health.c: heartbeats and what follows from them */
 int health_open(struct node *n); /* 0 or a dp_err, logged */
@@ -113,7 +119,7 @@ unsigned local_poll(struct node *n, struct pollfd *fds); /* conns in order */
 short local_wants(const struct conn *c);
 int local_conn_fd(const struct conn *c);
 void local_ready(struct node *n, struct conn *c, short events);
-void local_flush(struct node *n);
+bool local_flush(struct node *n); /* whether requests were taken that had to wait */
 void local_reply(struct node *n, void *tag, int err, uint64_t set, struct dp_buf *data);
 void local_hang_up(struct node *n); /* all host connections */
 

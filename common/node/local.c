@@ -144,7 +144,7 @@ static void send_out(struct conn *c)
 
 /* ---- closing ---- */
 
-static void parse_host(struct node *n, struct conn *c);
+static bool parse_host(struct node *n, struct conn *c);
 static void parse_control(struct node *n, struct conn *c);
 
 static bool belongs(void *tag, void *arg)
@@ -180,13 +180,14 @@ static void close_conn(struct node *n, struct conn *c)
 	free(c);
 }
 
-void local_flush(struct node *n)
+bool local_flush(struct node *n)
 {
+	bool any = false;
 	for (unsigned i = n->conn_count; i-- > 0;) {
 		struct conn *c = n->conns[i];
 		/* What had to wait for a place among the open requests. */
 		if (c->host && !c->payload && c->in_size >= DP_LOCAL_REQUEST_SIZE)
-			parse_host(n, c);
+			any |= parse_host(n, c);
 		else if (!c->host && c->in_size)
 			parse_control(n, c);
 		if (c->out)
@@ -194,6 +195,7 @@ void local_flush(struct node *n)
 		if (c->closing && (c->host || (!c->out && !memchr(c->in, '\n', c->in_size))))
 			close_conn(n, c);
 	}
+	return any;
 }
 
 void local_hang_up(struct node *n)
@@ -363,10 +365,11 @@ static void take(struct node *n, struct conn *c, const struct dp_local_request *
 	dp_buf_unref(&c->payload);
 }
 
-/* Parses what is in the buffer. A payload that is not whole yet is received straight into its
- * own buffer. */
-static void parse_host(struct node *n, struct conn *c)
+/* Parses what is in the buffer; false: no whole request. A payload that is not whole yet is received
+ * straight into its own buffer. */
+static bool parse_host(struct node *n, struct conn *c)
 {
+	bool any = false;
 	uint32_t at = 0;
 	while (!c->closing && may_take(c) && c->in_size - at >= DP_LOCAL_REQUEST_SIZE) {
 		struct dp_local_request *r = &c->pending;
@@ -390,9 +393,11 @@ static void parse_host(struct node *n, struct conn *c)
 				break;
 		}
 		take(n, c, r);
+		any = true;
 	}
 	memmove(c->in, c->in + at, c->in_size - at);
 	c->in_size -= at;
+	return any;
 }
 
 static bool receive(struct conn *c, void *to, size_t room, size_t *got)

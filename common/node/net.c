@@ -106,9 +106,12 @@ int net_open(struct node *n)
 
 void net_close(struct node *n)
 {
-	for (unsigned i = 0; i < n->cfg->link_count; i++)
+	batch_clear(&n->up);
+	for (unsigned i = 0; i < n->cfg->link_count; i++) {
+		batch_clear(&n->links[i].out);
 		if (n->links[i].socket)
 			zmq_close(n->links[i].socket);
+	}
 	if (n->router)
 		zmq_close(n->router);
 	if (n->zap)
@@ -167,48 +170,49 @@ static bool zap(struct node *n)
 
 /* ---- sending ---- */
 
-static void free_payload(void *data, void *hint)
+static void send_up(struct node *n)
 {
-	struct dp_buf *buf = hint;
-	(void)data;
-	dp_buf_unref(&buf);
+	struct peer *p = &n->peers[n->up_peer];
+	n->router_waker.dirty = true;
+	if (zmq_send(n->router, p->id, p->id_size, ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0)
+		batch_send(&n->up, n->router);
+	else
+		batch_clear(&n->up);
 }
 
-/* Loss is allowed here: the positions of the core find it. */
-static void send_frames(void *socket, const struct dp_msg *m)
+static void send_down(struct link *l)
 {
-	uint8_t head[DP_MSG_HEAD_MAX];
-	struct dp_buf *payload = dp_msg_payload(m);
-	uint32_t size = dp_msg_encode(m, head);
-	int flags = ZMQ_DONTWAIT | (payload ? ZMQ_SNDMORE : 0);
-	if (zmq_send(socket, head, size, flags) < 0 || !payload)
-		return;
-	zmq_msg_t frame;
-	dp_buf_ref(payload);
-	if (zmq_msg_init_data(&frame, payload->data, payload->size, free_payload, payload)) {
-		dp_buf_unref(&payload);
-		zmq_send(socket, "", 0, ZMQ_DONTWAIT);
-		return;
-	}
-	if (zmq_msg_send(&frame, socket, ZMQ_DONTWAIT) < 0)
-		zmq_msg_close(&frame);
+	l->waker.dirty = true;
+	batch_send(&l->out, l->socket);
 }
 
 void net_send_up(struct node *n, uint32_t peer, struct dp_msg *m)
 {
-	struct peer *p = &n->peers[peer];
-	n->router_waker.dirty = true;
-	if (n->router && p->id_size &&
-		zmq_send(n->router, p->id, p->id_size, ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0)
-		send_frames(n->router, m);
+	if (n->up.count && (peer != n->up_peer || !batch_takes(&n->up, m)))
+		send_up(n);
+	if (n->router && n->peers[peer].id_size) {
+		n->up_peer = peer;
+		batch_add(&n->up, m);
+	}
 	dp_msg_clear(m);
 }
 
 void net_send_down(struct node *n, unsigned link, struct dp_msg *m)
 {
-	n->links[link].waker.dirty = true;
-	send_frames(n->links[link].socket, m);
+	struct link *l = &n->links[link];
+	if (!batch_takes(&l->out, m))
+		send_down(l);
+	batch_add(&l->out, m);
 	dp_msg_clear(m);
+}
+
+void net_flush(struct node *n)
+{
+	if (n->up.count)
+		send_up(n);
+	for (unsigned i = 0; i < n->cfg->link_count; i++)
+		if (n->links[i].out.count)
+			send_down(&n->links[i]);
 }
 
 /* ---- receiving ---- */
@@ -271,6 +275,12 @@ static bool receive(void *socket, struct incoming *in)
 	return true;
 }
 
+static void end(struct incoming *in)
+{
+	dp_buf_unref(&in->payload);
+	zmq_msg_close(&in->head);
+}
+
 static void bad_message(struct node *n, const char *from, const char *why)
 {
 	/* Counted always, said for powers of two: a peer must not fill the log. */
@@ -309,30 +319,47 @@ static uint32_t peer_slot(struct node *n, const uint8_t *id, size_t size)
 	return oldest;
 }
 
-static void from_up(struct node *n, const uint8_t *id, size_t id_size, struct incoming *in)
+static struct dp_msg_walk walk(const struct incoming *in)
 {
-	struct dp_msg m;
-	char text[64];
-	const char *who = zmq_msg_gets(&in->head, "User-Id");
-	const char *from = who && who[0] ? who : "unknown";
-	if (!in->whole || id_size > sizeof n->peers[0].id) {
-		dp_buf_unref(&in->payload);
-		bad_message(n, from, "unexpected frames");
-		return;
-	}
-	int err = dp_msg_decode(zmq_msg_data(&in->head), zmq_msg_size(&in->head), in->payload, &m);
-	bool bad_record = err == DP_ECHECKSUM && m.type == DP_MSG_RECORD;
-	struct node_stream *s = err && !bad_record ? NULL : node_stream_by_id(n, m.stream);
+	return (struct dp_msg_walk){.head = zmq_msg_data((zmq_msg_t *)&in->head),
+		.left = zmq_msg_size((zmq_msg_t *)&in->head), .payload = in->payload};
+}
+
+/* One of ours from above; err as dp_msg_walk_next() said. */
+static void take_from_up(struct node *n, uint32_t peer, const char *from, struct dp_msg *m, int err,
+	const char *why)
+{
+	bool bad_record = err == DP_ECHECKSUM && m->type == DP_MSG_RECORD;
+	struct node_stream *s = err && !bad_record ? NULL : node_stream_by_id(n, m->stream);
 	/* With CURVE, a key may only speak for the node it belongs to, and only the node that
 	 * the topology puts above us may send. */
 	bool allowed = s && s->stream && s->cfg->upstream[0] &&
 		       (!n->cfg->listen_curve || strcmp(from, s->cfg->upstream) == 0);
 	if (!allowed)
-		bad_message(n, from, err ? why_bad(err, &in->head, text, sizeof text) : "not the sender of this stream");
+		bad_message(n, from, err ? why : "not the sender of this stream");
 	else
-		dp_stream_from_up(s->stream, peer_slot(n, id, id_size), &m, bad_record);
+		dp_stream_from_up(s->stream, peer, m, bad_record);
 	if (err == 0)
-		dp_msg_clear(&m);
+		dp_msg_clear(m);
+}
+
+static void from_up(struct node *n, const uint8_t *id, size_t id_size, struct incoming *in)
+{
+	struct dp_msg m;
+	char text[64];
+	int err;
+	const char *who = zmq_msg_gets(&in->head, "User-Id");
+	const char *from = who && who[0] ? who : "unknown";
+	if (!in->whole || id_size > sizeof n->peers[0].id) {
+		bad_message(n, from, "unexpected frames");
+		return;
+	}
+	struct dp_msg_walk w = walk(in);
+	if (!w.left)
+		bad_message(n, from, "an empty frame");
+	while ((err = dp_msg_walk_next(&w, &m)) <= 0)
+		take_from_up(n, peer_slot(n, id, id_size), from, &m, err,
+			why_bad(err, &in->head, text, sizeof text));
 }
 
 static bool receive_up(struct node *n)
@@ -346,31 +373,39 @@ static bool receive_up(struct node *n)
 	}
 	if (zmq_msg_more(&id) && receive(n->router, &in)) {
 		from_up(n, zmq_msg_data(&id), zmq_msg_size(&id), &in);
-		zmq_msg_close(&in.head);
+		end(&in);
 	}
 	zmq_msg_close(&id);
 	return true;
+}
+
+static void take_from_down(struct node *n, unsigned link, struct dp_msg *m)
+{
+	struct node_stream *s = node_stream_by_id(n, m->stream);
+	if (!s || !s->stream)
+		bad_message(n, n->cfg->links[link].peer, "unknown stream");
+	for (uint32_t i = 0; s && s->stream && i < s->cfg->core.down_count; i++)
+		if (s->cfg->links[i] == link)
+			dp_stream_from_down(s->stream, i, m);
+	dp_msg_clear(m);
 }
 
 static void from_down(struct node *n, unsigned link, struct incoming *in)
 {
 	struct dp_msg m;
 	char text[64];
+	int err;
 	const char *from = n->cfg->links[link].peer;
-	if (!in->whole) {
-		dp_buf_unref(&in->payload);
+	struct dp_msg_walk w = walk(in);
+	if (!in->whole || !w.left) {
 		bad_message(n, from, "unexpected frames");
 		return;
 	}
-	int err = dp_msg_decode(zmq_msg_data(&in->head), zmq_msg_size(&in->head), in->payload, &m);
-	struct node_stream *s = err ? NULL : node_stream_by_id(n, m.stream);
-	if (!s || !s->stream)
-		bad_message(n, from, err ? why_bad(err, &in->head, text, sizeof text) : "unknown stream");
-	for (uint32_t i = 0; s && s->stream && i < s->cfg->core.down_count; i++)
-		if (s->cfg->links[i] == link)
-			dp_stream_from_down(s->stream, i, &m);
-	if (err == 0)
-		dp_msg_clear(&m);
+	while ((err = dp_msg_walk_next(&w, &m)) <= 0)
+		if (err)
+			bad_message(n, from, why_bad(err, &in->head, text, sizeof text));
+		else
+			take_from_down(n, link, &m);
 }
 
 static bool receive_down(struct node *n, unsigned link)
@@ -380,7 +415,7 @@ static bool receive_down(struct node *n, unsigned link)
 		return false;
 	n->links[link].heard_us = n->now_us;
 	from_down(n, link, &in);
-	zmq_msg_close(&in.head);
+	end(&in);
 	return true;
 }
 
@@ -478,6 +513,7 @@ void net_link(struct node *n, unsigned i, bool open)
 int net_relink(struct node *n, unsigned i)
 {
 	struct link *l = &n->links[i];
+	batch_clear(&l->out);
 	zmq_close(l->socket);
 	l->socket = NULL;
 	return open_link(n, i);

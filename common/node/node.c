@@ -278,16 +278,22 @@ static void now(struct node *n)
 		dp_stream_now(n->streams[i].stream, n->now_us);
 }
 
-static void flush_all(struct node *n)
+static void flush_streams(struct node *n)
 {
 	for (unsigned i = 0; i < n->cfg->stream_count; i++)
 		dp_stream_flush(n->streams[i].stream);
-	while (dp_disk_real_flush(n->disk)) {
-		dp_disk_real_complete(n->disk);
-		for (unsigned i = 0; i < n->cfg->stream_count; i++)
-			dp_stream_flush(n->streams[i].stream);
-	}
-	local_flush(n);
+	net_flush(n); /* before the disk, which may be waited for */
+}
+
+static void flush_all(struct node *n)
+{
+	do {
+		flush_streams(n);
+		while (dp_disk_real_flush(n->disk)) {
+			dp_disk_real_complete(n->disk);
+			flush_streams(n);
+		}
+	} while (local_flush(n));
 }
 
 static void turn(struct node *n, uint64_t timeout_us)

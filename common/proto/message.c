@@ -283,6 +283,39 @@ int dp_msg_decode(const uint8_t *head, size_t size, struct dp_buf *payload, stru
 	return err;
 }
 
+/* How many bytes of the second frame belong to the message at hand, all of `rest` to the last one. */
+static size_t payload_size(const struct dp_msg_walk *w, uint32_t body, size_t rest)
+{
+	if (body == w->left - DP_MSG_PREFIX)
+		return rest;
+	bool record = w->head[6] == DP_MSG_RECORD && body == DP_RECORD_HEADER_SIZE;
+	return record ? dp_record_payload_len(w->head + DP_MSG_PREFIX) : 0;
+}
+
+int dp_msg_walk_next(struct dp_msg_walk *w, struct dp_msg *m)
+{
+	if (!w->left)
+		return 1;
+	const uint8_t *head = w->head;
+	size_t rest = w->payload ? w->payload->size - w->payload_at : 0;
+	uint32_t body = w->left < DP_MSG_PREFIX ? 0 : dp_get32(head + LEN_AT);
+	bool whole = w->left >= DP_MSG_PREFIX && body <= w->left - DP_MSG_PREFIX;
+	size_t size = whole ? payload_size(w, body, rest) : 0;
+	memset(m, 0, sizeof *m);
+	if (!whole || size > rest) {
+		w->left = 0;
+		return DP_EBADMSG;
+	}
+	struct dp_buf *part = size ? dp_buf_part(w->payload, w->payload_at, size) : NULL;
+	w->head += DP_MSG_PREFIX + body;
+	w->left -= DP_MSG_PREFIX + body;
+	w->payload_at += size;
+	int err = size && !part ? DP_ENOMEM : dp_msg_decode(head, DP_MSG_PREFIX + body, part, m);
+	if (err && err != DP_ECHECKSUM)
+		w->left = 0;
+	return err;
+}
+
 void dp_msg_clear(struct dp_msg *m)
 {
 	if (m->type == DP_MSG_RECORD)

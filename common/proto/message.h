@@ -10,7 +10,7 @@
 #include "proto/record.h"
 
 #define DP_MSG_MAGIC    0x314d5044u /* "DPM1" */
-#define DP_MSG_VERSION  2
+#define DP_MSG_VERSION  3
 #define DP_MSG_PREFIX   32
 #define DP_WANTED_DIGEST 32
 #define DP_MSG_HEAD_MAX (DP_MSG_PREFIX + 128 + 2 * DP_META_MAX)
@@ -129,6 +129,20 @@ struct dp_buf *dp_msg_payload(const struct dp_msg *m); /* borrowed; NULL: none *
  * head was whole, type, stream and session are set, so that a NAK can be sent. */
 int dp_msg_decode(const uint8_t *head, size_t size, struct dp_buf *payload, struct dp_msg *m);
 void dp_msg_clear(struct dp_msg *m);
+
+/* One ZeroMQ message holds one or more of ours: their heads one after the other in the first frame,
+ * their payloads in the same order in the second. How long a RECORD's payload is says its header;
+ * any other with a payload is the last one, which has the rest. */
+struct dp_msg_walk {
+	const uint8_t *head;    /* of the next message */
+	size_t left;            /* bytes of heads */
+	struct dp_buf *payload; /* the second frame, borrowed; NULL: none */
+	size_t payload_at;
+};
+
+/* Takes the next one out, as dp_msg_decode() does: its result, or 1 at the end, where m is not touched.
+ * After an error that leaves open where the next one begins, the end follows. */
+int dp_msg_walk_next(struct dp_msg_walk *w, struct dp_msg *m);
 
 const char *dp_msg_name(uint8_t type);
 

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 
+#define PAYLOAD_LEN_AT 96
 #define CRC_AT 124
 
 /* A public constant: the chain detects differences, it does not authenticate. */
@@ -33,7 +34,7 @@ static void encode_fields(const struct dp_header *h, uint8_t *out)
 	dp_put64(out + 72, h->client);
 	dp_put64(out + 80, h->request);
 	dp_put64(out + 88, h->time_us);
-	dp_put32(out + 96, h->payload_len);
+	dp_put32(out + PAYLOAD_LEN_AT, h->payload_len);
 	dp_put32(out + 100, h->payload_crc);
 }
 
@@ -60,6 +61,11 @@ void dp_header_encode(const struct dp_header *h, uint8_t out[DP_RECORD_HEADER_SI
 {
 	encode_fields(h, out);
 	dp_put32(out + CRC_AT, dp_crc32c(0, out, CRC_AT));
+}
+
+uint32_t dp_record_payload_len(const uint8_t in[DP_RECORD_HEADER_SIZE])
+{
+	return dp_get32(in + PAYLOAD_LEN_AT);
 }
 
 static int check_extent(const struct dp_header *h)
@@ -99,7 +105,7 @@ int dp_header_decode(const uint8_t in[DP_RECORD_HEADER_SIZE], struct dp_header *
 		.client = dp_get64(in + 72),
 		.request = dp_get64(in + 80),
 		.time_us = dp_get64(in + 88),
-		.payload_len = dp_get32(in + 96),
+		.payload_len = dp_record_payload_len(in),
 		.payload_crc = dp_get32(in + 100),
 	};
 	return check_extent(h);

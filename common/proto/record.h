@@ -64,6 +64,9 @@ void dp_header_encode(const struct dp_header *h, uint8_t out[DP_RECORD_HEADER_SI
 /* 0, DP_EBADMSG (magic, unknown operation, lengths), DP_EVERSION, DP_ECHECKSUM. */
 int dp_header_decode(const uint8_t in[DP_RECORD_HEADER_SIZE], struct dp_header *h);
 
+/* Of a header that was not looked at otherwise yet: any number. */
+uint32_t dp_record_payload_len(const uint8_t in[DP_RECORD_HEADER_SIZE]);
+
 /* A record of `h`, complete with chain and payload_crc, and `payload`, whose reference is
  * taken over; NULL for none. Returns NULL (payload released) if out of memory. */
 struct dp_record *dp_record_new(const struct dp_header *h, struct dp_buf *payload);

@@ -1,6 +1,6 @@
-/* A message of a link, which has one frame or two. The input: 2 bytes with the size of the head, the
- * head, and what is left as the second frame; the highest bit says that there is one even if nothing
- * is left. */
+/* A ZeroMQ message of a link: one frame or two, and one message of ours in them or several. The input:
+ * 2 bytes with the size of the heads, the heads, and what is left as the second frame; the highest bit
+ * says that there is one even if nothing is left. */
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/limits.h"
@@ -43,6 +43,14 @@ static void check_round_trip(const struct dp_msg *m)
 	dp_msg_clear(&again);
 }
 
+static void check(struct dp_msg *m)
+{
+	FUZZ_CHECK(strcmp(dp_msg_name(m->type), "?") != 0);
+	check_round_trip(m);
+	dp_msg_clear(m);
+	FUZZ_CHECK(!m->payload && m->type == 0);
+}
+
 bool fuzz_one(const uint8_t *data, size_t size)
 {
 	struct dp_msg m;
@@ -52,18 +60,22 @@ bool fuzz_one(const uint8_t *data, size_t size)
 	uint8_t *head = fuzz_copy(data + SPLIT, f.head);
 	struct dp_buf *payload =
 		f.has_payload ? fuzz_buf(data + SPLIT + f.head, f.payload) : NULL;
-	int err = dp_msg_decode(head, f.head, payload, &m);
-	free(head);
-	if (err) {
-		FUZZ_CHECK(!m.payload);
-		return false;
+	struct dp_msg_walk w = {.head = head, .left = f.head, .payload = payload};
+	unsigned good = 0, bad = 0;
+	int err;
+	while ((err = dp_msg_walk_next(&w, &m)) <= 0) {
+		FUZZ_CHECK(w.head <= head + f.head && w.left <= f.head);
+		FUZZ_CHECK(w.payload_at <= f.payload);
+		*(err ? &bad : &good) += 1;
+		if (err)
+			FUZZ_CHECK(!m.payload);
+		else
+			check(&m);
 	}
-	FUZZ_CHECK(strcmp(dp_msg_name(m.type), "?") != 0);
-	FUZZ_CHECK(dp_msg_payload(&m) == payload);
-	check_round_trip(&m);
-	dp_msg_clear(&m);
-	FUZZ_CHECK(!m.payload && m.type == 0);
-	return true;
+	FUZZ_CHECK(w.left == 0);
+	dp_buf_unref(&payload); /* nothing else is left that refers to it */
+	free(head);
+	return good && !bad;
 }
 
 static void repair_data(uint8_t *body, const uint8_t *payload, uint32_t size)
@@ -177,6 +189,28 @@ static void seed_data(void)
 	seed("data-error", &m);
 }
 
+/* Two records, with acknowledgements around them. */
+static void seed_several(void)
+{
+	static uint8_t bytes[SEED_MAX];
+	uint32_t size = SPLIT;
+	struct dp_buf *payload = payload_of(300);
+	struct dp_header h = {.op = DP_OP_WRITE, .stream = 7, .volume = 1, .length = 300, .epoch = 2, .seq = 9,
+		.set = 3, .payload_len = 300, .payload_crc = dp_crc32c(0, payload->data, 300)};
+	struct dp_msg ack = message(DP_MSG_ACK), m = message(DP_MSG_RECORD);
+	memset(&ack.u, 0, sizeof ack.u);
+	m.u.record = dp_record_new(&h, payload);
+	FUZZ_CHECK(m.u.record);
+	for (unsigned i = 0; i < 5; i++)
+		size += dp_msg_encode(i % 2 ? &m : &ack, bytes + size);
+	dp_put16(bytes, (uint16_t)((size - SPLIT) | HAS_PAYLOAD));
+	for (unsigned i = 0; i < 2; i++, size += 300)
+		memcpy(bytes + size, payload->data, 300);
+	fuzz_seed("several", FUZZ_ACCEPTED, bytes, size);
+	fuzz_seed("several-cut", FUZZ_REFUSED, bytes, size - 1);
+	dp_record_unref(&m.u.record);
+}
+
 /* All whose bodies are a few numbers: any will do that the type allows. */
 static void seed_numbers(void)
 {
@@ -199,4 +233,5 @@ void fuzz_seeds(void)
 	seed_record("record-write", DP_OP_WRITE, 700);
 	seed_record("record-trim", DP_OP_TRIM, 4096);
 	seed_data();
+	seed_several();
 }

@@ -420,3 +420,146 @@ Test(message, names)
 	cr_assert_str_eq(dp_msg_name(0), "?");
 	cr_assert_str_eq(dp_msg_name(255), "?");
 }
+
+/* ---- several in one ZeroMQ message ---- */
+
+struct packed {
+	uint8_t heads[4 * DP_MSG_HEAD_MAX];
+	size_t head_size;
+	struct dp_buf *payload;
+	size_t payload_size;
+};
+
+static void pack(struct packed *p, struct dp_msg *m)
+{
+	struct dp_buf *payload = dp_msg_payload(m);
+	if (!p->payload)
+		p->payload = dp_buf_new(65536);
+	p->head_size += dp_msg_encode(m, p->heads + p->head_size);
+	if (payload) {
+		memcpy(p->payload->data + p->payload_size, payload->data, payload->size);
+		p->payload_size += payload->size;
+	}
+	dp_msg_clear(m);
+}
+
+static struct dp_msg record_message(uint32_t size)
+{
+	return (struct dp_msg){.type = DP_MSG_RECORD, .stream = STREAM, .session = SESSION,
+		.u.record = record_of(size ? payload_of(size) : NULL)};
+}
+
+/* A write of 100 bytes, an ACK, a trim, a write of 5000 bytes. */
+static void pack_four(struct packed *p)
+{
+	static const uint32_t sizes[] = {100, 0, 0, 5000};
+	memset(p, 0, sizeof *p);
+	for (unsigned i = 0; i < 4; i++) {
+		struct dp_msg m = i == 1 ? (struct dp_msg){.type = DP_MSG_ACK, .stream = STREAM,
+						   .session = SESSION, .u.ack = {.cached = 8}}
+					 : record_message(sizes[i]);
+		pack(p, &m);
+	}
+	p->payload->size = p->payload_size;
+}
+
+static struct dp_msg_walk walk_of(const struct packed *p)
+{
+	return (struct dp_msg_walk){.head = p->heads, .left = p->head_size, .payload = p->payload};
+}
+
+Test(several, come_out_one_by_one_with_what_is_theirs)
+{
+	static const uint32_t sizes[] = {100, 0, 0, 5000};
+	struct packed p;
+	pack_four(&p);
+	struct dp_msg_walk w = walk_of(&p);
+	struct dp_msg m[4];
+	for (unsigned i = 0; i < 4; i++)
+		cr_assert_eq(dp_msg_walk_next(&w, &m[i]), 0, "message %u", i);
+	struct dp_msg none;
+	cr_assert_eq(dp_msg_walk_next(&w, &none), 1);
+	dp_buf_unref(&p.payload); /* the messages keep what they need of it */
+	for (unsigned i = 0; i < 4; i++) {
+		cr_assert_eq(m[i].type, i == 1 ? DP_MSG_ACK : DP_MSG_RECORD);
+		const struct dp_buf *b = dp_msg_payload(&m[i]);
+		cr_assert_eq(b ? b->size : 0, sizes[i]);
+		for (uint32_t k = 0; k < sizes[i]; k++)
+			cr_assert_eq(b->data[k], (uint8_t)(k * 13 + 1));
+		dp_msg_clear(&m[i]);
+	}
+}
+
+Test(several, one_alone_keeps_the_frame_as_it_is)
+{
+	struct packed p = {.head_size = 0};
+	struct dp_msg m = record_message(700);
+	pack(&p, &m);
+	p.payload->size = 700;
+	struct dp_msg_walk w = walk_of(&p);
+	cr_assert_eq(dp_msg_walk_next(&w, &m), 0);
+	cr_assert_eq(dp_msg_payload(&m), p.payload, "it was copied");
+	dp_msg_clear(&m);
+	dp_buf_unref(&p.payload);
+}
+
+/* A damaged record does not hide the ones behind it, as long as its own header says how long it is. */
+Test(several, a_damaged_payload_is_one_message_only)
+{
+	struct packed p;
+	pack_four(&p);
+	p.payload->data[99] ^= 1;
+	struct dp_msg_walk w = walk_of(&p);
+	struct dp_msg m;
+	cr_assert_eq(dp_msg_walk_next(&w, &m), DP_ECHECKSUM);
+	for (unsigned i = 0; i < 3; i++) {
+		cr_assert_eq(dp_msg_walk_next(&w, &m), 0);
+		dp_msg_clear(&m);
+	}
+	cr_assert_eq(dp_msg_walk_next(&w, &m), 1);
+	dp_buf_unref(&p.payload);
+}
+
+/* Heads or payloads cut anywhere: some of the first ones come out, then an error, then the end. */
+Test(several, cut_anywhere_is_refused)
+{
+	for (unsigned payload = 0; payload < 2; payload++) {
+		struct packed p;
+		pack_four(&p);
+		size_t whole = payload ? p.payload->size : p.head_size;
+		for (size_t size = 1; size < whole; size += 7) {
+			*(payload ? &p.payload->size : &p.head_size) = size;
+			struct dp_msg_walk w = walk_of(&p);
+			struct dp_msg m;
+			unsigned errors = 0;
+			int err;
+			while ((err = dp_msg_walk_next(&w, &m)) <= 0) {
+				errors += err != 0;
+				if (!err)
+					dp_msg_clear(&m);
+			}
+			cr_assert_eq(errors, 1, "%s cut to %zu", payload ? "payload" : "heads", size);
+			cr_assert_eq(w.left, 0);
+		}
+		dp_buf_unref(&p.payload);
+	}
+}
+
+Test(several, what_has_a_rest_can_only_be_the_last)
+{
+	struct packed p = {.head_size = 0};
+	for (unsigned i = 0; i < 2; i++) {
+		struct dp_msg m = {.type = DP_MSG_DATA, .stream = STREAM, .session = SESSION,
+			.u.data.id = i, .payload = payload_of(64)};
+		pack(&p, &m);
+	}
+	p.payload->size = p.payload_size;
+	struct dp_msg_walk w = walk_of(&p);
+	struct dp_msg m;
+	cr_assert_eq(dp_msg_walk_next(&w, &m), 0);
+	cr_assert_null(m.payload);
+	dp_msg_clear(&m);
+	cr_assert_eq(dp_msg_walk_next(&w, &m), DP_ECHECKSUM, "it has the bytes of both");
+	cr_assert_eq(dp_msg_walk_next(&w, &m), 1);
+	dp_buf_unref(&p.payload);
+}

@@ -545,6 +545,49 @@ Test(link, carries_writes_down_and_data_up)
 	}
 }
 
+/* What is ready at the same moment goes as one ZeroMQ message, in order; large payloads alone. */
+Test(link, carries_several_records_at_once)
+{
+	static const uint32_t sizes[] = {100, 4096, 40000, 512, 8192, 20000, 30000, 30000, 30000, 30000};
+	enum { COUNT = sizeof sizes / sizeof *sizes };
+	struct keys own;
+	struct testnode *below = new_mirror(false, &own);
+	struct testnode *t = new_controller(below, NULL, NULL);
+	cr_assert(opens(t, below, LIMIT_US));
+	struct testreply *r = &t->replies[0];
+	struct dp_host_request write = {.tag = r, .op = DP_OP_WRITE, .client = 4, .volume = TEST_VOLUME};
+	net_flush(&t->n);
+	unsigned before = r->count;
+	for (unsigned i = 0; i < COUNT; i++) {
+		write.payload = dp_buf_new(sizes[i]);
+		write.length = sizes[i];
+		write.request = i + 1;
+		memset(write.payload->data, (int)i + 1, sizes[i]);
+		cr_assert(dp_stream_request(t->n.streams[0].stream, &write));
+		dp_buf_unref(&write.payload);
+		write.offset += sizes[i];
+		/* Two small ones, a large one alone, as many as 128 KiB hold, and the last. */
+		static const unsigned held[COUNT] = {1, 2, 1, 1, 2, 3, 4, 5, 6, 1};
+		cr_assert_eq(t->n.links[0].out.count, held[i], "record %u", i);
+	}
+	uint64_t end = node_clock_us() + LIMIT_US;
+	while (r->count < before + COUNT) {
+		cr_assert_lt(node_clock_us(), end, "%u of %u", r->count - before, (unsigned)COUNT);
+		testnode_turn(t);
+		testnode_turn(below);
+	}
+	cr_assert_eq(core(below)->log.last.at.seq, COUNT);
+	struct dp_host_request read = {.length = (uint32_t)write.offset};
+	request(t, below, &read);
+	const uint8_t *data = r->data->data;
+	for (unsigned i = 0; i < COUNT; data += sizes[i++])
+		cr_assert(data[0] == i + 1 && data[sizes[i] - 1] == i + 1, "record %u", i);
+	cr_assert(t->n.bad_messages == 0 && below->n.bad_messages == 0);
+	cr_assert(core(t)->down[0].naks == 0 && core(t)->down[0].resent == 0);
+	testnode_free(t);
+	testnode_free(below);
+}
+
 /* libzmq gives up on a connection whose key was refused: it has to be connected anew. */
 Test(link, comes_up_when_its_key_is_listed_later)
 {

@@ -101,11 +101,13 @@ void testnode_turn(struct testnode *t)
 		while (net_receive(&t->n)) {
 			dp_stream_flush(s);
 			run_disk(t);
+			net_flush(&t->n);
 		}
 	}
 	dp_stream_flush(s);
 	run_disk(t);
 	local_flush(&t->n);
+	net_flush(&t->n);
 }
 
 void testnode_free(struct testnode *t)
