@@ -372,13 +372,14 @@ static void settle_committed(struct dp_core *c)
 	dp_sets_commit(&c->sets, committed, c->now_us);
 }
 
-/* Whether the journal is to keep nothing for a link: its leg is lost, room is short or an operator
- * says so, and there is a copy to resync it from. */
-static bool is_given_up(const struct dp_core *c, uint32_t i)
+/* Up to which seq the journal is to keep nothing for a link, though it lacks that: its leg is lost, room
+ * is short or an operator says so, and there is a copy to resync it from. */
+static uint64_t given_up(const struct dp_core *c, uint32_t i)
 {
-	bool wanted = c->down[i].order == DP_LEG_DROP || (c->cfg.track && c->room < c->cfg.low_room);
-	return wanted && (c->away >> i & 1) && c->down[i].state != DP_DOWN_ACTIVE &&
-	       dp_resync_possible(c, i);
+	bool full = c->cfg.track && c->room < c->cfg.low_room;
+	uint64_t wanted = full ? UINT64_MAX : c->down[i].drop_to;
+	bool may = wanted && (c->away >> i & 1) && c->down[i].state != DP_DOWN_ACTIVE && dp_resync_possible(c, i);
+	return may ? wanted : 0;
 }
 
 /* The retention rule. */
@@ -388,8 +389,9 @@ static uint64_t needless(const struct dp_core *c)
 	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
 		const struct dp_down *d = &c->down[i];
 		uint64_t has = c->cfg.retain_next_hop ? d->cached : d->committed;
-		if (has < least && !is_given_up(c, i))
-			least = has;
+		uint64_t without = has < least ? given_up(c, i) : 0;
+		has = without > has ? without : has;
+		least = has < least ? has : least;
 	}
 	return least;
 }
@@ -397,7 +399,7 @@ static uint64_t needless(const struct dp_core *c)
 static const char full_text[] =
 	"the journal is full: it keeps nothing for this leg any more, which is resynced when it returns";
 static const char dropped_text[] =
-	"as ordered, the journal keeps nothing for this leg any more; it is resynced when it is resumed";
+	"as ordered, the journal does not keep for this leg what it lacks; it is resynced when it is resumed";
 
 /* Says which legs lack records that leave the journal now. */
 static void tell_given_up(const struct dp_core *c, uint64_t tail, struct dp_actions *out)
@@ -533,7 +535,7 @@ void dp_core_step(struct dp_core *c, const struct dp_event *ev, struct dp_action
 		dp_down_link(c, ev->peer, ev->u.up, out);
 		break;
 	case DP_EV_LEG:
-		dp_down_order(c, ev->peer, ev->u.order, out);
+		dp_down_order(c, ev->peer, &ev->u.order, out);
 		break;
 	case DP_EV_HOST:
 		dp_host_request(c, ev->u.host, out);

@@ -82,8 +82,13 @@ enum dp_down_state {
 enum dp_leg_order {
 	DP_LEG_RESUME,
 	DP_LEG_PAUSE, /* nothing is sent; what it lacks is kept, as in any outage */
-	DP_LEG_DROP,  /* nor is anything kept for it, once it does not count: it is resynced later */
+	DP_LEG_DROP,  /* nor is what ends at dp_order.drop_to kept for it, once it does not count: resynced later */
 	DP_LEG_RESYNC, /* as RESUME, and its images are made anew from another copy, once */
+};
+
+struct dp_order {
+	enum dp_leg_order order;
+	uint64_t drop_to; /* DROP: a seq; UINT64_MAX: whatever is still to come, too */
 };
 
 /* A downstream link of the stream. sent >= cached >= committed. */
@@ -98,6 +103,7 @@ struct dp_down {
 	uint64_t loading;      /* seq being read back from the journal; 0: none */
 	bool silent;                 /* heartbeats say that the link is down */
 	enum dp_leg_order order;     /* RESUME, PAUSE or DROP */
+	uint64_t drop_to;            /* of DROP, else 0 */
 	/* What is below is to make its images anew, and has been told; until it says that it does. */
 	bool refill, refill_sent;
 	uint64_t refill_id;          /* names the order: it may arrive several times, and late */
@@ -229,7 +235,7 @@ struct dp_event {
 		uint64_t random, seq;
 		const char *text; /* static */
 		bool up;
-		enum dp_leg_order order;
+		struct dp_order order;
 		struct dp_msg *msg; /* borrowed; the core takes what it keeps */
 		const struct dp_host_request *host;
 		struct {

@@ -371,11 +371,13 @@ void dp_down_link(struct dp_core *c, uint32_t i, bool up, struct dp_actions *out
 	settle_link(c, i, out);
 }
 
-void dp_down_order(struct dp_core *c, uint32_t i, enum dp_leg_order order, struct dp_actions *out)
+void dp_down_order(struct dp_core *c, uint32_t i, const struct dp_order *o, struct dp_actions *out)
 {
-	c->down[i].refill = order == DP_LEG_RESYNC;
-	if (order == DP_LEG_RESYNC)
-		c->down[i].refill_id = dp_core_random(c) | 1;
-	c->down[i].order = order == DP_LEG_RESYNC ? DP_LEG_RESUME : order;
+	struct dp_down *d = &c->down[i];
+	d->refill = o->order == DP_LEG_RESYNC;
+	if (d->refill)
+		d->refill_id = dp_core_random(c) | 1;
+	d->order = d->refill ? DP_LEG_RESUME : o->order;
+	d->drop_to = d->order == DP_LEG_DROP ? o->drop_to : 0;
 	settle_link(c, i, out);
 }

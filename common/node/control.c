@@ -117,9 +117,9 @@ static json_t *stream_status(struct node *n, const struct node_stream *s)
 {
 	const struct dp_core *c = dp_stream_core(s->stream);
 	struct dp_journal_stats j = dp_journal_stats(dp_stream_journal(s->stream));
-	json_t *o = json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:o,s:I,s:I,s:I,s:I,s:I}", "name", s->cfg->name,
-		"state", dp_core_state_name(c->state), "epoch", (json_int_t)c->log.last.promised, "last",
-		(json_int_t)c->log.last.at.seq, "durable", (json_int_t)c->durable, "agreed",
+	json_t *o = json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:o,s:I,s:I,s:I,s:I,s:I}", "name", s->cfg->name,
+		"state", dp_core_state_name(c->state), "epoch", (json_int_t)c->log.last.promised, "released",
+		(json_int_t)c->log.tail.at.seq, "last", (json_int_t)c->log.last.at.seq, "durable", (json_int_t)c->durable, "agreed",
 		(json_int_t)c->agreed, "applied",
 		c->cfg.image ? json_integer((json_int_t)c->applied) : json_null(), "committed",
 		(json_int_t)c->committed, "acked_requests", (json_int_t)c->acked, "waiting_requests",
@@ -205,6 +205,21 @@ static int leg_index(const struct node_stream *s, const char *leg)
 	return -1;
 }
 
+/* The last record of a write set that has ended; without "set" all there is and will be. 0: no such set. */
+static uint64_t drop_to(const struct dp_core *c, const json_t *request)
+{
+	const json_t *wanted = json_object_get(request, "set");
+	uint64_t id = (uint64_t)json_integer_value(wanted);
+	if (!wanted)
+		return UINT64_MAX;
+	for (uint32_t i = 0; i < c->sets.count; i++) {
+		const struct dp_set *set = dp_sets_at(&c->sets, i);
+		if (id >= set->first_id && id <= set->last_id)
+			return set->closed ? set->last_seq : 0;
+	}
+	return 0;
+}
+
 /* Stops and resumes sending to a leg, or keeping for it. The answer says whether the others are
  * enough, or writes wait now. */
 static json_t *leg(struct node *n, const json_t *request)
@@ -220,7 +235,10 @@ static json_t *leg(struct node *n, const json_t *request)
 			continue;
 		if (k == DP_LEG_RESYNC && !dp_core_can_resync(dp_stream_core(s->stream), (uint32_t)i))
 			return fail("there is no other whole copy to resync this leg from");
-		dp_stream_leg(s->stream, (uint32_t)i, (enum dp_leg_order)k);
+		struct dp_order o = {(enum dp_leg_order)k, drop_to(dp_stream_core(s->stream), request)};
+		if (k == DP_LEG_DROP && !o.drop_to)
+			return fail("\"set\" is not a write set that is listed and has ended");
+		dp_stream_leg(s->stream, (uint32_t)i, o);
 		dp_log(DP_LOG_NOTICE, "leg", "stream=%s leg=%s order=%s", s->cfg->name, s->cfg->legs[i], order);
 		const struct dp_core *c = dp_stream_core(s->stream);
 		bool waits = k == DP_LEG_RESYNC ? dp_core_writes_wait(c)

@@ -425,10 +425,10 @@ void dp_stream_link(struct dp_stream *s, uint32_t link, bool up)
 	step_all(s, &ev);
 }
 
-void dp_stream_leg(struct dp_stream *s, uint32_t link, enum dp_leg_order order)
+void dp_stream_leg(struct dp_stream *s, uint32_t link, struct dp_order order)
 {
 	/* What is to be put right may have been read and kept. */
-	if (s->cache && order == DP_LEG_RESYNC)
+	if (s->cache && order.order == DP_LEG_RESYNC)
 		dp_cache_clear(s->cache);
 	struct dp_event ev = {.type = DP_EV_LEG, .peer = link, .u.order = order};
 	step_all(s, &ev);

@@ -347,7 +347,7 @@ static void do_order(struct scenario *s, const struct words *w)
 		if (!is(w, 2, names[i]))
 			continue;
 		world_before(&s->sim);
-		dp_stream_leg(s->sim.nodes[0].stream, leg, (enum dp_leg_order)i);
+		dp_stream_leg(s->sim.nodes[0].stream, leg, (struct dp_order){(enum dp_leg_order)i, UINT64_MAX});
 		world_after(&s->sim);
 		return;
 	}

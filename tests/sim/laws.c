@@ -383,7 +383,7 @@ static void check_released(struct sim *sim, struct node *n, const struct dp_core
 	n->was_open = c->state == DP_CORE_OPEN;
 	for (unsigned i = 0; i < n->down_count && moved; i++) {
 		const struct node *below = &sim->nodes[n->down[i]];
-		if ((c->cfg.track || c->down[i].order == DP_LEG_DROP) && (c->away >> i & 1))
+		if ((c->cfg.track || c->down[i].drop_to >= tail.seq) && (c->away >> i & 1))
 			continue;
 		const struct node *missing = !sim->opt.next_hop	       ? lacks(sim, below, tail)
 					     : holds(sim, below, tail) ? NULL

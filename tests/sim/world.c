@@ -509,10 +509,14 @@ static void fault_order(struct sim *sim, void *arg, uint64_t number)
 	uint64_t order = rng_below(g, sim->opt.wipes ? 2 : 4);
 	if (!controller->stream)
 		return;
+	/* All that it lacks, or a part. */
+	const struct dp_log *log = &dp_stream_core(controller->stream)->log;
+	uint64_t drop_to = rng_chance(g, 0.5) ? UINT64_MAX
+					      : rng_between(g, log->tail.at.seq, log->last.at.seq + 1);
 	if (sim->verbose)
-		printf("%10.6f operator: order %u for leg %u\n", (double)sim->now / 1e6, (unsigned)order,
-			link);
-	dp_stream_leg(controller->stream, link, (enum dp_leg_order)order);
+		printf("%10.6f operator: order %u for leg %u, to %" PRIu64 "\n", (double)sim->now / 1e6,
+			(unsigned)order, link, drop_to);
+	dp_stream_leg(controller->stream, link, (struct dp_order){(enum dp_leg_order)order, drop_to});
 }
 
 void world_start_faults(struct sim *sim)
@@ -539,7 +543,7 @@ void world_heal(struct sim *sim)
 		start_node(sim, n, 0);
 	}
 	for (unsigned l = 0; l < sim->nodes[0].down_count; l++)
-		dp_stream_leg(sim->nodes[0].stream, l, DP_LEG_RESUME);
+		dp_stream_leg(sim->nodes[0].stream, l, (struct dp_order){.order = DP_LEG_RESUME});
 }
 
 /* ---- making a world ---- */

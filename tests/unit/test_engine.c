@@ -996,7 +996,29 @@ Test(resync, a_relay_passes_questions_up_and_answers_down, .fini = done)
 
 static void order(uint32_t leg, enum dp_leg_order o)
 {
-	step((struct dp_event){.type = DP_EV_LEG, .peer = leg, .u.order = o});
+	step((struct dp_event){.type = DP_EV_LEG, .peer = leg, .u.order = {o, UINT64_MAX}});
+}
+
+/* Of what a paused leg lacks, a part is not kept for it; the rest is, until there is another order. */
+Test(resync, a_part_of_the_queue_is_dropped, .fini = done)
+{
+	tracking_controller(DP_IMAGES_WHOLE);
+	core.cfg.track = false;
+	for (uint64_t i = 1; i <= 5; i++)
+		host(DP_OP_TRIM, i, &core);
+	step((struct dp_event){.type = DP_EV_LEG, .peer = 1, .u.order = {DP_LEG_DROP, 3}});
+	host(DP_OP_TRIM, 6, &core);
+	leg_0_has_all(DP_IMAGES_WHOLE);
+	cr_assert_eq(core.log.last.away, 2);
+	cr_assert_eq(core.log.tail.at.seq, 3, "not what was ordered");
+	cr_assert_not_null(find(DP_ACT_ALARM, 0));
+	host(DP_OP_TRIM, 7, &core);
+	leg_0_has_all(DP_IMAGES_WHOLE);
+	cr_assert_eq(core.log.tail.at.seq, 3, "more than was ordered");
+	order(1, DP_LEG_PAUSE);
+	step((struct dp_event){.type = DP_EV_LEG, .peer = 1, .u.order = {DP_LEG_DROP, UINT64_MAX}});
+	leg_0_has_all(DP_IMAGES_WHOLE);
+	cr_assert_eq(core.log.tail.at.seq, core.log.last.at.seq);
 }
 
 Test(resync, an_ordered_leg_leaves_the_set_before_it_begins, .fini = done)

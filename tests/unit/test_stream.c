@@ -153,7 +153,7 @@ Test(stream, an_order_to_resync_empties_the_cache)
 {
 	start(1 << 20);
 	put(1, 1, 'A', false);
-	dp_stream_leg(stream, 0, DP_LEG_RESYNC);
+	dp_stream_leg(stream, 0, (struct dp_order){.order = DP_LEG_RESYNC});
 	uint64_t hits = dp_stream_counters(stream).cache_hits;
 	cr_assert_eq(get(), 'A');
 	cr_assert_eq(dp_stream_counters(stream).cache_hits, hits);
