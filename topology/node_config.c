@@ -137,6 +137,7 @@ static int add_down(struct builder *b, struct dp_node_stream *s, const char *leg
 			return 0;
 	const struct dp_topo_link *link = dp_topology_link(b->t, b->me, below);
 	s->core.link_window[s->core.down_count] = link ? link->window_bytes : 0;
+	s->near[s->core.down_count] = b->t->nodes[below].site == b->t->nodes[b->me].site;
 	snprintf(s->legs[s->core.down_count], sizeof s->legs[0], "%s", leg);
 	s->links[s->core.down_count++] = index;
 	return 0;

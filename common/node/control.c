@@ -21,6 +21,33 @@ static json_t *hist(const struct dp_hist *h)
 		(json_int_t)dp_hist_percentile(h, 99), "max_us", (json_int_t)h->max_us);
 }
 
+/* The records from after `has` up to `to`: how many, their payload, and how long ago the first of them
+ * came. What has left the journal is not counted (the leg is resynced), and no age reaches back before
+ * this process. */
+static json_t *lag(const struct node *n, const struct dp_core *c, uint64_t has, uint64_t to)
+{
+	uint64_t bytes = 0, age_ms = 0;
+	if (has < c->log.tail.at.seq)
+		has = c->log.tail.at.seq;
+	for (uint64_t seq = has + 1; seq <= to; seq++)
+		bytes += dp_log_entry(&c->log, seq)->payload_len;
+	if (has < to)
+		age_ms = (uint32_t)(n->now_us / 1000) - dp_log_entry(&c->log, has + 1)->stamp_ms;
+	if (age_ms * 1000 > n->now_us - n->start_us)
+		age_ms = (n->now_us - n->start_us) / 1000;
+	return json_pack("{s:I,s:I,s:I}", "records", (json_int_t)(has < to ? to - has : 0), "bytes",
+		(json_int_t)bytes, "us", (json_int_t)(age_ms * 1000));
+}
+
+/* What this leg would lack of what hosts were answered, were this site gone now: a first node at this
+ * site would be gone, too. */
+static json_t *at_risk(const struct node *n, const struct node_stream *s, uint32_t i)
+{
+	const struct dp_core *c = dp_stream_core(s->stream);
+	const struct dp_down *d = &c->down[i];
+	return lag(n, c, s->cfg->near[i] ? d->committed : d->cached, c->replied);
+}
+
 static json_t *links(struct node *n, const struct node_stream *s)
 {
 	json_t *list = json_array();
@@ -34,14 +61,18 @@ static json_t *links(struct node *n, const struct node_stream *s)
 				    : resyncing ? "Resyncing"
 						: dp_down_state_name(d->state);
 		bool counts = c->cfg.role == DP_CORE_CONTROLLER && !(c->away >> i & 1);
-		json_array_append_new(list,
+		json_t *link =
 			json_pack("{s:s,s:s,s:s,s:b,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "leg", s->cfg->legs[i],
 				"peer", n->cfg->links[s->cfg->links[i]].peer, "state",
 				state, "in_sync", counts, "health",
 				health_json(n, false, s->cfg->links[i]), "sent", (json_int_t)d->sent, "cached",
 				(json_int_t)d->cached, "committed", (json_int_t)d->committed,
 				"flight_bytes", (json_int_t)d->flight, "room_bytes", (json_int_t)d->room,
-				"naks", (json_int_t)d->naks));
+				"naks", (json_int_t)d->naks);
+		json_object_set_new(link, "behind", lag(n, c, d->committed, c->log.last.at.seq));
+		if (c->cfg.role == DP_CORE_CONTROLLER)
+			json_object_set_new(link, "at_risk", at_risk(n, s, i));
+		json_array_append_new(list, link);
 	}
 	return list;
 }

@@ -28,6 +28,7 @@ struct dp_node_stream {
 	unsigned volume_count;
 	unsigned links[DP_DOWN_MAX];            /* core's link i goes over node link links[i] */
 	char legs[DP_DOWN_MAX][DP_NAME_MAX + 1]; /* the leg it belongs to */
+	bool near[DP_DOWN_MAX];                  /* its first node stands at this node's own site */
 	char upstream[DP_NAME_MAX + 1];         /* the only node that may send; "" at a controller */
 };
 

@@ -79,6 +79,7 @@ static size_t add_legs(struct cli_table *t, const struct dp_topo_node *n, const 
 	json_array_foreach(links, i, link)
 	{
 		uint64_t committed = cli_number(link, "committed");
+		const json_t *behind = json_object_get(link, "behind"), *risk = json_object_get(link, "at_risk");
 		cli_table_add(t, "%s", n->name);
 		cli_table_add(t, "%s", cli_text(stream, "name"));
 		cli_table_add(t, "%s", cli_text(link, "leg"));
@@ -88,6 +89,12 @@ static size_t add_legs(struct cli_table *t, const struct dp_topo_node *n, const 
 				       : json_is_true(json_object_get(link, "in_sync")) ? "yes" : "no");
 		cli_table_add(
 			t, "%llu", (unsigned long long)(last > committed ? last - committed : 0));
+		cli_table_size(t, cli_number(behind, "bytes"));
+		cli_table_time(t, cli_number(behind, "us"));
+		if (risk)
+			cli_table_time(t, cli_number(risk, "us"));
+		else
+			cli_table_add(t, "-");
 	}
 	return json_array_size(links);
 }
@@ -95,10 +102,10 @@ static size_t add_legs(struct cli_table *t, const struct dp_topo_node *n, const 
 static void print_legs(const struct cli_survey *survey)
 {
 	static const char *const heading[] = {
-		"NODE", "STREAM", "LEG", "TO", "STATE", "COUNTS", "RECORDS-BEHIND"};
-	struct cli_table *t = cli_table_new("llllllr");
+		"NODE", "STREAM", "LEG", "TO", "STATE", "COUNTS", "RECORDS-BEHIND", "BYTES", "TIME", "AT-RISK"};
+	struct cli_table *t = cli_table_new("llllllrrrr");
 	size_t rows = 0;
-	add_words(t, heading, 7);
+	add_words(t, heading, 10);
 	for (unsigned i = 0; i < survey->place.topology->node_count; i++) {
 		json_t *stream;
 		size_t k;

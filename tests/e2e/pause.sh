@@ -23,6 +23,8 @@ wait_until 10 is west ".last >= $sent" || fail "what was under way does not arri
 held=$(field west .last)
 wait_until 20 is nwk ".acked_requests > $acked + 100" || fail "writes wait for a leg that is paused"
 [ "$(field west .last)" = "$held" ] || fail "a paused leg is sent something"
+link_is west '.behind.bytes > 0 and .at_risk.records > 0 and .at_risk.us > 0' || fail "not behind: $(field nwk .links)"
+link_is east '.at_risk.records == 0 and .at_risk.us == 0' || fail "a leg that counts is at risk: $(field nwk .links)"
 dipole resume main west --state "$S" >/dev/null || fail "resume fails"
 wait_until 30 link_is west '.state == "Connected" and .in_sync' || fail "it does not catch up: $(field nwk .links)"
 is west '.images.generation == 0' || fail "resynced, though all was kept"

@@ -161,6 +161,7 @@ Test(node_config, of_a_controller)
 	check_down(s, 0, "w", "relay");
 	check_down(s, 1, "e", "east");
 	check_down(s, 2, "s", "south");
+	cr_assert(s->near[0] && !s->near[1] && !s->near[2], "the relay stands here, the mirrors there");
 	cr_assert(s->core.read_order[0] == 1 && s->core.read_order[1] == 0 &&
 		  s->core.read_order[2] == 2, "the nearest is not read first");
 	cr_assert(s->core.ack == DP_CORE_COMMITTED && s->core.flush == DP_CORE_COMMITTED);
