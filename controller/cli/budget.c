@@ -48,6 +48,11 @@ double budget_data_rate(const struct budget_view *v, const struct dp_budget_hop 
 	return h->rate_bytes * (double)v->data_bytes / (double)v->costs.record_bytes;
 }
 
+bool budget_is_limited(const struct budget_view *v, const struct dp_budget_hop *h)
+{
+	return h->rate_bytes > 0 && budget_data_rate(v, h) < 10.0 * (double)DP_GIB;
+}
+
 double budget_reach(const struct budget_view *v, unsigned leg)
 {
 	return dp_budget_reach(v->t, v->stream, leg, &v->costs, (double)v->budget_us);
@@ -86,7 +91,20 @@ static double want_propagation(const struct cli_command *self, const char *text)
 	return value / metres;
 }
 
-static int answer(struct budget_view *v, bool json)
+enum format { TEXT, JSON, HTML };
+
+static enum format want_format(const struct cli_command *self, const char *text, bool json)
+{
+	static const char *const names[] = {"text", "json", "html"};
+	for (unsigned i = 0; text && i < 3; i++)
+		if (strcmp(text, names[i]) == 0)
+			return (enum format)i;
+	if (text)
+		cli_usage(self, "--format takes text, json or html, not '%s'", text);
+	return json ? JSON : TEXT;
+}
+
+static int answer(struct budget_view *v, enum format format)
 {
 	struct dp_budget *b;
 	unsigned unknown;
@@ -101,8 +119,10 @@ static int answer(struct budget_view *v, bool json)
 	if (err)
 		return cli_fail(EX_OSERR, "%s", dp_strerror(err));
 	v->b = b;
-	if (json)
+	if (format == JSON)
 		cli_print_json(budget_json(v));
+	else if (format == HTML)
+		budget_html(v);
 	else
 		budget_print(v);
 	dp_budget_destroy(&b);
@@ -112,7 +132,7 @@ static int answer(struct budget_view *v, bool json)
 static int run(const struct cli_command *self, int argc, char **argv)
 {
 	const char *file, *stream = NULL, *size = NULL, *rate = NULL, *factor = NULL,
-			  *propagation = NULL;
+			  *propagation = NULL, *format_text = NULL;
 	uint64_t work_us = UINT64_MAX, commit_us = UINT64_MAX;
 	bool json = false;
 	struct budget_view v = {
@@ -128,10 +148,12 @@ static int run(const struct cli_command *self, int argc, char **argv)
 		{"route-factor", CLI_TEXT, &factor, "NUMBER", "for distances from coordinates (1)"},
 		{"work", CLI_TIME, &work_us, "TIME", "of a node on a message (5us)"},
 		{"commit", CLI_TIME, &commit_us, "TIME", "of a durable write (100us)"},
+		{"format", CLI_TEXT, &format_text, "FORMAT", "text, json, or html: a page of its own"},
 		{"json", CLI_FLAG, &json, NULL, "print JSON, one line"},
 		{.name = NULL},
 	};
 	cli_parse(self, argc, argv, options, &file, 1, 1);
+	enum format format = want_format(self, format_text, json);
 	want_size(self, "size", size, &v.data_bytes);
 	want_size(self, "rate", rate, &v.rate_bytes);
 	if (v.data_bytes > DP_PAYLOAD_MAX)
@@ -162,7 +184,7 @@ static int run(const struct cli_command *self, int argc, char **argv)
 	} else {
 		v.t = t;
 		v.stream = (unsigned)found;
-		status = answer(&v, json);
+		status = answer(&v, format);
 	}
 	dp_topology_destroy(&t);
 	return status;
@@ -171,7 +193,7 @@ static int run(const struct cli_command *self, int argc, char **argv)
 const struct cli_command cli_budget = {
 	.name = "budget",
 	.arguments = "FILE [--stream NAME] [--size SIZE] [--rate SIZE] [--outage TIME] [--budget "
-		     "TIME] [--json]",
+		     "TIME] [--format FORMAT] [--json]",
 	.summary = "Predict what distance costs a stream: latency, journals, links.",
 	.run = run,
 };

@@ -7,7 +7,6 @@
 #include "budget_view.h"
 
 #define MI_KM(metres) (metres) / DP_METRES_A_MILE, (metres) / 1000
-#define WORTH_SAYING  (10.0 * DP_GIB) /* bytes a second: no link is that fast */
 
 /* With its headings, one word each. */
 static struct cli_table *table_of(const char *align, const char *headings)
@@ -129,7 +128,7 @@ static void add_link(struct cli_table *table, const struct budget_view *v, unsig
 	cli_table_add(table, "%.1f", h->distance_m / DP_METRES_A_MILE);
 	cli_table_add(table, "%.1f", h->distance_m / 1000);
 	add_us(table, h->one_way_us);
-	bool limited = h->rate_bytes > 0 && budget_data_rate(v, h) < WORTH_SAYING;
+	bool limited = budget_is_limited(v, h);
 	if (limited)
 		cli_table_add(table, "%.1fMiB/s", budget_data_rate(v, h) / (double)DP_MIB);
 	else

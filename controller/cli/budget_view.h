@@ -1,5 +1,5 @@
-/* `dipole budget`: the question asked of a topology and what follows from its budget, for the text
- * and for the JSON that show it. */
+/* `dipole budget`: the question asked of a topology and what follows from its budget, for the text,
+ * the JSON and the page that show it. */
 #ifndef DP_CLI_BUDGET_VIEW_H
 #define DP_CLI_BUDGET_VIEW_H
 
@@ -17,6 +17,9 @@ struct budget_view {
 
 void budget_print(const struct budget_view *v);
 json_t *budget_json(const struct budget_view *v);
+void budget_html(const struct budget_view *v);
+void budget_svg_map(const struct budget_view *v);
+void budget_svg_timeline(const struct budget_view *v); /* to scale */
 
 const struct dp_topo_stream *budget_stream(const struct budget_view *v);
 const char *budget_name(const struct budget_view *v, unsigned at); /* a node, or the host */
@@ -31,6 +34,9 @@ double budget_held_bytes(const struct budget_view *v, double held_us);
 
 /* Bytes of data a second that a link can carry; 0: no limit. */
 double budget_data_rate(const struct budget_view *v, const struct dp_budget_hop *h);
+
+/* Whether that is worth saying: no link is as fast as all that. */
+bool budget_is_limited(const struct budget_view *v, const struct dp_budget_hop *h);
 
 /* How far the node may be for the budget, as dp_budget_reach(). */
 double budget_reach(const struct budget_view *v, unsigned leg);

@@ -10,6 +10,37 @@ refuse() { # EXIT-CODE WORDS ARGUMENTS...
   grep -q -- "$words" "$D/err" || fail "budget $*: no word of $words: $(cat "$D/err")"
 }
 
+# check_page FILE US: whole; both pictures are well-formed, have something in them, and nothing outside of
+# their frames; no two labels cover each other; the answer is there.
+check_page() {
+  bounded 20 python3 - "$@" <<'PY'
+import re, sys
+from xml.etree import ElementTree
+page = open(sys.argv[1]).read()
+assert page.startswith("<!DOCTYPE html>") and page.rstrip().endswith("</html>")
+assert "http" not in page, "it needs something from elsewhere"
+pictures = [ElementTree.fromstring(p) for p in re.findall(r"<svg.*?</svg>", page, re.S)]
+assert len(pictures) == 2, "pictures: %d" % len(pictures)
+for p in pictures:
+    _, _, width, height = map(float, p.get("viewBox").split())
+    lines, texts = p.findall("line"), p.findall("text")
+    assert len(lines) > 1 and len(texts) > 2
+    for l in lines:
+        assert all(0 <= float(l.get(k)) <= width for k in ("x1", "x2")), l.attrib
+        assert all(0 <= float(l.get(k)) <= height for k in ("y1", "y2")), l.attrib
+    boxes = []
+    for t in texts:
+        x, y, size = float(t.get("x")), float(t.get("y")), 7 * len(t.text)
+        left = x - {"start": 0, "middle": size / 2, "end": size}[t.get("text-anchor")]
+        boxes.append((t.text, left, left + size, y))
+        assert 0 <= y <= height, t.text
+    for i, a in enumerate(boxes):
+        for b in boxes[:i]:
+            assert a[1] >= b[2] or b[1] >= a[2] or abs(a[3] - b[3]) >= 10, "%s covers %s" % (a, b)
+assert "<b>%.0f us</b>" % float(sys.argv[2]) in page
+PY
+}
+
 for file in "$EXAMPLES"/*.yaml; do
   budget "$file" --budget 2ms >"$D/out" || fail "$file: $(cat "$D/err")"
   grep -q 'receives the acknowledgement$' "$D/out" || fail "no timeline of $file"
@@ -17,6 +48,8 @@ for file in "$EXAMPLES"/*.yaml; do
   jq -e '.ack_us <= .flush_us and ([.events[].t_us] | . == sort) and
     (.ack_us as $ack | any(.events[]; .at == "host" and .t_us == $ack))' "$D/json" >/dev/null ||
     fail "not a budget of $file: $(cat "$D/json")"
+  budget "$file" --format html >"$D/page.html" || fail "$file: $(cat "$D/err")"
+  check_page "$D/page.html" "$(jq .ack_us "$D/json")" || fail "page of $file"
 done
 
 # 45 miles to each pole: out, a node's work, its journal, back, the controller's work, the host's.
@@ -31,6 +64,7 @@ jq -e '.ack_us == 10 + 360 + 10 + 50 + 360 + 10 + 10 and .fits and
 refuse 64 'SIZE\|size such as' "$D/t.yaml" --size 4parsec
 refuse 64 'us/mi' "$D/t.yaml" --propagation fast
 refuse 64 'from 1' "$D/t.yaml" --route-factor 0.5
+refuse 64 'text, json or html' "$D/t.yaml" --format pdf
 refuse 64 'no stream' "$D/t.yaml" --stream nothing
 refuse 66 'none.yaml' "$D/none.yaml"
 sed 's/distance: 45mi, //; s/{at: [^}]*}/{}/' "$D/t.yaml" >"$D/unknown.yaml"
