@@ -59,7 +59,7 @@ struct dp_core_config {
 /* `loading` after a failed read: the next tick tries again. */
 #define DP_LOAD_LATER UINT64_MAX
 
-#define DP_CORE_READ_US   2000000 /* a read is tried on another leg after this */
+#define DP_CORE_READ_US   2000000 /* a link that answers no read for so long is silent: the next leg is tried */
 #define DP_CORE_NEAR_US   10000000 /* and so long reads do not go back to the nearer one */
 
 enum dp_core_state {
@@ -100,6 +100,7 @@ struct dp_down {
 	uint64_t flight;       /* journal bytes of the records in (cached, sent] */
 	uint64_t marked;       /* the agreed position told last */
 	uint64_t heard_us, sent_us, hello_us, progress_us;
+	uint64_t read_us;      /* when it answered a read last */
 	uint64_t loading;      /* seq being read back from the journal; 0: none */
 	bool silent;                 /* heartbeats say that the link is down */
 	enum dp_leg_order order;     /* RESUME, PAUSE or DROP */
@@ -145,6 +146,7 @@ struct dp_read {
 	struct dp_wanted want;
 	uint64_t up_id, up_session; /* mirror, relay: whom to answer */
 	uint64_t deadline_us;
+	uint64_t asked_us, session; /* of that link; asked 0: nobody is asked, or it has failed */
 	uint32_t down, turn;    /* the link asked, and its place in cfg.read_order */
 	bool at_image;          /* handed to the node's own image */
 	bool fetch;             /* controller: for the resync of leg fetch_link, which calls it up_id */
@@ -317,6 +319,9 @@ bool dp_core_makes_record(const struct dp_core *c, const struct dp_host_request 
 /* Whether this controller may answer out of what it remembers: nobody is known to have taken its
  * place, and the legs that must count are there. */
 bool dp_core_is_current(const struct dp_core *c);
+
+/* Whether records go to the journal only if they stay for long: each answered one is durable on all legs. */
+bool dp_core_lazy(const struct dp_core *c);
 
 /* Whether too few legs count for writes to be answered. */
 bool dp_core_writes_wait(const struct dp_core *c);

@@ -45,13 +45,25 @@ static bool to_link(struct dp_core *c, struct dp_read *r, struct dp_actions *out
 			continue;
 		r->down = i;
 		r->turn = turn;
+		r->asked_us = c->now_us;
+		r->session = c->down[i].session;
 		r->deadline_us = c->now_us + DP_CORE_READ_US;
 		struct dp_msg m = {.u.read = r->want};
 		dp_core_send_down(c, i, DP_MSG_READ, &m, out);
 		return true;
 	}
+	r->asked_us = 0;
 	r->deadline_us = c->now_us + DP_CORE_PROBE_US;
 	return false;
+}
+
+/* Whether a read whose time is over is still under way: on a slow link many wait for each other, and to
+ * ask for all of them elsewhere would only double the work. Answers may be lost, so not for ever. */
+static bool is_under_way(const struct dp_core *c, const struct dp_read *r)
+{
+	const struct dp_down *d = &c->down[r->down];
+	return r->asked_us && c->now_us - r->asked_us < DP_CORE_SLOW_US && d->state == DP_DOWN_ACTIVE &&
+	       d->session == r->session && c->now_us - d->read_us < DP_CORE_READ_US;
 }
 
 static void finish(struct dp_core *c, struct dp_read *r, const struct dp_found *f,
@@ -148,20 +160,26 @@ void dp_read_up(struct dp_core *c, const struct dp_msg *m, struct dp_actions *ou
 void dp_read_data(struct dp_core *c, uint32_t link, struct dp_msg *m, struct dp_actions *out)
 {
 	struct dp_read *r = find_read(c, m->u.data.id);
-	if (!r || r->down != link)
+	c->down[link].read_us = c->now_us;
+	if (!r)
 		return;
 	struct dp_found f = m->u.data;
+	bool late = r->down != link; /* it was asked before; its answer is as good */
 	bool plain = f.kind != DP_FOUND_DATA && r->want.compare;
 	if (f.status == 0 && !plain && (!m->payload || m->payload->size != r->want.length))
 		f.status = DP_EBADMSG;
+	if (f.status && late)
+		return;
 	if (f.status && c->cfg.role == DP_CORE_CONTROLLER && !r->fetch) {
 		/* Another leg, but not at once: the tick asks the next. */
+		r->asked_us = 0;
 		r->deadline_us = c->now_us + DP_CORE_PROBE_US / 2;
 		return;
 	}
-	if (r->turn > c->read_turn)
+	if (r->turn > c->read_turn && !late)
 		c->read_back_us = c->now_us + DP_CORE_NEAR_US;
-	c->read_turn = r->turn;
+	if (!late)
+		c->read_turn = r->turn;
 	finish(c, r, &f, m->payload, out);
 }
 
@@ -201,6 +219,10 @@ void dp_read_tick(struct dp_core *c, struct dp_actions *out)
 		struct dp_read *r = &c->reads[i];
 		if (!r->used || r->at_image || c->now_us < r->deadline_us)
 			continue;
+		if (is_under_way(c, r)) {
+			r->deadline_us = c->down[r->down].read_us + DP_CORE_READ_US;
+			continue;
+		}
 		if (c->cfg.role == DP_CORE_CONTROLLER && !r->fetch) {
 			r->turn = (r->turn + 1) % c->cfg.down_count;
 			if (!to_link(c, r, out) && c->cfg.image)
