@@ -21,6 +21,16 @@ static json_t *hist(const struct dp_hist *h)
 		(json_int_t)dp_hist_percentile(h, 99), "max_us", (json_int_t)h->max_us);
 }
 
+/* Of a link; the latency histogram of each stage. */
+static json_t *stages(const struct node_stream *s, uint32_t link)
+{
+	json_t *o = json_object();
+	for (unsigned i = DP_STAGE_FORWARDED; i < DP_STAGE_COUNT; i++)
+		json_object_set_new(o, dp_stage_key((enum dp_stage)i),
+			hist(dp_stages_hist(dp_stream_stages(s->stream), (enum dp_stage)i, link)));
+	return o;
+}
+
 /* The records from after `has` up to `to`: how many, their payload, and how long ago the first of them
  * came. What has left the journal is not counted (the leg is resynced), and no age reaches back before
  * this process. */
@@ -69,6 +79,7 @@ static json_t *links(struct node *n, const struct node_stream *s)
 				(json_int_t)d->cached, "committed", (json_int_t)d->committed,
 				"flight_bytes", (json_int_t)d->flight, "room_bytes", (json_int_t)d->room,
 				"naks", (json_int_t)d->naks);
+		json_object_set_new(link, "stages", stages(s, i));
 		json_object_set_new(link, "behind", lag(n, c, d->committed, c->log.last.at.seq));
 		if (c->cfg.role == DP_CORE_CONTROLLER)
 			json_object_set_new(link, "at_risk", at_risk(n, s, i));
@@ -161,6 +172,8 @@ static json_t *stream_status(struct node *n, const struct node_stream *s)
 			(json_int_t)j.used, "commits", (json_int_t)j.commits, "records",
 			(json_int_t)j.records, "torn_bytes", (json_int_t)j.torn_bytes, "renewals",
 			(json_int_t)j.renewals, "renewing", j.renewing));
+	json_object_set_new(o, "durable_latency",
+		hist(dp_stages_hist(dp_stream_stages(s->stream), DP_STAGE_DURABLE, 0)));
 	json_object_set_new(o, "links", links(n, s));
 	json_object_set_new(o, "volumes", volumes(s));
 	json_object_set_new(o, "images", images(s));

@@ -290,6 +290,7 @@ static void flush_all(struct node *n)
 	do {
 		flush_streams(n);
 		while (dp_disk_real_flush(n->disk)) {
+			now(n); /* it was waited for */
 			dp_disk_real_complete(n->disk);
 			flush_streams(n);
 		}

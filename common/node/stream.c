@@ -52,6 +52,7 @@ struct dp_stream {
 	struct dp_cache *cache; /* of reads; NULL: none */
 	struct dp_stream_counters counters;
 	struct dp_hist hist[2];
+	struct dp_stages *stages;
 };
 
 static void pump(struct dp_stream *s);
@@ -259,6 +260,8 @@ static void step_all(struct dp_stream *s, struct dp_event *ev)
 	}
 	s->event_count = 0;
 	s->stepping = false;
+	if (s->stages && !s->broken)
+		dp_stages_watch(s->stages, &s->core, s->now_us);
 }
 
 static void pump(struct dp_stream *s)
@@ -520,6 +523,9 @@ static int open_parts(struct dp_stream *s, struct dp_disk *disk, const struct dp
 	if (err)
 		return err;
 	s->core.cfg.instance = dp_journal_instance(s->journal);
+	s->stages = dp_stages_new(&s->core);
+	if (!s->stages)
+		return DP_ENOMEM;
 	if (!cfg->core.image)
 		return 0;
 	struct dp_store_events se = {on_applied, on_image, on_want, on_copied, on_image_failed, s};
@@ -566,6 +572,7 @@ void dp_stream_close(struct dp_stream **ps)
 		free(t);
 	}
 	dp_cache_free(&s->cache);
+	dp_stages_free(&s->stages);
 	for (uint32_t i = 0; i < s->writes.count; i++)
 		dp_buf_unref(&s->writes.ring[(s->writes.head + i) % DP_HOST_REQUESTS_MAX].request.payload);
 	dp_store_close(&s->store);
@@ -611,4 +618,9 @@ const struct dp_hist *dp_stream_hist(const struct dp_stream *s, bool flush)
 struct dp_stream_counters dp_stream_counters(const struct dp_stream *s)
 {
 	return s->counters;
+}
+
+const struct dp_stages *dp_stream_stages(const struct dp_stream *s)
+{
+	return s->stages;
 }

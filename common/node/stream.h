@@ -8,6 +8,7 @@
 #include "base/hist.h"
 #include "engine/core.h"
 #include "journal/journal.h"
+#include "node/stages.h"
 #include "store/store.h"
 
 struct dp_stream;
@@ -75,6 +76,7 @@ const struct dp_journal *dp_stream_journal(const struct dp_stream *s);
 struct dp_store *dp_stream_store(struct dp_stream *s); /* NULL: no images here */
 bool dp_stream_broken(const struct dp_stream *s);      /* out of memory: the node must stop */
 const struct dp_hist *dp_stream_hist(const struct dp_stream *s, bool flush);
+const struct dp_stages *dp_stream_stages(const struct dp_stream *s);
 struct dp_stream_counters dp_stream_counters(const struct dp_stream *s);
 
 #endif

@@ -104,7 +104,32 @@ static enum format want_format(const struct cli_command *self, const char *text,
 	return json ? JSON : TEXT;
 }
 
-static int answer(struct budget_view *v, enum format format)
+/* What the nodes of the place have measured, for that stream only. */
+static void ask_and_show(const struct budget_view *v, enum format format, struct cli_survey *survey)
+{
+	survey->stream = budget_stream(v);
+	survey->only = -1;
+	cli_survey_ask(survey);
+	if (!survey->answered)
+		return;
+	if (format == JSON)
+		cli_print_json(budget_measured_json(v, survey));
+	else
+		budget_measured_print(v, survey);
+}
+
+static void show(const struct budget_view *v, enum format format)
+{
+	if (format == JSON)
+		cli_print_json(budget_json(v));
+	else if (format == HTML)
+		budget_html(v);
+	else
+		budget_print(v);
+}
+
+/* survey: of a running deployment, or NULL. */
+static int answer(struct budget_view *v, enum format format, struct cli_survey *survey)
 {
 	struct dp_budget *b;
 	unsigned unknown;
@@ -119,22 +144,62 @@ static int answer(struct budget_view *v, enum format format)
 	if (err)
 		return cli_fail(EX_OSERR, "%s", dp_strerror(err));
 	v->b = b;
-	if (format == JSON)
-		cli_print_json(budget_json(v));
-	else if (format == HTML)
-		budget_html(v);
+	if (survey)
+		ask_and_show(v, format, survey);
 	else
-		budget_print(v);
+		show(v, format);
 	dp_budget_destroy(&b);
-	return EX_OK;
+	if (!survey || survey->answered)
+		return EX_OK;
+	return cli_fail(EX_UNAVAILABLE, "no node of %s answers on this machine", v->t->name);
+}
+
+/* In the topology that is loaded. */
+static int answer_for(struct budget_view *v, const char *file, const char *stream, enum format format,
+	struct cli_survey *survey)
+{
+	int found = stream ? dp_topology_stream(v->t, stream) : v->t->stream_count == 1 ? 0 : -1;
+	if (found < 0 && stream)
+		return cli_fail(EX_USAGE, "%s has no stream '%s'", file, stream);
+	if (found < 0)
+		return cli_fail(EX_USAGE, "%s has %u streams; name one with --stream", file, v->t->stream_count);
+	v->stream = (unsigned)found;
+	return answer(v, format, survey);
+}
+
+static int answer_for_file(struct budget_view *v, const char *file, const char *stream, enum format format)
+{
+	struct dp_topo_errors errors = {.count = 0};
+	struct dp_topology *t;
+	int err = dp_topology_load(file, &t, &errors);
+	dp_topology_print_errors(&errors, stderr);
+	if (err)
+		return err == DP_ECONFIG ? EX_CONFIG : err == DP_ENOMEM ? EX_OSERR : EX_NOINPUT;
+	v->t = t;
+	int status = answer_for(v, file, stream, format, NULL);
+	dp_topology_destroy(&t);
+	return status;
+}
+
+static int answer_for_place(struct budget_view *v, const char *state, const char *stream, enum format format)
+{
+	static struct cli_survey survey;
+	int status = cli_place_open(state, &survey.place);
+	if (status == EX_OK) {
+		v->t = survey.place.topology;
+		status = answer_for(v, survey.place.dir, stream, format, &survey);
+	}
+	cli_survey_clear(&survey);
+	cli_place_close(&survey.place);
+	return status;
 }
 
 static int run(const struct cli_command *self, int argc, char **argv)
 {
-	const char *file, *stream = NULL, *size = NULL, *rate = NULL, *factor = NULL,
+	const char *file = NULL, *state = NULL, *stream = NULL, *size = NULL, *rate = NULL, *factor = NULL,
 			  *propagation = NULL, *format_text = NULL;
 	uint64_t work_us = UINT64_MAX, commit_us = UINT64_MAX;
-	bool json = false;
+	bool json = false, measured = false;
 	struct budget_view v = {
 		.data_bytes = 4 * DP_KIB, .rate_bytes = 10 * DP_MIB, .outage_us = 1800000000};
 	const struct cli_option options[] = {
@@ -148,12 +213,18 @@ static int run(const struct cli_command *self, int argc, char **argv)
 		{"route-factor", CLI_TEXT, &factor, "NUMBER", "for distances from coordinates (1)"},
 		{"work", CLI_TIME, &work_us, "TIME", "of a node on a message (5us)"},
 		{"commit", CLI_TIME, &commit_us, "TIME", "of a durable write (100us)"},
+		{"measured", CLI_FLAG, &measured, NULL, "beside what a running deployment has measured"},
+		{"state", CLI_TEXT, &state, "DIR", "the state directory of that deployment"},
 		{"format", CLI_TEXT, &format_text, "FORMAT", "text, json, or html: a page of its own"},
 		{"json", CLI_FLAG, &json, NULL, "print JSON, one line"},
 		{.name = NULL},
 	};
-	cli_parse(self, argc, argv, options, &file, 1, 1);
+	cli_parse(self, argc, argv, options, &file, 0, 1);
 	enum format format = want_format(self, format_text, json);
+	if (!file == !measured)
+		cli_usage(self, "either FILE, or --measured, which takes the file of the running deployment");
+	if (measured && format == HTML)
+		cli_usage(self, "--measured comes as text or json");
 	want_size(self, "size", size, &v.data_bytes);
 	want_size(self, "rate", rate, &v.rate_bytes);
 	if (v.data_bytes > DP_PAYLOAD_MAX)
@@ -168,31 +239,14 @@ static int run(const struct cli_command *self, int argc, char **argv)
 	if (commit_us != UINT64_MAX)
 		v.costs.commit_us = (double)commit_us;
 
-	struct dp_topo_errors errors = {.count = 0};
-	struct dp_topology *t;
-	int err = dp_topology_load(file, &t, &errors);
-	dp_topology_print_errors(&errors, stderr);
-	if (err)
-		return err == DP_ECONFIG ? EX_CONFIG : err == DP_ENOMEM ? EX_OSERR : EX_NOINPUT;
-	int found = stream ? dp_topology_stream(t, stream) : t->stream_count == 1 ? 0 : -1;
-	int status;
-	if (found < 0 && stream) {
-		status = cli_fail(EX_USAGE, "%s has no stream '%s'", file, stream);
-	} else if (found < 0) {
-		status = cli_fail(EX_USAGE, "%s has %u streams; name one with --stream", file,
-			t->stream_count);
-	} else {
-		v.t = t;
-		v.stream = (unsigned)found;
-		status = answer(&v, format);
-	}
-	dp_topology_destroy(&t);
-	return status;
+	if (measured)
+		return answer_for_place(&v, state, stream, format);
+	return answer_for_file(&v, file, stream, format);
 }
 
 const struct cli_command cli_budget = {
 	.name = "budget",
-	.arguments = "FILE [--stream NAME] [--size SIZE] [--rate SIZE] [--outage TIME] [--budget "
+	.arguments = "FILE | --measured [--stream NAME] [--size SIZE] [--rate SIZE] [--outage TIME] [--budget "
 		     "TIME] [--format FORMAT] [--json]",
 	.summary = "Predict what distance costs a stream: latency, journals, links.",
 	.run = run,

@@ -18,6 +18,9 @@ struct budget_view {
 void budget_print(const struct budget_view *v);
 json_t *budget_json(const struct budget_view *v);
 void budget_html(const struct budget_view *v);
+/* Beside what the nodes that were asked have measured. */
+void budget_measured_print(const struct budget_view *v, const struct cli_survey *survey);
+json_t *budget_measured_json(const struct budget_view *v, const struct cli_survey *survey);
 void budget_svg_map(const struct budget_view *v);
 void budget_svg_timeline(const struct budget_view *v); /* to scale */
 

@@ -71,4 +71,21 @@ sed 's/distance: 45mi, //; s/{at: [^}]*}/{}/' "$D/t.yaml" >"$D/unknown.yaml"
 refuse 78 'no distance' "$D/unknown.yaml"
 echo 'dipole: 2' >"$D/bad.yaml"
 refuse 78 'bad.yaml:1' "$D/bad.yaml"
+refuse 64 'either FILE' --json
+refuse 64 'either FILE' "$D/t.yaml" --measured
+refuse 66 'no deployment' --measured --state "$D/nothing"
+
+# Beside what is measured: each stage of each hop has seen every record.
+up "$EXAMPLES/bipolar-cascade.yaml"
+(fio_load data --rw=write --bs=4k --iodepth=1 --size=64k --fsync=4) || fail "no load: $(fio_said)"
+all_seen() {
+  budget --measured --state "$S" --json >"$D/json" && jq -e '.stages | length == 22 and
+    all(.[]; .measured.count >= 5 or .stage == "durable" and .node == "nwk")' "$D/json" >/dev/null
+}
+wait_until 20 all_seen || fail "not measured: $(cat "$D/err" "$D/json")"
+jq -e '[.stages[] | select(.stage == "write answered")][0] | .predicted_us > 0 and .measured.p50_us > 0 and
+  .measured.p50_us <= .measured.p99_us' "$D/json" >/dev/null || fail "wrong: $(cat "$D/json")"
+budget --measured --state "$S" | grep -q 'relay-east-2  *east  *acknowledged' || fail "no table"
+stop_up || fail "it does not stop"
+refuse 69 'no node' --measured --state "$S"
 pass
