@@ -75,12 +75,12 @@ refuse 64 'either FILE' --json
 refuse 64 'either FILE' "$D/t.yaml" --measured
 refuse 66 'no deployment' --measured --state "$D/nothing"
 
-# Beside what is measured: each stage of each hop has seen every record.
+# Beside what is measured: each stage of each hop has seen records.
 up "$EXAMPLES/bipolar-cascade.yaml"
 (fio_load data --rw=write --bs=4k --iodepth=1 --size=64k --fsync=4) || fail "no load: $(fio_said)"
 all_seen() {
   budget --measured --state "$S" --json >"$D/json" && jq -e '.stages | length == 22 and
-    all(.[]; .measured.count >= 5 or .stage == "durable" and .node == "nwk")' "$D/json" >/dev/null
+    all(.[]; .measured.count >= 3)' "$D/json" >/dev/null
 }
 wait_until 20 all_seen || fail "not measured: $(cat "$D/err" "$D/json")"
 jq -e '[.stages[] | select(.stage == "write answered")][0] | .predicted_us > 0 and .measured.p50_us > 0 and
