@@ -39,6 +39,8 @@ static json_t *lag(const struct node *n, const struct dp_core *c, uint64_t has, 
 	uint64_t bytes = 0, age_ms = 0;
 	if (has < c->log.tail.at.seq)
 		has = c->log.tail.at.seq;
+	if (to > c->log.last.at.seq)
+		to = c->log.last.at.seq;
 	for (uint64_t seq = has + 1; seq <= to; seq++)
 		bytes += dp_log_entry(&c->log, seq)->payload_len;
 	if (has < to)
