@@ -1,7 +1,11 @@
 #include "node/batch.h"
 
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
+
+static atomic_size_t copies; /* bytes; freed on libzmq's threads */
 
 static bool has_rest(const struct dp_msg *m)
 {
@@ -14,6 +18,8 @@ bool batch_takes(const struct batch *b, const struct dp_msg *m)
 	size_t size = payload ? payload->size : 0;
 	if (!b->count)
 		return true;
+	if (payload && b->payload_count && atomic_load(&copies) > BATCH_COPIES_MAX)
+		return false;
 	return b->count < BATCH_MESSAGES && b->head_size + DP_MSG_HEAD_MAX <= BATCH_HEADS && !has_rest(m) &&
 	       size < BATCH_COPIED && b->payload_size + size <= 4 * BATCH_COPIED && !b->closed;
 }
@@ -37,6 +43,12 @@ static void free_payload(void *data, void *hint)
 	dp_buf_unref(&buf);
 }
 
+static void free_copy(void *data, void *hint)
+{
+	atomic_fetch_sub(&copies, (size_t)hint);
+	free(data);
+}
+
 /* The second frame: a lone payload as it is, several as a copy. */
 static int make_frame(struct batch *b, zmq_msg_t *frame)
 {
@@ -47,9 +59,12 @@ static int make_frame(struct batch *b, zmq_msg_t *frame)
 		dp_buf_unref(&first);
 		return -1;
 	}
-	if (zmq_msg_init_size(frame, b->payload_size))
+	uint8_t *to = malloc(b->payload_size);
+	if (!to || zmq_msg_init_data(frame, to, b->payload_size, free_copy, (void *)b->payload_size)) {
+		free(to);
 		return -1;
-	uint8_t *to = zmq_msg_data(frame);
+	}
+	atomic_fetch_add(&copies, b->payload_size);
 	for (unsigned i = 0; i < b->payload_count; i++) {
 		memcpy(to, b->payloads[i]->data, b->payloads[i]->size);
 		to += b->payloads[i]->size;

@@ -11,6 +11,9 @@
 #define BATCH_HEADS    16384u
 /* Payloads are copied into one frame; from this size on sending them as they are is cheaper. */
 #define BATCH_COPIED   32768u
+/* Copies that libzmq has not sent yet, of all links: where a slow link lets them pile up, payloads go as
+ * they are, which the log keeps anyway. */
+#define BATCH_COPIES_MAX (8u << 20)
 
 struct batch {
 	unsigned count, payload_count;
