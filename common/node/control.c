@@ -25,9 +25,9 @@ static json_t *hist(const struct dp_hist *h)
 static json_t *stages(const struct node_stream *s, uint32_t link)
 {
 	json_t *o = json_object();
-	for (unsigned i = DP_STAGE_FORWARDED; i < DP_STAGE_COUNT; i++)
-		json_object_set_new(o, dp_stage_key((enum dp_stage)i),
-			hist(dp_stages_hist(dp_stream_stages(s->stream), (enum dp_stage)i, link)));
+	for (unsigned i = DP_TIMED_FORWARDED; i < DP_TIMED_COUNT; i++)
+		json_object_set_new(o, dp_timed_key((enum dp_timed)i),
+			hist(dp_stages_hist(dp_stream_stages(s->stream), (enum dp_timed)i, link)));
 	return o;
 }
 
@@ -175,7 +175,7 @@ static json_t *stream_status(struct node *n, const struct node_stream *s)
 			(json_int_t)j.records, "torn_bytes", (json_int_t)j.torn_bytes, "renewals",
 			(json_int_t)j.renewals, "renewing", j.renewing));
 	json_object_set_new(o, "durable_latency",
-		hist(dp_stages_hist(dp_stream_stages(s->stream), DP_STAGE_DURABLE, 0)));
+		hist(dp_stages_hist(dp_stream_stages(s->stream), DP_TIMED_DURABLE, 0)));
 	json_object_set_new(o, "links", links(n, s));
 	json_object_set_new(o, "volumes", volumes(s));
 	json_object_set_new(o, "images", images(s));

@@ -21,7 +21,7 @@ struct dp_stages {
 	uint64_t last, durable;
 	struct seen links[DP_DOWN_MAX];
 	struct dp_hist own;
-	struct dp_hist hist[DP_DOWN_MAX][DP_STAGE_COUNT - DP_STAGE_FORWARDED];
+	struct dp_hist hist[DP_DOWN_MAX][DP_TIMED_COUNT - DP_TIMED_FORWARDED];
 	struct watched ring[DP_STAGES_RING];
 };
 
@@ -46,9 +46,9 @@ static struct watched *find(struct dp_stages *s, uint64_t seq)
 	return w->seq == seq ? w : NULL;
 }
 
-static struct dp_hist *hist_of(struct dp_stages *s, enum dp_stage stage, unsigned link)
+static struct dp_hist *hist_of(struct dp_stages *s, enum dp_timed stage, unsigned link)
 {
-	return stage == DP_STAGE_DURABLE ? &s->own : &s->hist[link][stage - DP_STAGE_FORWARDED];
+	return stage == DP_TIMED_DURABLE ? &s->own : &s->hist[link][stage - DP_TIMED_FORWARDED];
 }
 
 /* Moves a position that was seen to where it is now, and returns the first seq of what it has passed that
@@ -84,7 +84,7 @@ static void sent(struct dp_stages *s, unsigned link, uint64_t seq, uint64_t now_
 	if (!w || w->at[link].sent_us)
 		return; /* sent once more */
 	w->at[link].sent_us = now_us;
-	dp_hist_add(hist_of(s, DP_STAGE_FORWARDED, link), now_us - w->received_us);
+	dp_hist_add(hist_of(s, DP_TIMED_FORWARDED, link), now_us - w->received_us);
 }
 
 static void cached(struct dp_stages *s, unsigned link, uint64_t seq, uint64_t now_us)
@@ -93,14 +93,14 @@ static void cached(struct dp_stages *s, unsigned link, uint64_t seq, uint64_t no
 	if (!w || !w->at[link].sent_us || w->at[link].cached_us)
 		return;
 	w->at[link].cached_us = now_us;
-	dp_hist_add(hist_of(s, DP_STAGE_ACKNOWLEDGED, link), now_us - w->at[link].sent_us);
+	dp_hist_add(hist_of(s, DP_TIMED_ACKNOWLEDGED, link), now_us - w->at[link].sent_us);
 }
 
 static void committed(struct dp_stages *s, unsigned link, uint64_t seq, uint64_t now_us)
 {
 	struct watched *w = find(s, seq);
 	if (w && w->at[link].cached_us)
-		dp_hist_add(hist_of(s, DP_STAGE_COMMITTED, link), now_us - w->at[link].cached_us);
+		dp_hist_add(hist_of(s, DP_TIMED_COMMITTED, link), now_us - w->at[link].cached_us);
 }
 
 static void watch_link(struct dp_stages *s, const struct dp_core *c, unsigned i, uint64_t now_us)
@@ -123,12 +123,12 @@ void dp_stages_watch(struct dp_stages *s, const struct dp_core *c, uint64_t now_
 		watch_link(s, c, i, now_us);
 }
 
-const struct dp_hist *dp_stages_hist(const struct dp_stages *s, enum dp_stage stage, unsigned link)
+const struct dp_hist *dp_stages_hist(const struct dp_stages *s, enum dp_timed stage, unsigned link)
 {
 	return hist_of((struct dp_stages *)(uintptr_t)s, stage, link);
 }
 
-const char *dp_stage_key(enum dp_stage stage)
+const char *dp_timed_key(enum dp_timed stage)
 {
 	static const char *const keys[] = {"durable", "forwarded", "acknowledged", "committed"};
 	return keys[stage];

@@ -10,12 +10,12 @@
 /* Records watched at once; what is older when a position passes it is not counted. */
 #define DP_STAGES_RING 4096u
 
-enum dp_stage {
-	DP_STAGE_DURABLE,      /* received -> in this node's journal (not while that is lazy) */
-	DP_STAGE_FORWARDED,    /* received -> sent to the link, for the first time */
-	DP_STAGE_ACKNOWLEDGED, /* sent -> cached at the other end, as heard here */
-	DP_STAGE_COMMITTED,    /* cached there -> committed at all mirrors below, as heard here */
-	DP_STAGE_COUNT,
+enum dp_timed {
+	DP_TIMED_DURABLE,      /* received -> in this node's journal (not while that is lazy) */
+	DP_TIMED_FORWARDED,    /* received -> sent to the link, for the first time */
+	DP_TIMED_ACKNOWLEDGED, /* sent -> cached at the other end, as heard here */
+	DP_TIMED_COMMITTED,    /* cached there -> committed at all mirrors below, as heard here */
+	DP_TIMED_COUNT,
 };
 
 struct dp_stages;
@@ -28,8 +28,8 @@ void dp_stages_free(struct dp_stages **s); /* nulls the pointer */
 void dp_stages_watch(struct dp_stages *s, const struct dp_core *c, uint64_t now_us);
 
 /* DURABLE has one histogram whatever the link. Borrowed. */
-const struct dp_hist *dp_stages_hist(const struct dp_stages *s, enum dp_stage stage, unsigned link);
+const struct dp_hist *dp_stages_hist(const struct dp_stages *s, enum dp_timed stage, unsigned link);
 
-const char *dp_stage_key(enum dp_stage stage); /* "durable" and so on */
+const char *dp_timed_key(enum dp_timed stage); /* "durable" and so on */
 
 #endif

@@ -48,14 +48,14 @@ same_everywhere
 dipole pause main west --state "$S" >/dev/null || fail "pause"
 wait_until 10 link_is west '.state == "Paused" and (.in_sync | not)' || fail "not paused: $(field nwk .links)"
 for i in 1 2 3; do qio disk "write -P $i ${i}M 1M" flush || fail "write: $(cat "$D/qio.log")"; done
-sets() { dipole sets main --state "$S" --json | jq "[.sets[] | select(.state == \"executing\")][0] | $1"; }
+oldest_set() { dipole sets main --state "$S" --json | jq "[.sets[] | select(.state == \"executing\")][0] | $1"; }
 dipole pause main west --drop --drop-to 1 --state "$S" 2>"$D/err"
 [ $? = 64 ] || fail "two answers to how much: $(cat "$D/err")"
 dipole pause main west --drop-to 999999999 --state "$S" 2>"$D/err" && fail "there is no such set"
 grep -q "write set that is listed" "$D/err" || fail "a set that is not there: $(cat "$D/err")"
-end=$(sets .last_seq)
+end=$(oldest_set .last_seq)
 is nwk ".released < $end" || fail "it was not kept"
-dipole pause main west --drop-to "$(sets .last_id)" --state "$S" | grep -q resync || fail "drop-to says something else"
+dipole pause main west --drop-to "$(oldest_set .last_id)" --state "$S" | grep -q resync || fail "drop-to says something else"
 wait_until 10 is nwk ".released >= $end" || fail "kept all the same: $(field nwk .released), not $end"
 is nwk ".released == $end and .last > $end" || fail "not a part: $(field nwk .released), not $end"
 dipole resume main west --state "$S" >/dev/null || fail "resume fails"

@@ -28,16 +28,16 @@ static void at(uint64_t us)
 	dp_stages_watch(stages, &core, us);
 }
 
-static const struct dp_hist *hist(enum dp_stage stage, unsigned link)
+static const struct dp_hist *hist(enum dp_timed stage, unsigned link)
 {
 	return dp_stages_hist(stages, stage, link);
 }
 
-static void check(enum dp_stage stage, unsigned link, uint64_t count, uint64_t sum_us)
+static void check(enum dp_timed stage, unsigned link, uint64_t count, uint64_t sum_us)
 {
 	const struct dp_hist *h = hist(stage, link);
-	cr_assert_eq(h->count, count, "%s of link %u: %u", dp_stage_key(stage), link, (unsigned)h->count);
-	cr_assert_eq(h->sum_us, sum_us, "%s of link %u: %u us", dp_stage_key(stage), link, (unsigned)h->sum_us);
+	cr_assert_eq(h->count, count, "%s of link %u: %u", dp_timed_key(stage), link, (unsigned)h->count);
+	cr_assert_eq(h->sum_us, sum_us, "%s of link %u: %u us", dp_timed_key(stage), link, (unsigned)h->sum_us);
 }
 
 Test(stages, of_a_record_at_two_links, .fini = end)
@@ -54,13 +54,13 @@ Test(stages, of_a_record_at_two_links, .fini = end)
 	at(1500);
 	core.down[0].committed = core.down[1].cached = core.down[1].committed = 1;
 	at(2000);
-	check(DP_STAGE_DURABLE, 0, 1, 100);
-	check(DP_STAGE_FORWARDED, 0, 1, 0);
-	check(DP_STAGE_FORWARDED, 1, 1, 10);
-	check(DP_STAGE_ACKNOWLEDGED, 0, 1, 500);
-	check(DP_STAGE_ACKNOWLEDGED, 1, 1, 990);
-	check(DP_STAGE_COMMITTED, 0, 1, 500);
-	check(DP_STAGE_COMMITTED, 1, 1, 0);
+	check(DP_TIMED_DURABLE, 0, 1, 100);
+	check(DP_TIMED_FORWARDED, 0, 1, 0);
+	check(DP_TIMED_FORWARDED, 1, 1, 10);
+	check(DP_TIMED_ACKNOWLEDGED, 0, 1, 500);
+	check(DP_TIMED_ACKNOWLEDGED, 1, 1, 990);
+	check(DP_TIMED_COMMITTED, 0, 1, 500);
+	check(DP_TIMED_COMMITTED, 1, 1, 0);
 }
 
 Test(stages, each_record_of_a_group_counts_once, .fini = end)
@@ -73,9 +73,9 @@ Test(stages, each_record_of_a_group_counts_once, .fini = end)
 	core.durable = core.down[0].cached = 10;
 	at(200);
 	at(300);
-	check(DP_STAGE_DURABLE, 0, 10, 10 * 200 - 550);
-	check(DP_STAGE_ACKNOWLEDGED, 0, 10, 10 * 200 - 550);
-	check(DP_STAGE_COMMITTED, 0, 0, 0);
+	check(DP_TIMED_DURABLE, 0, 10, 10 * 200 - 550);
+	check(DP_TIMED_ACKNOWLEDGED, 0, 10, 10 * 200 - 550);
+	check(DP_TIMED_COMMITTED, 0, 0, 0);
 }
 
 /* After a lost connection records are sent again: the first time counts. */
@@ -90,8 +90,8 @@ Test(stages, what_is_sent_again_is_not_new, .fini = end)
 	at(300);
 	core.down[0].cached = 3;
 	at(400);
-	check(DP_STAGE_FORWARDED, 0, 3, 0);
-	check(DP_STAGE_ACKNOWLEDGED, 0, 3, 900);
+	check(DP_TIMED_FORWARDED, 0, 3, 0);
+	check(DP_TIMED_ACKNOWLEDGED, 0, 3, 900);
 }
 
 /* A record that was cut and another one in its place: the new one counts by its own time. */
@@ -106,7 +106,7 @@ Test(stages, a_cut_forgets, .fini = end)
 	at(1000);
 	core.durable = 3;
 	at(1001);
-	check(DP_STAGE_DURABLE, 0, 3, 901 + 901 + 1);
+	check(DP_TIMED_DURABLE, 0, 3, 901 + 901 + 1);
 }
 
 /* What a process finds in its journal came at an unknown time. */
@@ -121,8 +121,8 @@ Test(stages, what_was_there_before_does_not_count, .fini = end)
 	at(50);
 	core.down[0].sent = core.down[0].cached = core.down[0].committed = core.durable = 1001;
 	at(60);
-	check(DP_STAGE_DURABLE, 0, 1, 10);
-	check(DP_STAGE_FORWARDED, 0, 1, 10);
+	check(DP_TIMED_DURABLE, 0, 1, 10);
+	check(DP_TIMED_FORWARDED, 0, 1, 10);
 }
 
 /* Positions far apart cost no more than the ring holds, and nothing is counted for another record. */
@@ -134,8 +134,8 @@ Test(stages, a_long_way_is_bounded, .fini = end)
 	core.down[0].sent = core.log.last.at.seq;
 	core.durable = core.log.last.at.seq - DP_STAGES_RING - 5;
 	at(20);
-	check(DP_STAGE_DURABLE, 0, 0, 0);
-	check(DP_STAGE_FORWARDED, 0, DP_STAGES_RING, DP_STAGES_RING * 10);
+	check(DP_TIMED_DURABLE, 0, 0, 0);
+	check(DP_TIMED_FORWARDED, 0, DP_STAGES_RING, DP_STAGES_RING * 10);
 }
 
 /* A controller whose journal takes records only when they stay: its positions say nothing of a disk. */
@@ -150,5 +150,5 @@ Test(stages, a_lazy_journal_is_not_measured, .fini = end)
 	at(10);
 	core.durable = 1;
 	at(20);
-	check(DP_STAGE_DURABLE, 0, 0, 0);
+	check(DP_TIMED_DURABLE, 0, 0, 0);
 }
