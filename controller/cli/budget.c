@@ -78,8 +78,7 @@ static double want_number(
 	return value;
 }
 
-/* "5us/mi" or "3.1us/km". */
-static double want_propagation(const struct cli_command *self, const char *text)
+double cli_propagation(const struct cli_command *self, const char *text)
 {
 	char *end;
 	double value = strtod(text, &end),
@@ -231,7 +230,7 @@ static int run(const struct cli_command *self, int argc, char **argv)
 		cli_usage(self, "--size is at most 1MiB, not '%s'", size);
 	v.costs = dp_budget_costs_default(v.data_bytes);
 	if (propagation)
-		v.costs.us_per_metre = want_propagation(self, propagation);
+		v.costs.us_per_metre = cli_propagation(self, propagation);
 	if (factor)
 		v.costs.route_factor = want_number(self, "route-factor", factor, 1);
 	if (work_us != UINT64_MAX)

@@ -21,6 +21,8 @@ struct cli_command {
 extern const struct cli_command cli_topology_check, cli_keygen, cli_up, cli_status, cli_volumes,
 	cli_links, cli_sets, cli_pause, cli_resume, cli_resync, cli_digest,
 	cli_verify, cli_reload, cli_budget;
+/* deploy/lab */
+extern const struct cli_command cli_lab_up, cli_lab_cut, cli_lab_heal, cli_lab_slow, cli_lab_links;
 
 /* ---- options (options.c) ---- */
 
@@ -48,6 +50,9 @@ void cli_parse(const struct cli_command *command, int argc, char **argv,
 /* "dipole COMMAND: text", and the end of the process with EX_USAGE. */
 _Noreturn void cli_usage(const struct cli_command *command, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* "5us/mi" or "3.1us/km", as microseconds a metre; a usage error ends the process (budget.c). */
+double cli_propagation(const struct cli_command *command, const char *text);
 
 /* "dipole: text" on stderr; returns `status`. */
 int cli_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -131,11 +131,27 @@ static int run_up(struct up *up)
 	return status;
 }
 
+int up_command(struct up *up, const char *file, const char *state)
+{
+	up->lock_fd = up->signal_fd = -1;
+	int status = cli_state_dir(state, up->dir);
+	if (!status)
+		status = load(file, &up->topology);
+	if (!status)
+		status = run_up(up);
+	dp_topology_destroy(&up->topology);
+	if (up->signal_fd >= 0)
+		close(up->signal_fd);
+	if (up->lock_fd >= 0)
+		close(up->lock_fd);
+	return status;
+}
+
 static int run(const struct cli_command *self, int argc, char **argv)
 {
 	const char *file, *state = NULL;
 	bool no_nbd = false;
-	struct up up = {.lock_fd = -1, .signal_fd = -1};
+	struct up up = {.make_network = NULL};
 	const struct cli_option options[] = {
 		{"state", CLI_TEXT, &state, "DIR", "the state directory (see dipole(1))"},
 		{"no-nbd", CLI_FLAG, &no_nbd, NULL, "start no NBD server"},
@@ -144,17 +160,7 @@ static int run(const struct cli_command *self, int argc, char **argv)
 	};
 	cli_parse(self, argc, argv, options, &file, 1, 1);
 	up.nbd = !no_nbd;
-	int status = cli_state_dir(state, up.dir);
-	if (!status)
-		status = load(file, &up.topology);
-	if (!status)
-		status = run_up(&up);
-	dp_topology_destroy(&up.topology);
-	if (up.signal_fd >= 0)
-		close(up.signal_fd);
-	if (up.lock_fd >= 0)
-		close(up.lock_fd);
-	return status;
+	return up_command(&up, file, state);
 }
 
 const struct cli_command cli_up = {

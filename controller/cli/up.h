@@ -38,6 +38,10 @@ struct up {
 	char dir[PATH_MAX];
 	struct dp_topology *topology;
 	bool nbd, json;
+	/* Puts the nodes on another network than loopback, and sets their addresses. Returns 0 or an
+	 * exit status, printed. NULL: loopback. */
+	int (*make_network)(struct up *up);
+	char namespaces[PATH_MAX]; /* a network namespace DIR/SITE for each site; empty: this one */
 	bool starting; /* an end that a restart does not mend is final */
 	bool stopping; /* a signal asked for it, or the start failed: nothing is restarted */
 	int lock_fd, signal_fd;
@@ -45,6 +49,9 @@ struct up {
 	struct up_child *children; /* [UP_CHILDREN_MAX] */
 	unsigned count;
 };
+
+/* The command, for what the caller has set of `up`. Returns an exit status. */
+int up_command(struct up *up, const char *file, const char *state);
 
 /* ---- up_files.c; each returns 0 or an exit status, printed ---- */
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,6 +122,22 @@ void up_free_children(struct up *up)
 
 /* ---- start ---- */
 
+/* Its network namespace. nbdkit has only Unix sockets and needs none. */
+static void enter_site(const struct up *up, const struct up_child *child)
+{
+	char path[PATH_MAX];
+	int node = dp_topology_node(up->topology, child->name);
+	if (!up->namespaces[0] || node < 0)
+		return;
+	const char *site = up->topology->sites[up->topology->nodes[node].site].name;
+	int fd = open(cli_node_path(up->namespaces, site, "", path), O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || setns(fd, CLONE_NEWNET)) {
+		dprintf(2, "dipole up: cannot enter the network of site %s: %s\n", site, strerror(errno));
+		_exit(EX_OSERR);
+	}
+	close(fd);
+}
+
 /* In the new process. Its own group, so that ^C reaches only `up`, which stops all in order. */
 static _Noreturn void become(const struct up *up, const struct up_child *child, pid_t parent)
 {
@@ -139,6 +156,7 @@ static _Noreturn void become(const struct up *up, const struct up_child *child, 
 	if (getppid() != parent)
 		_exit(EX_TEMPFAIL);
 	sigprocmask(SIG_SETMASK, &up->old_mask, NULL);
+	enter_site(up, child);
 	execv(child->program, child->argv);
 	dprintf(2, "dipole up: cannot run %s: %s\n", child->program, strerror(errno));
 	_exit(EX_OSERR);

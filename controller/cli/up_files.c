@@ -165,7 +165,7 @@ static int prepare(struct up *up, const struct dp_topology *last, const char *pa
 			last->name, up->topology->name);
 	int status = make_keys(up);
 	if (!status)
-		status = choose_ports(up, last);
+		status = up->make_network ? up->make_network(up) : choose_ports(up, last);
 	if (status)
 		return status;
 	int error = write_file(up->topology, path);

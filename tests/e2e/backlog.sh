@@ -3,6 +3,7 @@
 # host goes on with the other. What is kept for it stands in the journal, not in memory: every daemon
 # stays within its window, before, during and after, and what it lacks arrives in order without a resync.
 source "$(dirname "$0")/lib.sh"
+ASAN_OPTIONS+=:quarantine_size_mb=16 # what is freed but kept back must not pass for memory in use
 RECORDS=${RECORDS:-120000}
 LIMIT_KIB=$((256 * 1024)) # windows of 64 MiB, twice where a mirror applies; the index of the journal
 

@@ -141,10 +141,11 @@ bounded() {
 
 # ---- the deployment ----
 
-# up TOPOLOGY: brings it up in $S; every node is open and every link is connected.
+# up TOPOLOGY: brings it up in $S (HOW='lab up': in a lab); every node is open and every link is connected.
 up() {
   : >"$D/up.log"
-  "$BUILD/controller/cli/dipole" up "$1" --state "$S" >"$D/up.log" 2>&1 &
+  # shellcheck disable=SC2086
+  "$BUILD/controller/cli/dipole" ${HOW:-up} "$1" --state "$S" >"$D/up.log" 2>&1 &
   UP_PID=$!
   wait_until 60 grep -qx ready "$D/up.log" || fail "up: $(tail -n 3 "$D/up.log")"
   wait_until 30 all_open || fail "the links do not come up"

@@ -3,6 +3,7 @@
 # direction, cut within a frame, and very slow. Hosts go on; whatever happened, everything arrives
 # with nobody's help. ROUNDS=N (default 10) cuts within a frame, SEED=N
 source "$(dirname "$0")/lib.sh"
+ASAN_OPTIONS+=:quarantine_size_mb=16 # what is freed but kept back must not pass for memory in use
 SEED=${SEED:-$RANDOM}
 RANDOM=$SEED
 NAME="$NAME seed $SEED"

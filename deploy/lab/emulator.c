@@ -1,0 +1,131 @@
+/* The process that hands packets from site to site. */
+#include <errno.h>
+#include <linux/virtio_net.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "lab.h"
+
+#define READ_BATCH   64
+#define PACKET_MAX   (64 * 1024 + sizeof(struct virtio_net_hdr))
+#define ORDER_MAX    4096
+#define ORDER_LIMIT_MS 1000
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* ---- packets ---- */
+
+/* The site that the address of an IPv4 packet lies in, or -1. */
+static int destination(const struct lab *lab, const uint8_t *packet, size_t size)
+{
+	const uint8_t *ip = packet + sizeof(struct virtio_net_hdr);
+	if (size < sizeof(struct virtio_net_hdr) + 20 || ip[0] >> 4 != 4 || ip[16] != 10 || ip[17] != 77)
+		return -1;
+	unsigned site = ip[18] - 1u;
+	return site < lab->t->site_count ? (int)site : -1;
+}
+
+static void receive(struct lab *lab, unsigned from)
+{
+	static uint8_t packet[PACKET_MAX];
+	for (unsigned i = 0; i < READ_BATCH; i++) {
+		ssize_t size = read(lab->sites[from].tun_fd, packet, sizeof packet);
+		if (size <= 0)
+			return;
+		int to = destination(lab, packet, (size_t)size);
+		struct wan_cable *c = to < 0 ? NULL : wan_find(&lab->wan, from, (unsigned)to);
+		if (c)
+			wan_take(&lab->wan, c, now_ns(), packet, (size_t)size);
+		else
+			lab->strangers++;
+	}
+}
+
+static void deliver(struct lab *lab)
+{
+	struct wan_packet *p;
+	while ((p = wan_arrived(&lab->wan, now_ns()))) {
+		/* What the site's device does not take is lost, as on a real network. */
+		ssize_t size = write(lab->sites[p->to].tun_fd, p->bytes, p->size);
+		(void)size;
+		free(p);
+	}
+}
+
+/* ---- orders ---- */
+
+/* One order a connection, of one line. A client that dawdles holds packets up, but not for long: it is
+ * the `dipole lab` command, which sends the line at once. */
+static void take_order(struct lab *lab)
+{
+	char line[ORDER_MAX];
+	size_t size = 0;
+	int fd = accept4(lab->socket_fd, NULL, NULL, SOCK_CLOEXEC);
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	while (fd >= 0 && size < sizeof line - 1 && poll(&p, 1, ORDER_LIMIT_MS) > 0) {
+		ssize_t got = recv(fd, line + size, sizeof line - 1 - size, 0);
+		if (got <= 0)
+			break;
+		size += (size_t)got;
+		if (line[size - 1] == '\n')
+			break;
+	}
+	json_t *request = json_loadb(line, size, 0, NULL);
+	json_t *answer = lab_order(lab, request);
+	char *text = json_dumps(answer, JSON_COMPACT);
+	if (text && fd >= 0) {
+		send(fd, text, strlen(text), MSG_NOSIGNAL);
+		send(fd, "\n", 1, MSG_NOSIGNAL);
+	}
+	free(text);
+	json_decref(answer);
+	json_decref(request);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* ---- the loop ---- */
+
+/* Until something comes in or arrives. */
+static void wait_for(struct lab *lab, struct pollfd *fds, nfds_t count)
+{
+	uint64_t next_ns = wan_next_ns(&lab->wan), now = now_ns();
+	uint64_t left_ns = next_ns > now ? next_ns - now : 0;
+	struct timespec left = {(time_t)(left_ns / 1000000000), (long)(left_ns % 1000000000)};
+	if (ppoll(fds, count, next_ns == WAN_NEVER ? NULL : &left, NULL) < 0 && errno != EINTR)
+		exit(EX_OSERR);
+}
+
+_Noreturn void lab_emulate(struct lab *lab)
+{
+	struct pollfd fds[DP_SITES_MAX + 1];
+	unsigned sites = lab->t->site_count;
+	for (unsigned i = 0; i < sites; i++)
+		fds[i] = (struct pollfd){.fd = lab->sites[i].tun_fd, .events = POLLIN};
+	fds[sites] = (struct pollfd){.fd = lab->socket_fd, .events = POLLIN};
+	/* Packets arrive when they are due, also on a busy machine. */
+	struct sched_param first = {.sched_priority = 1};
+	sched_setscheduler(0, SCHED_RR, &first);
+	prctl(PR_SET_TIMERSLACK, 1);
+	for (;;) {
+		wait_for(lab, fds, sites + 1);
+		for (unsigned i = 0; i < sites; i++)
+			if (fds[i].revents)
+				receive(lab, i);
+		if (fds[sites].revents)
+			take_order(lab);
+		deliver(lab);
+	}
+}
