@@ -116,6 +116,8 @@ void laws_written(void *arg, const uint8_t *data, uint64_t size)
 			dp_meta_decode(body, f.length - DP_FRAME_SIZE, &meta))
 			continue;
 		check_keep(n->sim->check, n->index, meta.at);
+		if (n->stream && dp_stream_core(n->stream)->reset_token)
+			n->jumped = meta.at.seq;
 		if (meta.images.building)
 			check_copied(n->sim, n, &meta.images);
 		if (n->images.building && !meta.images.building)
@@ -385,6 +387,9 @@ static void check_released(struct sim *sim, struct node *n, const struct dp_core
 		const struct node *below = &sim->nodes[n->down[i]];
 		if ((c->cfg.track || c->down[i].drop_to >= tail.seq) && (c->away >> i & 1))
 			continue;
+		/* A controller that was restarted meanwhile knows of no order any more. */
+		if (below->jumped >= tail.seq && (c->log.last.away >> i & 1))
+			continue;
 		const struct node *missing = !sim->opt.next_hop	       ? lacks(sim, below, tail)
 					     : holds(sim, below, tail) ? NULL
 								       : below;
@@ -458,4 +463,5 @@ void laws_wiped(struct node *n)
 	n->applied = n->fallback = (struct dp_position){0};
 	n->images = (struct dp_images){0};
 	n->jumping = false;
+	n->jumped = 0;
 }

@@ -43,6 +43,7 @@ struct node {
 	struct dp_position applied; /* what its image may hold */
 	struct dp_position fallback; /* of a node that is resynced: what its old images hold */
 	bool jumping;               /* it is about to be resynced */
+	uint64_t jumped;            /* where its log began then: what came before it gets as content */
 	struct dp_images images;    /* as its disk says */
 	struct dp_position whole;   /* where its log stood when a resync was complete */
 	struct dp_position seen;    /* of the controller's log, by the checker */
