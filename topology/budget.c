@@ -39,8 +39,21 @@ struct dp_budget_costs dp_budget_costs_default(uint64_t data_bytes)
 
 /* ---- links ---- */
 
+double dp_budget_propagation_us(const struct dp_topo_link *link, const struct dp_budget_costs *costs)
+{
+	if (costs->us_per_metre == 0)
+		return 0;
+	if (link->round_trip_us)
+		return (double)link->round_trip_us / 2;
+	double factor = link->distance_given ? 1 : costs->route_factor;
+	return link->distance_m * factor * costs->us_per_metre;
+}
+
+/* Where only the round trip is known: as far as a signal gets in that time. */
 static double route(const struct dp_topo_link *link, const struct dp_budget_costs *costs)
 {
+	if (link->distance_m < 0)
+		return costs->us_per_metre > 0 ? dp_budget_propagation_us(link, costs) / costs->us_per_metre : 0;
 	return link->distance_given ? link->distance_m : link->distance_m * costs->route_factor;
 }
 
@@ -57,8 +70,7 @@ static void limit_rate(struct dp_budget_hop *h, const struct dp_topo_link *link,
 	const struct dp_budget_costs *costs)
 {
 	uint64_t window = link->window_bytes ? link->window_bytes : DP_WINDOW_BYTES;
-	double turn_us =
-		2 * h->distance_m * costs->us_per_metre + costs->work_us + costs->commit_us;
+	double turn_us = 2 * h->propagation_us + costs->work_us + costs->commit_us;
 	double by_window = turn_us > 0 ? (double)window / turn_us * 1e6 : INFINITY;
 	double by_bandwidth = link->bandwidth_bits ? (double)link->bandwidth_bits / 8 : INFINITY;
 	double rate = fmin(by_window, by_bandwidth);
@@ -113,10 +125,9 @@ static void say_way(struct maker *m, const struct dp_topo_leg *leg, const struct
 }
 
 /* When the sender of hop i hears that it has cached the write. */
-static double heard_us(
-	const struct dp_budget_leg *l, const struct dp_budget_costs *costs, unsigned i)
+static double heard_us(const struct dp_budget_leg *l, unsigned i)
 {
-	return l->hops[i].cached_us + l->hops[i].distance_m * costs->us_per_metre;
+	return l->hops[i].cached_us + l->hops[i].propagation_us;
 }
 
 static void say_acknowledgements(
@@ -124,7 +135,7 @@ static void say_acknowledgements(
 {
 	for (unsigned i = 0; i < leg->hop_count; i++) {
 		unsigned to = i ? leg->hops[i - 1] : m->s->controller;
-		event(m, heard_us(l, m->costs, i), to, "receives the acknowledgement of %s",
+		event(m, heard_us(l, i), to, "receives the acknowledgement of %s",
 			name(m, leg->hops[i]));
 	}
 }
@@ -156,13 +167,14 @@ static void go_out(struct maker *m, const struct dp_topo_leg *leg, struct dp_bud
 		struct dp_budget_hop *h = &l->hops[i];
 		h->node = from = leg->hops[i];
 		h->distance_m = route(link, m->costs);
-		h->one_way_us =
-			h->distance_m * m->costs->us_per_metre + link_work_us(link, m->costs);
+		h->propagation_us = dp_budget_propagation_us(link, m->costs);
+		h->one_way_us = h->propagation_us + link_work_us(link, m->costs);
 		h->received_us = us + h->one_way_us;
 		h->cached_us = h->received_us + m->costs->work_us + m->costs->commit_us;
 		us = h->received_us + m->costs->work_us;
 		limit_rate(h, link, m->costs);
 		l->distance_m += h->distance_m;
+		l->propagation_us += h->propagation_us;
 	}
 }
 
@@ -171,15 +183,24 @@ static double come_back(struct maker *m, const struct dp_topo_leg *leg, struct d
 {
 	double us = l->hops[leg->hop_count - 1].cached_us;
 	for (unsigned i = leg->hop_count; i-- > 0;) {
-		us += l->hops[i].distance_m * m->costs->us_per_metre + m->costs->work_us;
+		us += l->hops[i].propagation_us + m->costs->work_us;
 		if (i == 0)
 			break;
 		struct dp_budget_hop *above = &l->hops[i - 1];
 		/* It speaks for itself too: what it has not cached it does not call committed. */
 		us = fmax(us, above->cached_us);
 		bool next_hop = m->t->nodes[above->node].retain == DP_RETAIN_NEXT_HOP;
-		above->released_us = next_hop ? heard_us(l, m->costs, i) + m->costs->work_us : us;
+		above->released_us = next_hop ? heard_us(l, i) + m->costs->work_us : us;
 	}
+	return us;
+}
+
+/* What the slowest link of the leg costs beside its propagation. */
+static double leg_work_us(const struct dp_topo_leg *leg, const struct dp_budget_leg *l)
+{
+	double us = 0;
+	for (unsigned i = 0; i < leg->hop_count; i++)
+		us = fmax(us, l->hops[i].one_way_us - l->hops[i].propagation_us);
 	return us;
 }
 
@@ -189,14 +210,10 @@ static void make_leg(struct maker *m, unsigned n)
 	struct dp_budget_leg *l = &m->b->legs[n];
 	double work = m->costs->work_us;
 	go_out(m, leg, l);
-	l->cached_us = heard_us(l, m->costs, 0) + 2 * work; /* controller, host */
+	l->cached_us = heard_us(l, 0) + 2 * work; /* controller, host */
 	l->committed_us = come_back(m, leg, l) + work;
-	l->round_trip_us = 2 * l->distance_m * m->costs->us_per_metre;
-	double way_us = 0;
-	for (unsigned i = 0; i < leg->hop_count; i++)
-		way_us = fmax(way_us,
-			l->hops[i].one_way_us - l->hops[i].distance_m * m->costs->us_per_metre);
-	l->direct_us = l->round_trip_us + way_us + 4 * work + m->costs->commit_us;
+	l->round_trip_us = 2 * l->propagation_us;
+	l->direct_us = l->round_trip_us + leg_work_us(leg, l) + 4 * work + m->costs->commit_us;
 	say_way(m, leg, l);
 	say_acknowledgements(m, leg, l);
 	say_releases(m, leg, l);
@@ -223,6 +240,13 @@ static double answered(const struct maker *m, bool committed)
 	return own ? fmax(last, m->b->local_us) : last;
 }
 
+static double one_sided_m(const struct maker *m)
+{
+	double fixed_us = 4 * m->costs->work_us + m->costs->commit_us + leg_work_us(&m->s->legs[0], &m->b->legs[0]);
+	double left_us = m->b->ack_us - fixed_us;
+	return left_us < 0 || m->costs->us_per_metre == 0 ? -1 : left_us / 2 / m->costs->us_per_metre;
+}
+
 static void make_answers(struct maker *m)
 {
 	struct dp_budget *b = m->b;
@@ -237,6 +261,7 @@ static void make_answers(struct maker *m)
 		double us = next_hop ? b->legs[i].cached_us : b->legs[i].committed_us;
 		b->controller_released_us = fmax(b->controller_released_us, us - m->costs->work_us);
 	}
+	b->one_sided_m = one_sided_m(m);
 	event(m, b->ack_us - m->costs->work_us, m->s->controller, "acknowledges to the host");
 	event(m, b->controller_released_us, m->s->controller, "drops its queue entry (retain: %s)",
 		next_hop ? "next-hop" : "committed");
@@ -253,7 +278,7 @@ static bool distances_known(
 			const struct dp_topo_link *link =
 				dp_topology_link(t, from, s->legs[i].hops[h]);
 			*unknown = (unsigned)(link - t->links);
-			if (link->distance_m < 0)
+			if (link->distance_m < 0 && !link->round_trip_us)
 				return false;
 			from = s->legs[i].hops[h];
 		}

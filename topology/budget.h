@@ -33,6 +33,7 @@ struct dp_budget_event {
 struct dp_budget_hop {
 	unsigned node;
 	double distance_m;    /* of the link that reaches it; its route, so with the factor */
+	double propagation_us; /* of that link, one way */
 	double one_way_us;    /* propagation, transmission, encryption */
 	double received_us, cached_us;
 	double released_us;   /* when it may drop the record from its journal; mirrors: when applied is
@@ -44,6 +45,7 @@ struct dp_budget_hop {
 struct dp_budget_leg {
 	struct dp_budget_hop hops[DP_HOPS_MAX]; /* as many as the leg of the topology has */
 	double distance_m;
+	double propagation_us; /* one way, of all links */
 	double cached_us, committed_us; /* host-visible, if this leg alone decided */
 	double round_trip_us;		/* propagation to the mirror and back */
 	double direct_us;		/* host-visible, committed, without the relays */
@@ -54,6 +56,8 @@ struct dp_budget {
 	double controller_released_us;
 	double local_us, cached_us, committed_us; /* host-visible, for as many legs as `ack` names */
 	double ack_us, flush_us;		  /* of the stream's own policy */
+	double one_sided_m; /* where one mirror without relays would have to stand to answer as quickly;
+			       negative: nowhere */
 	struct dp_budget_event *events;		  /* in the order of time */
 	unsigned event_count;
 };
@@ -61,6 +65,10 @@ struct dp_budget {
 /* 5 us a mile, no detours, 5 us of work, 100 us for a commit, encryption at 4 us a KiB for both ends,
  * for records with so many bytes of data. */
 struct dp_budget_costs dp_budget_costs_default(uint64_t data_bytes);
+
+/* One way: half of the measured round trip if the link has one, else by its distance; negative: both are
+ * unknown. Where us_per_metre is 0 nothing is far away. */
+double dp_budget_propagation_us(const struct dp_topo_link *link, const struct dp_budget_costs *costs);
 
 /* On success *out is the caller's, to be destroyed. Errors: DP_EINVAL a distance is unknown (*unknown
  * is the link's index then), DP_ENOMEM. */

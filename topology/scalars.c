@@ -114,6 +114,15 @@ bool dp_scalar_distance(const char *text, void *out)
 	return true;
 }
 
+bool dp_scalar_round_trip(const char *text, void *out)
+{
+	uint64_t value;
+	if (dp_parse_time(text, &value) || value == 0 || value > 60000000)
+		return false;
+	*(uint64_t *)out = value;
+	return true;
+}
+
 bool dp_scalar_bandwidth(const char *text, void *out)
 {
 	uint64_t value;

@@ -18,6 +18,7 @@ bool dp_scalar_directory(const char *text, void *out); /* char[DP_PATH_MAX + 1] 
 bool dp_scalar_key(const char *text, void *out);	 /* char[DP_KEY_TEXT + 1] */
 bool dp_scalar_bool(const char *text, void *out);	 /* bool */
 bool dp_scalar_distance(const char *text, void *out);	 /* double */
+bool dp_scalar_round_trip(const char *text, void *out);	 /* uint64_t, microseconds */
 bool dp_scalar_bandwidth(const char *text, void *out);	 /* uint64_t */
 bool dp_scalar_interval(const char *text, void *out);	 /* uint64_t, microseconds */
 bool dp_scalar_window(const char *text, void *out);	 /* uint64_t */

@@ -216,6 +216,8 @@ static const struct dp_field link_fields[] = {
 	{"distance", DP_OPTIONAL,
 		"a distance with a unit (m, km, mi) such as 30mi, at most 100000km",
 		LINK(distance_m), dp_scalar_distance, NULL},
+	{"round-trip", DP_OPTIONAL, "a time with a unit such as 2.1ms, from 1us to 60s",
+		LINK(round_trip_us), dp_scalar_round_trip, NULL},
 	{"bandwidth", DP_OPTIONAL, "a rate with a unit such as 10Gbit, from 1bit to 1000000Gbit",
 		LINK(bandwidth_bits), dp_scalar_bandwidth, NULL},
 	{"trusted", DP_OPTIONAL, "true or false", LINK(trusted), dp_scalar_bool, NULL},

@@ -64,6 +64,7 @@ struct dp_topo_link {
 	bool trusted;	   /* no CURVE */
 	double distance_m; /* given, or great circle of the two sites; < 0: unknown */
 	bool distance_given;
+	uint64_t round_trip_us;	 /* measured; 0: not given, the distance tells */
 	uint64_t bandwidth_bits; /* 0: unlimited */
 	uint64_t window_bytes;	 /* 0: default */
 	unsigned connections;	 /* that the streams are spread over; default 1 */

@@ -62,6 +62,8 @@ static void write_links(const struct dp_topology *t, FILE *to)
 			(unsigned long long)l->heartbeat.probation_us);
 		if (l->distance_given)
 			fprintf(to, "    distance: %.3fm\n", l->distance_m);
+		if (l->round_trip_us)
+			fprintf(to, "    round-trip: %lluus\n", (unsigned long long)l->round_trip_us);
 		if (l->bandwidth_bits)
 			fprintf(to, "    bandwidth: %llubit\n",
 				(unsigned long long)l->bandwidth_bits);

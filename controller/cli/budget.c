@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/units.h"
 #include "budget_view.h"
+#include "what_if.h"
 
 /* ---- what follows ---- */
 
@@ -56,6 +57,24 @@ bool budget_is_limited(const struct budget_view *v, const struct dp_budget_hop *
 double budget_reach(const struct budget_view *v, unsigned leg)
 {
 	return dp_budget_reach(v->t, v->stream, leg, &v->costs, (double)v->budget_us);
+}
+
+double budget_separation(const struct budget_view *v)
+{
+	const struct dp_topo_stream *s = budget_stream(v);
+	double first = -1, second = -1;
+	for (unsigned i = 0; i < s->leg_count; i++) {
+		double m = budget_reach(v, i);
+		if (isinf(m))
+			return -1;
+		if (m > first) {
+			second = first;
+			first = m;
+		} else if (m > second) {
+			second = m;
+		}
+	}
+	return second < 0 ? -1 : first + second;
 }
 
 /* ---- the command ---- */
@@ -127,29 +146,56 @@ static void show(const struct budget_view *v, enum format format)
 		budget_print(v);
 }
 
+static int fail_make(const struct dp_topology *t, int err, unsigned unknown)
+{
+	const struct dp_topo_link *l = &t->links[unknown];
+	if (err != DP_EINVAL)
+		return cli_fail(EX_OSERR, "%s", dp_strerror(err));
+	return cli_fail(EX_CONFIG,
+		"the link between %s and %s has neither a distance nor a round trip, and a site of theirs no "
+		"position (`at`)",
+		t->nodes[l->a].name, t->nodes[l->b].name);
+}
+
+/* *then is the caller's. */
+static int make_change(const struct budget_view *v, struct dp_budget **then)
+{
+	char why[CLI_ERROR_MAX];
+	unsigned unknown;
+	struct dp_topology *t = malloc(sizeof *t);
+	*then = NULL;
+	if (!t)
+		return cli_fail(EX_OSERR, "out of memory");
+	*t = *v->t;
+	int status = EX_OK;
+	if (dp_what_if(t, v->stream, v->change, why, sizeof why))
+		status = cli_fail(EX_USAGE, "--what-if %s: %s", v->change, why);
+	int err = status ? 0 : dp_budget_make(t, v->stream, &v->costs, then, &unknown);
+	if (err)
+		status = fail_make(t, err, unknown);
+	free(t);
+	return status;
+}
+
 /* survey: of a running deployment, or NULL. */
 static int answer(struct budget_view *v, enum format format, struct cli_survey *survey)
 {
-	struct dp_budget *b;
+	struct dp_budget *b, *then = NULL;
 	unsigned unknown;
 	int err = dp_budget_make(v->t, v->stream, &v->costs, &b, &unknown);
-	if (err == DP_EINVAL) {
-		const struct dp_topo_link *l = &v->t->links[unknown];
-		return cli_fail(EX_CONFIG,
-			"the link between %s and %s has no distance, and a site of theirs no "
-			"position (`at`)",
-			v->t->nodes[l->a].name, v->t->nodes[l->b].name);
-	}
 	if (err)
-		return cli_fail(EX_OSERR, "%s", dp_strerror(err));
+		return fail_make(v->t, err, unknown);
+	int status = v->change ? make_change(v, &then) : EX_OK;
 	v->b = b;
-	if (survey)
+	v->then = then;
+	if (!status && survey)
 		ask_and_show(v, format, survey);
-	else
+	else if (!status)
 		show(v, format);
+	dp_budget_destroy(&then);
 	dp_budget_destroy(&b);
-	if (!survey || survey->answered)
-		return EX_OK;
+	if (status || !survey || survey->answered)
+		return status;
 	return cli_fail(EX_UNAVAILABLE, "no node of %s answers on this machine", v->t->name);
 }
 
@@ -208,6 +254,7 @@ static int run(const struct cli_command *self, int argc, char **argv)
 		{"outage", CLI_TIME, &v.outage_us, "TIME", "that journals should ride out (30min)"},
 		{"budget", CLI_TIME, &v.budget_us, "TIME",
 			"how far may the poles be for this latency?"},
+		{"what-if", CLI_TEXT, &v.change, "CHANGE", "such as ack=committed or relay=LEG:1mi"},
 		{"propagation", CLI_TEXT, &propagation, "VALUE", "5us/mi (default) or 3.1us/km"},
 		{"route-factor", CLI_TEXT, &factor, "NUMBER", "for distances from coordinates (1)"},
 		{"work", CLI_TIME, &work_us, "TIME", "of a node on a message (5us)"},
@@ -222,6 +269,8 @@ static int run(const struct cli_command *self, int argc, char **argv)
 	enum format format = want_format(self, format_text, json);
 	if (!file == !measured)
 		cli_usage(self, "either FILE, or --measured, which takes the file of the running deployment");
+	if (measured && v.change)
+		cli_usage(self, "--what-if is about FILE");
 	if (measured && format == HTML)
 		cli_usage(self, "--measured comes as text or json");
 	want_size(self, "size", size, &v.data_bytes);
@@ -246,7 +295,7 @@ static int run(const struct cli_command *self, int argc, char **argv)
 const struct cli_command cli_budget = {
 	.name = "budget",
 	.arguments = "FILE | --measured [--stream NAME] [--size SIZE] [--rate SIZE] [--outage TIME] [--budget "
-		     "TIME] [--format FORMAT] [--json]",
+		     "TIME] [--what-if CHANGE] [--format FORMAT] [--json]",
 	.summary = "Predict what distance costs a stream: latency, journals, links.",
 	.run = run,
 };

@@ -78,6 +78,12 @@ static void print_answer(const struct budget_view *v)
 			o.separation_m / DP_METRES_A_MILE,
 			o.opposed ? "farther than each is from the controller"
 				  : "<span class=\"no\">not farther than each is from the controller</span>");
+	if (b->one_sided_m >= 0 && s->ack_stage != DP_STAGE_LOCAL)
+		printf(" One mirror without relays that answers as quickly stands at most %.0f km (%.0f miles) away.",
+			b->one_sided_m / 1000, b->one_sided_m / DP_METRES_A_MILE);
+	if (v->then)
+		printf(" With %s a write is answered after <b>%.0f us</b>, a flush after <b>%.0f us</b>.", v->change,
+			v->then->ack_us, v->then->flush_us);
 	if (v->budget_us)
 		printf(" A budget of %llu us is %s.", (unsigned long long)v->budget_us,
 			b->ack_us <= (double)v->budget_us ? "kept" : "<span class=\"no\">exceeded</span>");

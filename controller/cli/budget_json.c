@@ -12,8 +12,9 @@ static json_t *leg_json(const struct budget_view *v, unsigned n)
 		const struct dp_budget_hop *h = &l->hops[i];
 		double held_us = h->released_us > 0 ? h->released_us - h->received_us : 0;
 		json_array_append_new(hops,
-			json_pack("{s:s,s:f,s:f,s:f,s:f,s:o,s:o,s:o,s:I,s:f}", "node",
-				budget_name(v, h->node), "distance_m", h->distance_m, "one_way_us",
+			json_pack("{s:s,s:f,s:f,s:f,s:f,s:f,s:o,s:o,s:o,s:I,s:f}", "node",
+				budget_name(v, h->node), "distance_m", h->distance_m, "propagation_us",
+				h->propagation_us, "one_way_us",
 				h->one_way_us, "received_us", h->received_us, "cached_us",
 				h->cached_us, "released_us",
 				held_us > 0 ? json_real(h->released_us) : json_null(), "held_bytes",
@@ -45,6 +46,14 @@ static json_t *events_json(const struct budget_view *v)
 	return events;
 }
 
+static json_t *change_json(const struct budget_view *v)
+{
+	const struct dp_budget *b = v->then;
+	return json_pack("{s:s,s:f,s:f,s:f,s:f,s:f}", "change", v->change, "ack_us", b->ack_us, "flush_us",
+		b->flush_us, "local_us", b->local_us, "cached_us", b->cached_us, "committed_us",
+		b->committed_us);
+}
+
 json_t *budget_json(const struct budget_view *v)
 {
 	const struct dp_topo_stream *s = budget_stream(v);
@@ -64,7 +73,13 @@ json_t *budget_json(const struct budget_view *v)
 			"us_per_km", v->costs.us_per_metre * 1000, "route_factor",
 			v->costs.route_factor, "work_us", v->costs.work_us, "commit_us",
 			v->costs.commit_us, "encryption_us", v->costs.crypt_us));
+	double m = b->one_sided_m;
+	json_object_set_new(out, "one_sided_m", m < 0 ? json_null() : json_real(m));
+	if (v->then)
+		json_object_set_new(out, "what_if", change_json(v));
 	if (v->budget_us) {
+		m = budget_separation(v);
+		json_object_set_new(out, "reach_separation_m", m < 0 ? json_null() : json_real(m));
 		json_object_set_new(out, "budget_us", json_integer((json_int_t)v->budget_us));
 		json_object_set_new(out, "fits", json_boolean(b->ack_us <= (double)v->budget_us));
 	}

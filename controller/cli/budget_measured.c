@@ -55,11 +55,6 @@ static const json_t *link_stage(const struct rows *rows, unsigned from, unsigned
 	return NULL;
 }
 
-static double propagation(const struct budget_view *v, const struct dp_budget_hop *h)
-{
-	return h->distance_m * v->costs.us_per_metre;
-}
-
 /* When hop h says "committed" to the node above it. */
 static double says_committed(const struct budget_view *v, unsigned leg, unsigned h)
 {
@@ -67,7 +62,7 @@ static double says_committed(const struct budget_view *v, unsigned leg, unsigned
 	unsigned last = budget_stream(v)->legs[leg].hop_count - 1;
 	double us = l->hops[last].cached_us;
 	for (unsigned i = last; i > h; i--)
-		us = fmax(us + propagation(v, &l->hops[i]) + v->costs.work_us, l->hops[i - 1].cached_us);
+		us = fmax(us + l->hops[i].propagation_us + v->costs.work_us, l->hops[i - 1].cached_us);
 	return us;
 }
 
@@ -78,7 +73,7 @@ static void add_hop(struct rows *rows, unsigned leg, unsigned h)
 	const struct dp_budget_hop *hop = &v->b->legs[leg].hops[h];
 	unsigned from = h ? s->legs[leg].hops[h - 1] : s->controller;
 	const char *name = s->legs[leg].name;
-	double heard_us = hop->cached_us + propagation(v, hop), sent_us = hop->received_us - hop->one_way_us;
+	double heard_us = hop->cached_us + hop->propagation_us, sent_us = hop->received_us - hop->one_way_us;
 	add(rows, name, from, hop->node, "forwarded", v->costs.work_us,
 		link_stage(rows, from, hop->node, "forwarded"));
 	add(rows, name, from, hop->node, "acknowledged", heard_us - sent_us,

@@ -217,11 +217,6 @@ static void draw_out(struct chart *c, unsigned leg)
 	}
 }
 
-static double propagation(const struct chart *c, const struct dp_budget_hop *h)
-{
-	return h->distance_m * c->v->costs.us_per_metre;
-}
-
 /* What comes back: "cached" by the first node, which is what a host waits for, and "committed" from the
  * mirror, node by node. */
 static void draw_back(struct chart *c, unsigned leg)
@@ -232,11 +227,11 @@ static void draw_back(struct chart *c, unsigned leg)
 	const struct dp_budget_hop *first = &l->hops[0];
 	if (hops > 1)
 		draw_arrow(c, column_of(c, leg, 0), first->cached_us, controller,
-			first->cached_us + propagation(c, first), "cached");
+			first->cached_us + first->propagation_us, "cached");
 	double us = l->hops[hops - 1].cached_us;
 	for (unsigned h = hops; h-- > 0;) {
 		struct column *to = h ? column_of(c, leg, h - 1) : controller;
-		double arrives = us + propagation(c, &l->hops[h]);
+		double arrives = us + l->hops[h].propagation_us;
 		draw_arrow(c, column_of(c, leg, h), us, to, arrives, "committed");
 		us = arrives + c->v->costs.work_us;
 		if (h)

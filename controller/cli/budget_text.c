@@ -167,6 +167,43 @@ static void print_timeline(const struct budget_view *v)
 	cli_table_print(&table);
 }
 
+/* What relays and opposition are good for: against the usual way with the same answer. */
+static void print_one_sided(const struct budget_view *v)
+{
+	struct dp_opposition o;
+	double m = v->b->one_sided_m, farthest = 0;
+	for (unsigned i = 0; i < budget_stream(v)->leg_count; i++)
+		farthest = fmax(farthest, v->b->legs[i].distance_m);
+	if (m < 0 || budget_stream(v)->ack_stage == DP_STAGE_LOCAL)
+		return;
+	printf("one mirror without relays that answers as quickly: at most %.1f miles (%.1f km) away;\n"
+	       "  here the farthest copy is %.1f miles (%.1f km) away", MI_KM(m), MI_KM(farthest));
+	if (dp_topology_opposition(v->t, v->stream, &o))
+		printf(", the poles %.1f miles (%.1f km) from each other", MI_KM(o.separation_m));
+	puts("\n");
+}
+
+static void print_change(const struct budget_view *v)
+{
+	const struct dp_budget *b = v->b, *then = v->then;
+	const struct { const char *what; double now_us, then_us; } rows[] = {
+		{"write", b->ack_us, then->ack_us},
+		{"flush", b->flush_us, then->flush_us},
+		{"local", b->local_us, then->local_us},
+		{"cached", b->cached_us, then->cached_us},
+		{"committed", b->committed_us, then->committed_us},
+	};
+	printf("\nwhat if %s:\n", v->change);
+	struct cli_table *table = table_of("lrrr", "ANSWER NOW-US THEN-US CHANGE-US");
+	for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		cli_table_add(table, "%s", rows[i].what);
+		add_us(table, rows[i].now_us);
+		add_us(table, rows[i].then_us);
+		cli_table_add(table, "%+.0f", rows[i].then_us - rows[i].now_us);
+	}
+	cli_table_print(&table);
+}
+
 /* The node whose distance counts for the answer. */
 static unsigned reached_node(const struct dp_topo_stream *s, unsigned leg)
 {
@@ -194,6 +231,9 @@ static void print_reach(const struct budget_view *v)
 				s->legs[i].name, budget_name(v, node), MI_KM(m),
 				is_mirror ? "" : ", its mirror at any distance");
 	}
+	double m = budget_separation(v);
+	if (m >= 0)
+		printf("  on opposite sides they are up to %.1f miles (%.1f km) from each other\n", MI_KM(m));
 }
 
 void budget_print(const struct budget_view *v)
@@ -201,9 +241,12 @@ void budget_print(const struct budget_view *v)
 	print_answers(v);
 	print_assumptions(v);
 	print_legs(v);
+	print_one_sided(v);
 	print_links(v);
 	print_journals(v);
 	print_timeline(v);
 	if (v->budget_us)
 		print_reach(v);
+	if (v->then)
+		print_change(v);
 }

@@ -1,10 +1,12 @@
 /* dipole lab: the commands. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -19,7 +21,8 @@
 
 /* ---- lab up ---- */
 
-static double us_per_metre;
+static struct dp_budget_costs costs;
+static int emulator = -1; /* a pidfd; -1: none */
 
 static int open_socket(struct lab *lab)
 {
@@ -66,11 +69,24 @@ static int start_emulator(struct lab *lab)
 	close(fds[1]);
 	bool ready = pid > 0 && read(fds[0], &byte, 1) == 1;
 	close(fds[0]);
-	if (ready)
+	if (ready) {
+		emulator = pidfd_open(pid, 0);
 		return 0;
+	}
 	if (pid < 0 || waitpid(pid, &ended, 0) != pid || !WIFEXITED(ended))
 		return cli_fail(EX_OSERR, "the emulator does not start");
 	return WEXITSTATUS(ended);
+}
+
+/* The networks end with it: they are gone when this returns. */
+static void stop_emulator(void)
+{
+	struct pollfd p = {.fd = emulator, .events = POLLIN};
+	if (emulator < 0)
+		return;
+	pidfd_send_signal(emulator, SIGKILL, NULL, 0);
+	poll(&p, 1, -1);
+	close(emulator);
 }
 
 static void choose_addresses(struct dp_topology *t)
@@ -86,13 +102,13 @@ static void choose_addresses(struct dp_topology *t)
 static int make_cables(struct lab *lab)
 {
 	unsigned i;
-	if (!wan_init(&lab->wan, lab->t, us_per_metre, &i))
+	if (!wan_init(&lab->wan, lab->t, &costs, &i))
 		return 0;
 	const struct dp_topo_link *link = &lab->t->links[i];
 	const char *a = lab->t->nodes[link->a].name, *b = lab->t->nodes[link->b].name;
-	if (link->distance_m < 0)
-		return cli_fail(EX_CONFIG, "the link between %s and %s has no distance, and a site of theirs "
-					   "no position (`at`)", a, b);
+	if (dp_budget_propagation_us(link, &costs) < 0)
+		return cli_fail(EX_CONFIG, "the link between %s and %s has neither a distance nor a round trip, and "
+					   "a site of theirs no position (`at`)", a, b);
 	return cli_fail(EX_CONFIG, "the link between %s and %s differs from another between the same sites: the "
 				   "lab has one cable between two sites", a, b);
 }
@@ -126,8 +142,12 @@ static int run_up(const struct cli_command *self, int argc, char **argv)
 		{.name = NULL},
 	};
 	cli_parse(self, argc, argv, options, &file, 1, 1);
-	us_per_metre = cli_propagation(self, propagation ? propagation : "5us/mi");
-	return up_command(&up, file, state);
+	costs = dp_budget_costs_default(DP_KIB);
+	if (propagation)
+		costs.us_per_metre = cli_propagation(self, propagation);
+	int status = up_command(&up, file, state);
+	stop_emulator();
+	return status;
 }
 
 /* ---- orders to a lab ---- */

@@ -18,15 +18,15 @@ static void add(struct wan *w, unsigned from, unsigned to, const struct wan_shap
 }
 
 static int add_link(struct wan *w, const struct dp_topology *t, const struct dp_topo_link *link,
-	double us_per_metre)
+	const struct dp_budget_costs *costs)
 {
 	unsigned a = t->nodes[link->a].site, b = t->nodes[link->b].site;
 	if (a == b)
 		return 0; /* its nodes talk over the site's own loopback */
-	if (link->distance_m < 0)
+	double delay_us = dp_budget_propagation_us(link, costs);
+	if (delay_us < 0)
 		return DP_EINVAL;
-	struct wan_shape shape = {.delay_ns = (uint64_t)(link->distance_m * us_per_metre * 1000),
-		.bits = link->bandwidth_bits};
+	struct wan_shape shape = {.delay_ns = (uint64_t)(delay_us * 1000), .bits = link->bandwidth_bits};
 	const struct wan_cable *there = wan_find(w, a, b);
 	if (there)
 		return is_same(&there->built, &shape) ? 0 : DP_EINVAL;
@@ -35,11 +35,11 @@ static int add_link(struct wan *w, const struct dp_topology *t, const struct dp_
 	return 0;
 }
 
-int wan_init(struct wan *w, const struct dp_topology *t, double us_per_metre, unsigned *link)
+int wan_init(struct wan *w, const struct dp_topology *t, const struct dp_budget_costs *costs, unsigned *link)
 {
 	*w = (struct wan){.random = 0x9e3779b97f4a7c15};
 	for (*link = 0; *link < t->link_count; ++*link) {
-		int err = add_link(w, t, &t->links[*link], us_per_metre);
+		int err = add_link(w, t, &t->links[*link], costs);
 		if (err)
 			return err;
 	}

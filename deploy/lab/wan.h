@@ -4,7 +4,7 @@
 #ifndef DP_LAB_WAN_H
 #define DP_LAB_WAN_H
 
-#include "topology.h"
+#include "budget.h"
 
 #define WAN_NEVER	UINT64_MAX
 #define WAN_CABLES_MAX	(2 * DP_LINKS_MAX) /* one for each direction */
@@ -43,10 +43,11 @@ struct wan {
 	uint64_t random;
 };
 
-/* Makes a pair of cables for each pair of sites that a link joins. The distance is that of the
- * link. Errors: DP_EINVAL a distance is unknown, or two links join the same sites and differ; *link is its
+/* Makes a pair of cables for each pair of sites that a link joins, as long as `dipole budget` takes them
+ * to be with these costs. Errors: DP_EINVAL a distance is unknown, or two links join the same sites and differ; *link is its
  * index then. */
-int wan_init(struct wan *w, const struct dp_topology *t, double us_per_metre, unsigned *link);
+int wan_init(struct wan *w, const struct dp_topology *t, const struct dp_budget_costs *costs,
+	unsigned *link);
 void wan_clear(struct wan *w);
 
 /* NULL: no link joins them. */

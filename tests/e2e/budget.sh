@@ -61,14 +61,29 @@ jq -e '.ack_us == 10 + 360 + 10 + 50 + 360 + 10 + 10 and .fits and
   (.legs[0].reach_m / 1609.344 | . > 56.8 and . < 56.9)' "$D/json" >/dev/null ||
   fail "wrong: $(cat "$D/json")"
 
+# The same with the round trips as measured, which are longer; a mirror that answers as quickly stands where
+# these do; and what a relay at the door would change.
+sed 's/distance: 45mi/distance: 45mi, round-trip: 2ms/' "$D/t.yaml" >"$D/rt.yaml"
+budget "$D/rt.yaml" --json --work 10us --commit 50us --what-if relay=west:0mi,legs=1,flush=committed >"$D/json" ||
+  fail "$(cat "$D/err")"
+jq -e '.ack_us == 2000 + 50 + 40 and .legs[0].hops[0].propagation_us == 1000 and
+  (.one_sided_m * 10 / 1609.344 | . > 1999.9 and . < 2000.1) and
+  .what_if.ack_us == 50 + 40 and .what_if.flush_us == 2000 + 50 + 40' "$D/json" >/dev/null ||
+  fail "wrong: $(cat "$D/json")"
+
 refuse 64 'SIZE\|size such as' "$D/t.yaml" --size 4parsec
 refuse 64 'us/mi' "$D/t.yaml" --propagation fast
 refuse 64 'from 1' "$D/t.yaml" --route-factor 0.5
 refuse 64 'text, json or html' "$D/t.yaml" --format pdf
+refuse 64 'a leg of the stream' "$D/t.yaml" --what-if relay=north:1mi
+refuse 64 'up to that of' "$D/t.yaml" --what-if relay=west:46mi
+refuse 64 'number up to' "$D/t.yaml" --what-if ack=committed,legs=3
+refuse 64 'one of ack' "$D/t.yaml" --what-if speed=more
+refuse 64 'about FILE' --measured --what-if ack=local
 refuse 64 'no stream' "$D/t.yaml" --stream nothing
 refuse 66 'none.yaml' "$D/none.yaml"
 sed 's/distance: 45mi, //; s/{at: [^}]*}/{}/' "$D/t.yaml" >"$D/unknown.yaml"
-refuse 78 'no distance' "$D/unknown.yaml"
+refuse 78 'neither a distance' "$D/unknown.yaml"
 echo 'dipole: 2' >"$D/bad.yaml"
 refuse 78 'bad.yaml:1' "$D/bad.yaml"
 refuse 64 'either FILE' --json

@@ -69,5 +69,5 @@ stop_up || fail "it does not stop"
 [ -e "$S/.netns/$home" ] && fail "the network is still there"
 refuse 69 'no lab runs' links
 sed 's/distance: 1000mi/trusted: true/; s/{at: [^}]*}/{}/' "$D/t.yaml" >"$D/unknown.yaml"
-refuse 78 'no distance' up "$D/unknown.yaml"
+refuse 78 'neither a distance' up "$D/unknown.yaml"
 pass

@@ -10,6 +10,7 @@
 #include "budget.h"
 #include "journal/internal.h"
 #include "proto/record.h"
+#include "what_if.h"
 
 #define NEAR(a, b) cr_assert_float_eq(a, b, 1e-6, "%f is not %f", (double)(a), (double)(b))
 
@@ -270,4 +271,95 @@ Test(budget, a_backlog_counts_what_a_record_takes_of_a_journal)
 	cr_assert_eq(costs.journal_bytes,
 		(frame + DP_FRAME_ALIGN - 1) / DP_FRAME_ALIGN * DP_FRAME_ALIGN);
 	NEAR(dp_budget_backlog(&costs, 4096, 100 * 1048576.0, 60), 25600.0 * 60 * 4608);
+}
+
+/* ---- measured round trips, another way, changes ---- */
+
+Test(budget, a_measured_round_trip_counts_instead_of_the_distance)
+{
+	struct dp_topology *t = load(cascade);
+	struct dp_budget_costs costs = plain();
+	t->links[0].round_trip_us = 500;
+	struct dp_budget *b = make(t, &costs);
+	NEAR(b->legs[0].hops[0].propagation_us, 250);
+	NEAR(b->legs[0].hops[0].distance_m, 30 * DP_METRES_A_MILE);
+	NEAR(b->ack_us, 320 + 200);
+	NEAR(b->legs[0].round_trip_us, 1200 + 200);
+	dp_budget_destroy(&b);
+	t->links[0].distance_m = -1; /* then it tells the distance as well */
+	b = make(t, &costs);
+	NEAR(b->legs[0].hops[0].distance_m, 50 * DP_METRES_A_MILE);
+	NEAR(b->ack_us, 320 + 200);
+	dp_budget_destroy(&b);
+	dp_topology_destroy(&t);
+}
+
+Test(budget, one_mirror_that_answers_as_quickly)
+{
+	struct dp_topology *t = load(cascade);
+	struct dp_budget_costs costs = plain();
+	struct dp_budget *b = make(t, &costs);
+	NEAR(b->one_sided_m, 30 * DP_METRES_A_MILE); /* where the first relay stands */
+	dp_budget_destroy(&b);
+	dp_topology_destroy(&t);
+}
+
+/* The answer after these changes. */
+static double ack_after(const char *changes, double *flush_us)
+{
+	struct dp_topology *t = load(cascade);
+	struct dp_budget_costs costs = plain();
+	char why[128];
+	cr_assert_eq(dp_what_if(t, 0, changes, why, sizeof why), 0, "%s: %s", changes, why);
+	struct dp_budget *b = make(t, &costs);
+	double us = b->ack_us;
+	*flush_us = b->flush_us;
+	dp_budget_destroy(&b);
+	dp_topology_destroy(&t);
+	return us;
+}
+
+Test(budget, changes_are_tried_out)
+{
+	double flush_us;
+	NEAR(ack_after("ack=local", &flush_us), 10);
+	NEAR(ack_after("flush=committed", &flush_us), 320);
+	NEAR(flush_us, 1200 + 5 * 10);
+	NEAR(ack_after("direct=far", &flush_us), 1200 + 20);
+	NEAR(ack_after("relay=far:10mi", &flush_us), 100 + 20);
+	NEAR(ack_after("relay=far:10mi,relay=far:4mi,ack=committed", &flush_us), 1200 + 7 * 10);
+	NEAR(ack_after("relay=far:10mi,direct=far", &flush_us), 1200 + 20);
+}
+
+Test(budget, a_change_that_is_none_is_refused)
+{
+	static const char *const bad[] = {"", "ack", "ack=", "ack=soon", "flush=local", "legs=0", "legs=2", "legs=x",
+		"relay=far", "relay=far:10", "relay=near:1mi", "relay=far:31mi", "relay=far:-1mi", "direct=near",
+		"ack=local,", "speed=2"};
+	struct dp_topology *t = load(cascade);
+	char why[128] = "";
+	for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+		cr_assert_eq(dp_what_if(t, 0, bad[i], why, sizeof why), DP_EINVAL, "%s", bad[i]);
+		cr_assert_gt(strlen(why), 10);
+	}
+	dp_topology_destroy(&t);
+}
+
+/* Another leg goes over the same first link: that stays as it is. */
+Test(budget, a_new_relay_of_one_leg_is_not_in_the_other)
+{
+	struct dp_topology *t = load(cascade);
+	struct dp_budget_costs costs = plain();
+	struct dp_topo_stream *s = &t->streams[0];
+	char why[128];
+	s->legs[1] = s->legs[0];
+	s->legs[1].hop_count = 2;
+	snprintf(s->legs[1].name, sizeof s->legs[1].name, "near");
+	s->leg_count = 2;
+	cr_assert_eq(dp_what_if(t, 0, "relay=far:10mi", why, sizeof why), 0);
+	struct dp_budget *b = make(t, &costs);
+	NEAR(b->legs[0].cached_us, 120);
+	NEAR(b->legs[1].cached_us, 320);
+	dp_budget_destroy(&b);
+	dp_topology_destroy(&t);
 }

@@ -31,7 +31,8 @@ static void make(void)
 static int init(void)
 {
 	unsigned link;
-	return wan_init(&w, &t, 0.005, &link);
+	const struct dp_budget_costs costs = {.us_per_metre = 0.005, .route_factor = 1};
+	return wan_init(&w, &t, &costs, &link);
 }
 
 static void setup(void)
