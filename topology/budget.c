@@ -73,6 +73,8 @@ static void limit_rate(struct dp_budget_hop *h, const struct dp_topo_link *link,
 	double turn_us = 2 * h->propagation_us + costs->work_us + costs->commit_us;
 	double by_window = turn_us > 0 ? (double)window / turn_us * 1e6 : INFINITY;
 	double by_bandwidth = link->bandwidth_bits ? (double)link->bandwidth_bits / 8 : INFINITY;
+	if (link->rate_bits)
+		by_bandwidth = fmin(by_bandwidth, (double)link->rate_bits / 8);
 	double rate = fmin(by_window, by_bandwidth);
 	h->rate_bytes = isinf(rate) ? 0 : rate;
 	h->window_bytes = by_window < by_bandwidth ? window : 0;

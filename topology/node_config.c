@@ -117,6 +117,8 @@ static int link_to(struct builder *b, unsigned below, unsigned *index)
 	snprintf(l->peer, sizeof l->peer, "%s", peer->name);
 	snprintf(l->address, sizeof l->address, "%s", peer->listen);
 	l->health = health_of(b->t, b->me, below);
+	if (link)
+		l->hours = link->send;
 	if (is_trusted(b->t, b->me, below))
 		return 0;
 	int err = need_keys(b, peer);
@@ -137,6 +139,7 @@ static int add_down(struct builder *b, struct dp_node_stream *s, const char *leg
 			return 0;
 	const struct dp_topo_link *link = dp_topology_link(b->t, b->me, below);
 	s->core.link_window[s->core.down_count] = link ? link->window_bytes : 0;
+	s->core.link_rate[s->core.down_count] = link ? link->rate_bits / 8 : 0;
 	s->near[s->core.down_count] = b->t->nodes[below].site == b->t->nodes[b->me].site;
 	snprintf(s->legs[s->core.down_count], sizeof s->legs[0], "%s", leg);
 	s->links[s->core.down_count++] = index;

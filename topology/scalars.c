@@ -132,6 +132,21 @@ bool dp_scalar_bandwidth(const char *text, void *out)
 	return true;
 }
 
+/* The record that follows the longest one waits for two minutes at most. */
+bool dp_scalar_rate(const char *text, void *out)
+{
+	uint64_t value;
+	if (!dp_scalar_bandwidth(text, &value) || value < 80000)
+		return false;
+	*(uint64_t *)out = value;
+	return true;
+}
+
+bool dp_scalar_hours(const char *text, void *out)
+{
+	return dp_parse_hours(text, out) == 0;
+}
+
 static bool size_within(const char *text, uint64_t least, uint64_t most, void *out)
 {
 	uint64_t value;

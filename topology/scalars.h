@@ -20,6 +20,8 @@ bool dp_scalar_bool(const char *text, void *out);	 /* bool */
 bool dp_scalar_distance(const char *text, void *out);	 /* double */
 bool dp_scalar_round_trip(const char *text, void *out);	 /* uint64_t, microseconds */
 bool dp_scalar_bandwidth(const char *text, void *out);	 /* uint64_t */
+bool dp_scalar_rate(const char *text, void *out);	 /* uint64_t, bits a second */
+bool dp_scalar_hours(const char *text, void *out);	 /* struct dp_hours */
 bool dp_scalar_interval(const char *text, void *out);	 /* uint64_t, microseconds */
 bool dp_scalar_window(const char *text, void *out);	 /* uint64_t */
 bool dp_scalar_journal(const char *text, void *out);	 /* uint64_t */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "base/limits.h"
+#include "base/units.h"
 
 #define DP_SITES_MAX		64
 #define DP_NODES_MAX		64
@@ -67,6 +68,8 @@ struct dp_topo_link {
 	uint64_t round_trip_us;	 /* measured; 0: not given, the distance tells */
 	uint64_t bandwidth_bits; /* 0: unlimited */
 	uint64_t window_bytes;	 /* 0: default */
+	uint64_t rate_bits;	 /* of a stream's records at most; 0: no limit */
+	struct dp_hours send;	 /* when it sends, in local time of the sender */
 	unsigned connections;	 /* that the streams are spread over; default 1 */
 	struct dp_topo_heartbeat heartbeat;
 };

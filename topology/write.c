@@ -71,6 +71,11 @@ static void write_links(const struct dp_topology *t, FILE *to)
 			write_size(to, "    window", l->window_bytes);
 			fputc('\n', to);
 		}
+		if (l->rate_bits)
+			fprintf(to, "    rate: %llubit\n", (unsigned long long)l->rate_bits);
+		if (l->send.from != l->send.to)
+			fprintf(to, "    send: %02u:%02u-%02u:%02u\n", l->send.from / 60, l->send.from % 60,
+				l->send.to / 60, l->send.to % 60);
 		if (l->connections > 1)
 			fprintf(to, "    connections: %u\n", l->connections);
 	}

@@ -103,3 +103,33 @@ char *dp_format_time(uint64_t time_us, char *buf, size_t size)
 		snprintf(buf, size, "%.*gs", time_us < 10000000000 ? 4 : 12, (double)time_us / 1e6);
 	return buf;
 }
+
+/* "22:00", exactly so many characters; false: not a time of day. */
+static bool parse_minute(const char *text, unsigned *minute)
+{
+	static const char form[] = "29:59";
+	for (unsigned i = 0; i < 5; i++)
+		if (form[i] == ':' ? text[i] != ':' : text[i] < '0' || text[i] > form[i])
+			return false;
+	unsigned hour = (unsigned)(text[0] - '0') * 10 + (unsigned)(text[1] - '0');
+	*minute = hour * 60 + (unsigned)(text[3] - '0') * 10 + (unsigned)(text[4] - '0');
+	return hour < 24;
+}
+
+int dp_parse_hours(const char *text, struct dp_hours *out)
+{
+	struct dp_hours hours;
+	bool form = strlen(text) == 11 && text[5] == '-' && parse_minute(text, &hours.from) &&
+		    parse_minute(text + 6, &hours.to);
+	if (!form || hours.from == hours.to)
+		return DP_EINVAL;
+	*out = hours;
+	return 0;
+}
+
+bool dp_hours_open(const struct dp_hours *hours, unsigned minute)
+{
+	if (hours->from <= hours->to)
+		return hours->from == hours->to || (minute >= hours->from && minute < hours->to);
+	return minute >= hours->from || minute < hours->to;
+}

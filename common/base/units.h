@@ -2,6 +2,7 @@
 #ifndef DP_BASE_UNITS_H
 #define DP_BASE_UNITS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,14 @@ int dp_parse_time(const char *text, uint64_t *out);
 int dp_parse_distance(const char *text, double *out);
 int dp_parse_bandwidth(const char *text, uint64_t *out);
 int dp_parse_percent(const char *text, unsigned *out);
+
+/* Times of day, "22:00-06:00": minutes since midnight; it may go over midnight. from == to: all day, which
+ * is not parsed. */
+struct dp_hours {
+	unsigned from, to;
+};
+int dp_parse_hours(const char *text, struct dp_hours *out);
+bool dp_hours_open(const struct dp_hours *hours, unsigned minute);
 
 /* Shortest exact form in binary units ("4GiB", "1536KiB", "513B"); returns buf. */
 char *dp_format_size(uint64_t bytes, char *buf, size_t size);

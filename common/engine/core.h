@@ -43,6 +43,7 @@ struct dp_core_config {
 	uint8_t read_order[DP_DOWN_MAX]; /* links, the nearest first; all 0: as they are */
 	uint64_t window_bytes;    /* unacknowledged bytes per link; payload kept in memory */
 	uint64_t link_window[DP_DOWN_MAX]; /* unacknowledged bytes of one link, where less; 0: not so */
+	uint64_t link_rate[DP_DOWN_MAX]; /* bytes of records a second over one link; 0: no limit */
 };
 
 /* All times in microseconds of the node's monotonic clock. */
@@ -55,6 +56,7 @@ struct dp_core_config {
 /* With records under way: the longest may need so much on a slow link (16 KiB/s). Whether the link
  * is down say the heartbeats, much earlier. */
 #define DP_CORE_SLOW_US   64000000
+#define DP_CORE_BURST_US  20000   /* of its rate a link may be ahead: two ticks */
 #define DP_CORE_LAZY_US   20000   /* age at which a lazy journal takes a record */
 /* `loading` after a failed read: the next tick tries again. */
 #define DP_LOAD_LATER UINT64_MAX
@@ -99,6 +101,7 @@ struct dp_down {
 	uint64_t room;         /* bytes the receiver can take beyond cached */
 	uint64_t flight;       /* journal bytes of the records in (cached, sent] */
 	uint64_t marked;       /* the agreed position told last */
+	uint64_t free_us;      /* when its rate has made up for what was sent */
 	uint64_t heard_us, sent_us, hello_us, progress_us;
 	uint64_t read_us;      /* when it answered a read last */
 	uint64_t loading;      /* seq being read back from the journal; 0: none */

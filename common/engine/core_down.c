@@ -126,6 +126,22 @@ void dp_down_cut(struct dp_core *c, uint32_t i, uint64_t seq, struct dp_actions 
 	dp_down_connect(c, i, out);
 }
 
+static void spend_rate(const struct dp_core *c, struct dp_down *d, const struct dp_record *r)
+{
+	uint64_t rate = c->cfg.link_rate[d - c->down];
+	uint64_t bytes = DP_RECORD_HEADER_SIZE + r->h.payload_len;
+	if (!rate)
+		return;
+	if (d->free_us < c->now_us)
+		d->free_us = c->now_us;
+	d->free_us += bytes * 1000000 / rate;
+}
+
+static bool has_rate(const struct dp_core *c, const struct dp_down *d)
+{
+	return !c->cfg.link_rate[d - c->down] || d->free_us <= c->now_us + DP_CORE_BURST_US;
+}
+
 static void send_record(struct dp_core *c, uint32_t i, struct dp_record *r, struct dp_actions *out)
 {
 	struct dp_down *d = &c->down[i];
@@ -134,19 +150,20 @@ static void send_record(struct dp_core *c, uint32_t i, struct dp_record *r, stru
 	if (d->sent == d->cached)
 		d->progress_us = c->now_us;
 	d->sent++;
+	spend_rate(c, d, r);
 	d->flight += dp_core_cost(r->h.payload_len);
 	if (r->h.agreed > d->marked)
 		d->marked = r->h.agreed;
 }
 
-/* Whether the window and the receiver's room allow one more record of this cost. */
+/* Whether the link's rate, the window and the receiver's room allow one more record of this cost. */
 static bool fits(const struct dp_core *c, const struct dp_down *d, uint64_t cost)
 {
 	uint64_t window = c->cfg.link_window[d - c->down];
 	if (!window || window > c->cfg.window_bytes)
 		window = c->cfg.window_bytes;
 	/* The longest record may be larger than a small window. */
-	return d->flight + cost <= d->room && (d->flight == 0 || d->flight + cost <= window);
+	return has_rate(c, d) && d->flight + cost <= d->room && (d->flight == 0 || d->flight + cost <= window);
 }
 
 void dp_down_pump(struct dp_core *c, uint32_t i, struct dp_actions *out)

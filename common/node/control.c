@@ -67,7 +67,8 @@ static json_t *links(struct node *n, const struct node_stream *s)
 	for (unsigned i = 0; i < c->cfg.down_count; i++) {
 		const struct dp_down *d = &c->down[i];
 		bool resyncing = d->state == DP_DOWN_ACTIVE && d->images == DP_IMAGES_RESYNCING;
-		const char *state = d->order != DP_LEG_RESUME ? "Paused"
+		bool paused = d->order != DP_LEG_RESUME || !health_in_hours(n, s->cfg->links[i]);
+		const char *state = paused ? "Paused"
 				    : d->state == DP_DOWN_DOWN
 					    ? dp_health_state_name(n->links[s->cfg->links[i]].health)
 				    : resyncing ? "Resyncing"

@@ -1,6 +1,7 @@
 /* Heartbeats decide which links are open. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/err.h"
 #include "base/log.h"
@@ -59,20 +60,45 @@ static void tell_streams(struct node *n, unsigned link, bool open)
 	}
 }
 
+static unsigned minute_of_the_day(void)
+{
+	time_t now = time(NULL);
+	struct tm local;
+	localtime_r(&now, &local);
+	return (unsigned)local.tm_hour * 60 + (unsigned)local.tm_min;
+}
+
+/* A minute that begins may open or close a link. */
+static bool minute_changed(struct node *n)
+{
+	unsigned minute = minute_of_the_day();
+	bool changed = minute != n->minute;
+	n->minute = minute;
+	return changed;
+}
+
+bool health_in_hours(const struct node *n, unsigned i)
+{
+	return dp_hours_open(&n->cfg->links[i].hours, n->minute);
+}
+
 void health_changed(struct node *n)
 {
-	if (!n->heart || !dp_heart_changed(n->heart))
+	bool minute = minute_changed(n);
+	if (!n->heart || (!dp_heart_changed(n->heart) && !minute))
 		return;
 	for (unsigned i = 0; i < n->cfg->link_count; i++) {
 		struct dp_health h = dp_heart_get(n->heart, n->links[i].heart);
-		bool open = dp_health_open(&h);
+		bool heard = dp_health_open(&h), open = heard && health_in_hours(n, i);
 		bool first = heart_of(n, i, UINT32_MAX) == UINT32_MAX;
 		if (n->links[i].health != h.state && first)
-			dp_log(open ? DP_LOG_NOTICE : DP_LOG_WARNING, "heartbeat", "peer=%s state=%s",
+			dp_log(heard ? DP_LOG_NOTICE : DP_LOG_WARNING, "heartbeat", "peer=%s state=%s",
 				n->cfg->links[i].peer, dp_health_state_name(h.state));
 		n->links[i].health = h.state;
 		if (n->links[i].open == open)
 			continue;
+		if (heard && first && n->cfg->links[i].hours.from != n->cfg->links[i].hours.to)
+			dp_log(DP_LOG_NOTICE, "hours", "peer=%s sending=%s", n->cfg->links[i].peer, open ? "yes" : "no");
 		net_link(n, i, open);
 		tell_streams(n, i, open);
 	}
@@ -94,6 +120,7 @@ json_t *health_json(struct node *n, bool above, unsigned i)
 int health_reopen(struct node *n, const bool *relinked)
 {
 	dp_heart_stop(&n->heart);
+	n->minute = NODE_NO_MINUTE;
 	for (unsigned i = 0; i < n->cfg->link_count; i++) {
 		n->links[i].health = DP_HEALTH_CONNECTING;
 		if (relinked[i])

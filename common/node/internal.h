@@ -1,6 +1,7 @@
 #ifndef DP_NODE_INTERNAL_H
 #define DP_NODE_INTERNAL_H
 
+#include <limits.h>
 #include <jansson.h>
 #include <poll.h>
 #include <stdbool.h>
@@ -84,6 +85,7 @@ struct node {
 	unsigned conn_count;
 	uint64_t now_us, start_us;
 	uint64_t bad_messages, refused_keys;
+	unsigned minute; /* of the day, local time; NODE_NO_MINUTE: links have to be looked at */
 	bool stopping, was_clean; /* was_clean: the process before was stopped in good order */
 };
 
@@ -109,6 +111,8 @@ int health_open(struct node *n); /* 0 or a dp_err, logged */
 /* After a change, also of the links that are marked. 0 or a dp_err, logged. */
 int health_reopen(struct node *n, const bool *relinked);
 void health_changed(struct node *n);
+#define NODE_NO_MINUTE UINT_MAX
+bool health_in_hours(const struct node *n, unsigned i); /* a link */
 json_t *health_json(struct node *n, bool above, unsigned i);
 
 /* local.c: Unix sockets */

@@ -374,6 +374,7 @@ static void tick(struct node *n)
 		dp_stream_tick(n->streams[i].stream, n->now_us);
 		log_links(&n->streams[i]);
 	}
+	health_changed(n); /* by the clock, too */
 	net_tick(n);
 	net_wake_all(n); /* a net below the edge-triggered descriptors */
 	do
@@ -476,6 +477,7 @@ int dp_node_run(struct dp_node_config *cfg, const struct dp_node_reload *reload)
 	if (!n)
 		return EX_SOFTWARE;
 	n->cfg = n->live = cfg;
+	n->minute = NODE_NO_MINUTE;
 	n->reload = reload;
 	n->host_fd = n->control_fd = n->signal_fd = -1;
 	n->start_us = n->now_us = node_clock_us();

@@ -3,6 +3,7 @@
 #ifndef DP_NODE_NODE_H
 #define DP_NODE_NODE_H
 
+#include "base/units.h"
 #include "engine/core.h"
 #include "engine/health.h"
 
@@ -40,6 +41,7 @@ struct dp_node_link {
 	char address[128];
 	char key[DP_KEY_SIZE]; /* the peer's public key; "" on a trusted link */
 	struct dp_health_config health;
+	struct dp_hours hours; /* of local time, when it is used */
 };
 
 struct dp_node_key {

@@ -1,5 +1,5 @@
 /* A changed topology file, taken over while the node runs: addresses and keys of other nodes,
- * heartbeat intervals, and what bounds journals and resyncs. Everything else is refused as a whole,
+ * heartbeat intervals, when a link sends, and what bounds journals, links and resyncs. Everything else is refused as a whole,
  * with the name of what would need a restart, and nothing is changed then. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +68,8 @@ static void compare_peers(struct comparison *c, bool above)
 			c->links[i] = true;
 		if (memcmp(&a[i].health, &b[i].health, sizeof a[i].health))
 			changed(c, "heartbeats with", a[i].peer);
+		if (memcmp(&a[i].hours, &b[i].hours, sizeof a[i].hours))
+			changed(c, "hours of sending to", a[i].peer);
 		c->heart |= moved || memcmp(&a[i].health, &b[i].health, sizeof a[i].health);
 	}
 }
@@ -79,6 +81,7 @@ static bool same_but_limits(const struct dp_node_stream *a, const struct dp_node
 	y.resync_rate = x.resync_rate;
 	y.core.high_room = x.core.high_room;
 	y.core.track = x.core.track;
+	memcpy(y.core.link_rate, x.core.link_rate, sizeof y.core.link_rate);
 	for (unsigned i = 0; i < y.volume_count; i++)
 		y.volumes[i].skip_unchanged = x.volumes[i].skip_unchanged;
 	return memcmp(&x, &y, sizeof x) == 0;
@@ -117,6 +120,7 @@ static bool take(struct node *n, const struct comparison *c)
 	memcpy(live->links, c->new->links, sizeof live->links);
 	memcpy(live->above, c->new->above, sizeof live->above);
 	take_streams(n, c->new);
+	n->minute = NODE_NO_MINUTE;
 	for (unsigned i = 0; i < live->link_count; i++)
 		if (c->links[i] && net_relink(n, i))
 			return false;

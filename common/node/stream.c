@@ -441,6 +441,7 @@ void dp_stream_limits(struct dp_stream *s, const struct dp_core_config *core, ui
 {
 	s->core.cfg.high_room = core->high_room;
 	s->core.cfg.track = core->track;
+	memcpy(s->core.cfg.link_rate, core->link_rate, sizeof core->link_rate);
 	if (s->store)
 		dp_store_resync_rate(s->store, resync_rate);
 }

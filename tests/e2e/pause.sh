@@ -62,6 +62,27 @@ dipole resume main west --state "$S" >/dev/null || fail "resume fails"
 wait_until 60 link_is west '.state == "Connected" and .in_sync' || fail "it does not come back: $(field nwk .links)"
 is west '.images.generation == 1' || fail "not resynced, though a part was dropped"
 same_everywhere
+
+# The same by the clock: a link that sends at certain times of day, then at a certain rate.
+at_minute() { date -d "@$(($(date +%s) + $1 * 60))" +%H:%M; }
+link_says() { # KEY VALUE of the link to west
+  sed -i -E "/between: \[nwk, west\]/,/between:/{/^    (send|rate):/d;s/^(    trusted:.*)/\1\n    $1: $2/}" "$S/topology.yaml"
+  bounded 20 dipole reload --state "$S" --node nwk >"$D/reload" 2>&1 || fail "$1: $2 is not taken over: $(cat "$D/reload")"
+}
+link_says send "$(at_minute 120)-$(at_minute 180)"
+wait_until 10 link_is west '.state == "Paused" and (.in_sync | not)' || fail "it sends out of hours: $(field nwk .links)"
+link_is west '.health.state == "Connected"' || fail "hours pass for an outage"
+qio disk 'write -P 4 4M 1M' flush || fail "write: $(cat "$D/qio.log")"
+link_says send "$(at_minute -60)-$(at_minute 60)"
+wait_until 30 link_is west '.state == "Connected" and .in_sync' || fail "it does not come back: $(field nwk .links)"
+link_says rate 8Mbit
+start=$(now_ms)
+qio disk 'write -P 5 8M 4M' || fail "write: $(cat "$D/qio.log")"
+wait_until 30 committed || fail "not all arrives"
+took=$(($(now_ms) - start)) # the last of four records need not be waited for
+[ "$took" -gt 2900 ] || fail "4 MiB took $took ms at 1 MB/s"
+is west '.images.generation == 1' || fail "it was resynced"
+same_everywhere
 [ "$(pids)" = "$before" ] || fail "something was restarted"
 
 dipole pause main north --state "$S" 2>"$D/err"

@@ -652,6 +652,8 @@ static void draw_link(struct sim *sim, struct dp_core_config *cfg, unsigned link
 	cfg->read_order[at] = (uint8_t)link;
 	if (rng_chance(&sim->failure_rng, 0.3))
 		cfg->link_window[link] = DP_KIB * rng_between(&sim->failure_rng, 64, 512);
+	if (rng_chance(&sim->failure_rng, 0.2))
+		cfg->link_rate[link] = DP_KIB * rng_between(&sim->failure_rng, 256, 4096);
 }
 
 static void join(struct sim *sim, struct node *above, struct node *below)

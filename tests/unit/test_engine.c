@@ -286,6 +286,23 @@ Test(engine, nak_makes_the_sender_send_again, .fini = done)
 	cr_assert_eq(next, 4, "records that a NAK asks for are not sent again");
 }
 
+/* 100 records a second: trims are a header of 128 bytes each. Events are a millisecond apart. */
+Test(engine, a_rate_holds_one_link_back_and_not_the_other, .fini = done)
+{
+	open_controller(2, DP_CORE_CACHED);
+	core.cfg.link_rate[0] = 12800;
+	for (uint64_t i = 1; i <= 30; i++)
+		host(DP_OP_TRIM, i, &core);
+	cr_assert_eq(core.down[1].sent, 30);
+	cr_assert(core.down[0].sent >= 3 && core.down[0].sent <= 6, "%llu", (unsigned long long)core.down[0].sent);
+	for (unsigned ms = 0; ms < 100; ms++)
+		step((struct dp_event){.type = DP_EV_TICK});
+	cr_assert(core.down[0].sent >= 13 && core.down[0].sent <= 16, "%llu", (unsigned long long)core.down[0].sent);
+	for (unsigned ms = 0; ms < 1000; ms++)
+		step((struct dp_event){.type = DP_EV_TICK});
+	cr_assert_eq(core.down[0].sent, 30, "what waited is not sent");
+}
+
 /* Below had the record that was cut. The one that comes in its place it does not have yet. */
 Test(engine, cut_takes_back_what_was_committed, .fini = done)
 {

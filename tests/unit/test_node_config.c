@@ -186,11 +186,15 @@ Test(node_config, of_a_controller)
 
 Test(node_config, streams_take_turns_over_the_connections_of_a_link)
 {
-	load("distance: 30km}", "distance: 30km, connections: 2, window: 2MiB}");
+	load("distance: 30km}", "distance: 30km, connections: 2, window: 2MiB, rate: 8Mbit, send: 22:00-06:00}");
 	cr_assert_eq(fill("nwk"), 0, "%s", why);
 	cr_assert_eq(cfg->link_count, 4);
 	cr_assert_eq(stream("orders")->core.link_window[0], 2 * DP_MIB);
 	cr_assert_eq(stream("orders")->core.link_window[1], 0);
+	cr_assert_eq(stream("orders")->core.link_rate[0], 1000000);
+	cr_assert_eq(stream("orders")->core.link_rate[1], 0);
+	cr_assert_eq(cfg->links[stream("orders")->links[0]].hours.from, 22 * 60);
+	cr_assert_eq(cfg->links[stream("orders")->links[1]].hours.to, 0);
 	const struct dp_node_stream *a = stream("orders"), *b = stream("mail");
 	cr_assert_neq(a->links[0], b->links[0]);
 	cr_assert_str_eq(cfg->links[a->links[0]].peer, "relay");

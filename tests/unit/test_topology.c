@@ -224,7 +224,8 @@ Test(topology, every_value_survives_writing)
 		{"listen: tcp://10.1.0.2:7400",
 			"listen: 'tcp://[::1]:1', key: 'rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7', "
 			"journal: 1234567890B, retain: next-hop"},
-		{"distance: 45mi", "distance: 0.1234567mi, trusted: true"},
+		{"distance: 45mi", "distance: 0.1234567mi, trusted: true, round-trip: 123us, rate: 81kbit, "
+				  "send: 23:59-00:01"},
 		{"bandwidth: 10Gbit", "bandwidth: 999999999999999bit"},
 		{"[40.22, -74.76]", "[-0.1234567890123456789, 1e-7]"},
 		{"danbury: {at: [41.39, -73.45]}", "danbury: {}"},
@@ -356,6 +357,8 @@ RULES(units, {"45mi", "45", "45,", "links[0].distance", "found \"45\""},
 	{"45mi", "900000km", "900000km", "links[0].distance", "at most"},
 	{"10Gbit", "10Gbyte", "10Gbyte", "links[0].bandwidth", "such as 10Gbit"},
 	{"10Gbit", "0bit", "0bit", "links[0].bandwidth", "from 1bit"},
+	{"distance: 45mi", "rate: 10kbit", "10kbit", "links[0].rate", "from 80kbit"},
+	{"distance: 45mi", "send: 25:00-06:00", "25:00-06:00", "links[0].send", "such as 22:00-06:00"},
 	{"distance: 45mi", "round-trip: 0s", "0s", "links[0].round-trip", "such as 2.1ms"},
 	{"distance: 45mi", "round-trip: 2min", "2min", "links[0].round-trip", "from 1us"},
 	{"16MiB", "16M", "16M}", "links[1].window", "found \"16M\""},
