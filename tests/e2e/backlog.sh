@@ -5,7 +5,7 @@
 source "$(dirname "$0")/lib.sh"
 ASAN_OPTIONS+=:quarantine_size_mb=16 # what is freed but kept back must not pass for memory in use
 RECORDS=${RECORDS:-120000}
-LIMIT_KIB=$((256 * 1024)) # windows of 64 MiB, twice where a mirror applies; the index of the journal
+LIMIT_KIB=$(limit_kib $((256 * 1024))) # windows of 64 MiB, twice where a mirror applies; the index of the journal
 
 high_water() { awk '/^VmHWM/ {print $2}' "/proc/$(pid_of "$1")/status"; }
 within() {

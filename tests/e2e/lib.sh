@@ -31,6 +31,10 @@ if [ -n "$E2E_RUNTIME" ]; then
   export E2E_RUNTIME DIPOLE_BIN_DIR=$HERE/sanitized # its nbdkit comes first
 fi
 
+# What a daemon's memory is held against: under ThreadSanitizer its shadow is several times as large as what
+# it shadows, so that only what grows without bounds is found.
+limit_kib() { case $E2E_RUNTIME in *tsan*) echo $(($1 * 4)) ;; *) echo "$1" ;; esac }
+
 # Prints what was found. Beside ASan, UBSan writes to stderr whatever its log_path is.
 complaints() {
   {

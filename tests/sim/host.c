@@ -165,7 +165,7 @@ void host_start(struct sim *sim)
 {
 	host_make(sim);
 	struct host *h = sim->host;
-	h->depth = (unsigned)rng_between(&sim->host_rng, 1, DEPTH_MAX);
+	h->depth = (unsigned)rng_between(&sim->host_rng, 1, sim->opt.resyncs ? DEPTH_MAX / 4 : DEPTH_MAX);
 	h->reads = (double)rng_below(&sim->host_rng, 40) / 100;
 	h->zeros = (double)rng_below(&sim->host_rng, 30) / 100;
 	h->flushes = (double)rng_below(&sim->host_rng, 20) / 100;
@@ -178,8 +178,21 @@ void host_finish(struct sim *sim)
 	sim_at(sim, 1000, work, NULL, 0);
 }
 
+/* A host that dies asks for nothing again: what it had not been answered may be there or not. */
+static void forget_unanswered(struct host *h)
+{
+	for (unsigned i = 0; i < h->count; i++) {
+		struct request *r = &h->requests[i];
+		h->open -= !r->answered;
+		r->refused |= !r->answered;
+		r->answered = true;
+	}
+}
+
 void host_resubmit(struct sim *sim)
 {
+	if (!sim->healed && rng_chance(&sim->operator_rng, sim->opt.host_dies))
+		forget_unanswered(sim->host);
 	for (unsigned i = 0; i < sim->host->count; i++)
 		if (!sim->host->requests[i].answered)
 			submit(sim, &sim->host->requests[i]);

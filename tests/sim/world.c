@@ -392,10 +392,13 @@ static bool others_are_whole(struct sim *sim, const struct node *n)
 static void fault_crash(struct sim *sim, void *arg, uint64_t number)
 {
 	struct node *n = &sim->nodes[rng_below(&sim->process_rng, sim->node_count)];
+	bool soon = sim->opt.resyncs && rng_chance(&sim->process_rng, 0.7);
 	(void)arg;
 	(void)number;
 	if (sim->healed)
 		return;
+	if (soon)
+		n = &sim->nodes[0];
 	sim_at(sim, rng_between(&sim->process_rng, 1, 2 * sim->opt.crash_mean_us), fault_crash, NULL, 0);
 	/* Soon after a disk was lost, the crash of a controller would need a resync. */
 	if (sim->wiped && n->role == DP_CORE_CONTROLLER && sim->now < sim->wiped_us + WIPE_REST_US)
@@ -425,7 +428,7 @@ static void fault_crash(struct sim *sim, void *arg, uint64_t number)
 	} else if (sim->opt.wipes && may && (!sim->wiped || again) && rng_chance(&sim->process_rng, 0.5)) {
 		world_wipe(sim, n);
 	}
-	uint64_t away = rng_between(&sim->process_rng, 1000, 1500000);
+	uint64_t away = rng_between(&sim->process_rng, 1000, soon ? 50000 : 1500000);
 	sim_at(sim, away, start_node, n, 0);
 }
 
@@ -503,10 +506,10 @@ static void fault_order(struct sim *sim, void *arg, uint64_t number)
 	(void)number;
 	if (sim->healed)
 		return;
-	sim_at(sim, rng_between(g, 1, 3000000), fault_order, NULL, 0);
+	sim_at(sim, rng_between(g, 1, sim->opt.resyncs ? 2000000 : 3000000), fault_order, NULL, 0);
 	uint32_t link = (uint32_t)rng_below(g, controller->down_count);
 	/* A leg for which nothing is kept and one that lost its disk could be all there are. */
-	uint64_t order = rng_below(g, sim->opt.wipes ? 2 : 4);
+	uint64_t order = sim->opt.resyncs ? DP_LEG_RESYNC : rng_below(g, sim->opt.wipes ? 2 : 4);
 	if (!controller->stream)
 		return;
 	/* All that it lacks, or a part. */
@@ -557,6 +560,29 @@ static void draw_resync(struct rng *g, struct sim_options *o)
 	o->resync_rate = rng_chance(g, 0.5) ? 0 : DP_KIB * rng_between(g, 32, 1024);
 }
 
+/* Two mirrors and more, one of which is enough; a controller whose disk is so slow that mirrors have much that
+ * it has not when it crashes, as it often does and not for long; copies that take longer, and hosts that write
+ * all the time. */
+static void draw_resyncs(struct rng *g, struct sim_options *o)
+{
+	o->legs = (unsigned)rng_between(g, 2, 3);
+	for (unsigned i = 0; i < o->legs; i++)
+		o->hops[i] = rng_chance(g, 0.8) ? 0 : 1;
+	o->ack_legs = o->keep_serving = 1;
+	o->ack = DP_CORE_CACHED;
+	o->wipes = o->track = o->next_hop = false;
+	o->orders = true;
+	o->sync_us = rng_between(g, 100, 2000);
+	o->controller_sync_us = rng_between(g, 5000, 50000);
+	o->latency_us = rng_between(g, 50, 2000);
+	o->crash_mean_us = rng_between(g, 100000, 400000);
+	o->cut_mean_us = 0;
+	o->bad_writes = o->no_memory = 0;
+	o->resync_rate = DP_KIB * rng_between(g, 64, 2048);
+	o->resync_sync = DP_KIB * rng_between(g, 4, 32);
+	o->fault_us = 8000000;
+}
+
 static void draw_options(struct sim *sim)
 {
 	struct rng *g = &sim->options_rng;
@@ -602,14 +628,18 @@ static void draw_options(struct sim *sim)
 							   : 4096 * rng_between(&sim->failure_rng, 1, 64);
 	o->no_memory = rng_chance(&sim->memory_rng, 0.7)
 			       ? 0 : 1.0 / (double)rng_between(&sim->memory_rng, 200, 20000);
+	o->host_dies = rng_chance(&sim->resync_rng, 0.5) ? 0 : 0.5;
+	o->resyncs = rng_chance(&sim->resync_rng, 0.2);
+	if (o->resyncs)
+		draw_resyncs(&sim->resync_rng, o);
 	if (sim->verbose)
 		printf("legs %u (hops %u %u %u) ack %d/%u keep %u flush %d next_hop %d local %d window %" PRIu64
 		       " fault %" PRIu64 " sync %" PRIu64 " latency %" PRIu64
-		       " loss %.3f corrupt %.3f dup %.2f bad writes %.4f no memory %.5f crash %" PRIu64 " cut %" PRIu64 " wipes %d\n",
+		       " loss %.3f corrupt %.3f dup %.2f bad writes %.4f no memory %.5f crash %" PRIu64 " cut %" PRIu64 " wipes %d resyncs %d host dies %.1f\n",
 			o->legs, o->hops[0], o->hops[1], o->hops[2], o->ack, o->ack_legs, o->keep_serving, o->flush,
 			o->next_hop, o->local_image, o->window_bytes, o->fault_us, o->sync_us,
 			o->latency_us, o->loss, o->corruption, o->duplication, o->bad_writes, o->no_memory, o->crash_mean_us,
-			o->cut_mean_us, o->wipes);
+			o->cut_mean_us, o->wipes, o->resyncs, o->host_dies);
 }
 
 static struct dp_store_volume volumes[2] = {{1, 0, "v1"}, {2, 0, "v2"}};
@@ -619,7 +649,8 @@ static struct node *add_node(struct sim *sim, enum dp_core_role role, const char
 	struct node *n = &sim->nodes[sim->node_count];
 	*n = (struct node){.sim = sim, .index = sim->node_count++, .role = role, .up = -1};
 	snprintf(n->name, sizeof n->name, "%s", name);
-	n->disk = sim_disk_new(sim, &sim->disk_rng, sim->opt.sync_us);
+	bool slow = role == DP_CORE_CONTROLLER && sim->opt.resyncs;
+	n->disk = sim_disk_new(sim, &sim->disk_rng, slow ? sim->opt.controller_sync_us : sim->opt.sync_us);
 	sim_disk_watch(n->disk, laws_written, n);
 	if (sim->watch)
 		sim_disk_steady(n->disk);

@@ -57,6 +57,8 @@ struct sim_options {
 	unsigned ack_legs, keep_serving;
 	struct dp_health_config health;
 	bool next_hop, local_image, wipes, track, orders;
+	uint64_t controller_sync_us; /* of resyncs */
+	bool resyncs; /* legs are resynced all the time, and what they copy is often cut */
 	uint64_t track_kib; /* used of the journal when lost legs are given up */
 	uint64_t volume_size, journal_size, window_bytes, fault_us, sync_us, latency_us, jitter_us;
 	double stale_lost; /* of what is under way when its connection breaks */
@@ -64,6 +66,7 @@ struct sim_options {
 	unsigned resync_slots;
 	uint64_t read_cache; /* bytes; 0: none */
 	uint64_t resync_sync, resync_rate; /* bytes; bytes a second, 0: no limit */
+	double host_dies; /* together with the controller */
 	double loss, corruption, duplication, bad_writes, no_memory;
 	uint64_t crash_mean_us, cut_mean_us; /* 0: never */
 };
