@@ -57,7 +57,7 @@ struct dp_core_config {
  * is down say the heartbeats, much earlier. */
 #define DP_CORE_SLOW_US   64000000
 #define DP_CORE_BURST_US  20000   /* of its rate a link may be ahead: two ticks */
-#define DP_CORE_LAZY_US   20000   /* age at which a lazy journal takes a record */
+#define DP_CORE_LAZY_US   250000  /* age at which a lazy journal takes a record: beyond any round trip on Earth */
 /* `loading` after a failed read: the next tick tries again. */
 #define DP_LOAD_LATER UINT64_MAX
 

@@ -2,12 +2,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <zmq.h>
 
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "io/address.h"
+#include "io/buffers.h"
 #include "node/internal.h"
 
 #define RECEIVE_BATCH  256
@@ -24,9 +26,19 @@ static int set_text(void *socket, int option, const char *text)
 	return zmq_setsockopt(socket, option, text, strlen(text));
 }
 
+/* All that the core lets be under way has to fit, or a long link is slower than it need be. */
+static int buffer_options(void *s)
+{
+	int out = dp_socket_buffer(SO_SNDBUF, DP_WINDOW_BYTES, NULL);
+	int in = dp_socket_buffer(SO_RCVBUF, DP_WINDOW_BYTES, NULL);
+	return (out > 0 ? set_int(s, ZMQ_SNDBUF, out) : 0) | (in > 0 ? set_int(s, ZMQ_RCVBUF, in) : 0);
+}
+
 static int common_options(void *s, const char *address)
 {
 	int64_t most = MESSAGE_MAX;
+	if (buffer_options(s))
+		return -1;
 	if (strchr(address, '[') && set_int(s, ZMQ_IPV6, 1))
 		return -1;
 	int bad = set_int(s, ZMQ_LINGER, 0) | set_int(s, ZMQ_SNDHWM, 0) | set_int(s, ZMQ_RCVHWM, 4096);

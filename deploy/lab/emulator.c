@@ -17,6 +17,7 @@
 #define PACKET_MAX   (64 * 1024 + sizeof(struct virtio_net_hdr))
 #define ORDER_MAX    4096
 #define ORDER_LIMIT_MS 1000
+#define LATE_MAX_NS  300000
 
 static uint64_t now_ns(void)
 {
@@ -53,10 +54,22 @@ static void receive(struct lab *lab, unsigned from)
 	}
 }
 
+/* A sleep ends late, by 100 us and more on a virtual machine. As late as it lately was it is begun too early;
+ * so packets arrive when they should, within the jitter of that. */
+static uint64_t late_ns;
+
+static void learn(uint64_t wanted_ns, uint64_t now)
+{
+	uint64_t late = now > wanted_ns ? now - wanted_ns : 0;
+	if (late > LATE_MAX_NS)
+		late = LATE_MAX_NS;
+	late_ns = (15 * late_ns + late) / 16;
+}
+
 static void deliver(struct lab *lab)
 {
 	struct wan_packet *p;
-	while ((p = wan_arrived(&lab->wan, now_ns()))) {
+	while ((p = wan_arrived(&lab->wan, now_ns() + late_ns))) {
 		/* What the site's device does not take is lost, as on a real network. */
 		ssize_t size = write(lab->sites[p->to].tun_fd, p->bytes, p->size);
 		(void)size;
@@ -102,10 +115,13 @@ static void take_order(struct lab *lab)
 static void wait_for(struct lab *lab, struct pollfd *fds, nfds_t count)
 {
 	uint64_t next_ns = wan_next_ns(&lab->wan), now = now_ns();
-	uint64_t left_ns = next_ns > now ? next_ns - now : 0;
+	uint64_t left_ns = next_ns > now + late_ns ? next_ns - now - late_ns : 0;
 	struct timespec left = {(time_t)(left_ns / 1000000000), (long)(left_ns % 1000000000)};
-	if (ppoll(fds, count, next_ns == WAN_NEVER ? NULL : &left, NULL) < 0 && errno != EINTR)
+	int ready = ppoll(fds, count, next_ns == WAN_NEVER ? NULL : &left, NULL);
+	if (ready < 0 && errno != EINTR)
 		exit(EX_OSERR);
+	if (ready == 0 && left_ns)
+		learn(now + left_ns, now_ns());
 }
 
 _Noreturn void lab_emulate(struct lab *lab)

@@ -4,10 +4,12 @@
 #include <sodium.h>
 #include <zmq.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/err.h"
 #include "engine/health.h"
 #include "io/beat.h"
+#include "io/buffers.h"
 
 #define MS 1000ull
 
@@ -249,4 +251,19 @@ Test(beat, names_differ)
 	cr_assert_neq(dp_beat_name("shop", "east"), dp_beat_name("shop", "west"));
 	cr_assert_neq(dp_beat_name("shop", "east"), dp_beat_name("shope", "ast"));
 	cr_assert_eq(dp_beat_name("shop", "east"), dp_beat_name("shop", "east"));
+}
+
+/* ---- socket buffers ---- */
+
+Test(buffers, are_asked_for_only_where_that_gives_more)
+{
+	for (int i = 0; i < 2; i++) {
+		int option = i ? SO_SNDBUF : SO_RCVBUF;
+		uint64_t little, much;
+		cr_assert_eq(dp_socket_buffer(option, 4096, &little), -1, "less than the kernel gives by itself");
+		int size = dp_socket_buffer(option, 1 << 30, &much);
+		cr_assert(size == -1 || size == 1 << 30);
+		cr_assert(size == -1 ? much == little : much > little);
+		cr_assert_gt(little, 0);
+	}
 }
