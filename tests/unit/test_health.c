@@ -26,7 +26,7 @@ static void begin(void)
 	dp_health_init(&b, &config, 22, now);
 }
 
-static void send(struct dp_health *from, struct dp_health *to, bool lost)
+static void send_beat(struct dp_health *from, struct dp_health *to, bool lost)
 {
 	struct dp_beat beat;
 	if (dp_health_due(from, now, &beat) && !lost)
@@ -38,8 +38,8 @@ static void send(struct dp_health *from, struct dp_health *to, bool lost)
 static void pass(uint64_t time)
 {
 	for (uint64_t end = now + time; now < end; now += 10 * MS) {
-		send(&a, &b, deaf_b);
-		send(&b, &a, deaf_a);
+		send_beat(&a, &b, deaf_b);
+		send_beat(&b, &a, deaf_a);
 		dp_health_tick(&a, now);
 		dp_health_tick(&b, now);
 	}
