@@ -1,6 +1,7 @@
 /* The floor under any durable two-site write: a bare TCP round trip (4 KiB out, 32 B back) on
  * loopback, between two cores, plus a bare durable write of one journal sector group, p50 of each
- * in microseconds. The round trip has two wake-ups of a sleeping core in it: what they cost here. */
+ * in microseconds. The round trip has two wake-ups of a sleeping core in it: what they cost here.
+ * With `serve ADDRESS` and `ping ADDRESS` the round trip alone, between two places. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -15,6 +16,8 @@
 #include <unistd.h>
 
 #define ROUNDS 3000
+#define FAR_ROUNDS 200 /* where distance makes each long */
+#define FAR_PORT 7399
 #define FILE_SIZE (64 << 20)
 #define BLOCK 8192 /* what a 4 KiB record takes of a journal */
 
@@ -31,10 +34,10 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static double median(double *samples)
+static double median(double *samples, int count)
 {
-	qsort(samples, ROUNDS, sizeof *samples, compare);
-	return samples[ROUNDS / 2];
+	qsort(samples, (size_t)count, sizeof *samples, compare);
+	return samples[count / 2];
 }
 
 static void transfer(int fd, char *data, size_t size, ssize_t (*call)(int, void *, size_t))
@@ -53,10 +56,10 @@ static ssize_t put(int fd, void *data, size_t size)
 	return write(fd, data, size);
 }
 
-static void echo(int fd)
+static void echo(int fd, int rounds)
 {
 	char data[4096];
-	for (int i = 0; i < ROUNDS; i++) {
+	for (int i = 0; i < rounds; i++) {
 		transfer(fd, data, 4096, read);
 		transfer(fd, data, 32, put);
 	}
@@ -71,34 +74,71 @@ static void stay_on(int core)
 	sched_setaffinity(0, sizeof set, &set); /* with one core only: as it is */
 }
 
-static double tcp_round_trip(void)
+static int listen_at(struct sockaddr_in *a)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof a;
-	int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
-	if (bind(listener, (struct sockaddr *)&a, sizeof a) || listen(listener, 1) ||
-		getsockname(listener, (struct sockaddr *)&a, &size))
+	socklen_t size = sizeof *a;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	if (bind(fd, (struct sockaddr *)a, size) || listen(fd, 1) || getsockname(fd, (struct sockaddr *)a, &size))
 		exit(1);
-	if (connect(fd, (struct sockaddr *)&a, sizeof a))
-		exit(1);
-	int other = accept(listener, NULL, NULL);
+	return fd;
+}
+
+static void no_delay(int fd)
+{
+	int one = 1;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	setsockopt(other, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	if (fork() == 0) {
-		stay_on(1);
-		echo(other);
-	}
-	stay_on(0);
+}
+
+static double ping(int fd, int rounds)
+{
 	static double samples[ROUNDS];
 	char data[4096] = {0};
-	for (int i = 0; i < ROUNDS; i++) {
+	for (int i = 0; i < rounds; i++) {
 		double start = now_us();
 		transfer(fd, data, 4096, put);
 		transfer(fd, data, 32, read);
 		samples[i] = now_us() - start;
 	}
+	return median(samples, rounds);
+}
+
+static double tcp_round_trip(void)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int listener = listen_at(&a), fd = socket(AF_INET, SOCK_STREAM, 0);
+	if (connect(fd, (struct sockaddr *)&a, sizeof a))
+		exit(1);
+	int other = accept(listener, NULL, NULL);
+	no_delay(fd);
+	no_delay(other);
+	if (fork() == 0) {
+		stay_on(1);
+		echo(other, ROUNDS);
+	}
+	stay_on(0);
+	double us = ping(fd, ROUNDS);
 	wait(NULL);
-	return median(samples);
+	return us;
+}
+
+/* The same to another place, for which this program runs there with `serve`. */
+static int far(const char *what, const char *address)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(FAR_PORT)};
+	int fd;
+	if (inet_pton(AF_INET, address, &a.sin_addr) != 1)
+		return 64;
+	if (strcmp(what, "serve") == 0) {
+		fd = accept(listen_at(&a), NULL, NULL);
+		no_delay(fd);
+		echo(fd, FAR_ROUNDS);
+	}
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	if (connect(fd, (struct sockaddr *)&a, sizeof a))
+		return 1;
+	no_delay(fd);
+	printf("{\"tcp_round_trip_us\": %.1f}\n", ping(fd, FAR_ROUNDS));
+	return 0;
 }
 
 static double durable_write(const char *dir)
@@ -122,11 +162,13 @@ static double durable_write(const char *dir)
 	}
 	close(fd);
 	unlink(path);
-	return median(samples);
+	return median(samples, ROUNDS);
 }
 
 int main(int argc, char **argv)
 {
+	if (argc == 3)
+		return far(argv[1], argv[2]);
 	double tcp = tcp_round_trip(), disk = durable_write(argc > 1 ? argv[1] : ".");
 	printf("{\"tcp_round_trip_us\": %.1f, \"durable_write_us\": %.1f, \"floor_us\": %.1f}\n", tcp,
 		disk, tcp + disk);
