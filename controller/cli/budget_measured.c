@@ -7,7 +7,7 @@
 
 #define TOLERANCE    0.10
 #define TOLERANCE_US 100.0 /* whichever is more */
-#define ROWS_MAX     (2 + 4 * DP_LEGS_MAX * DP_HOPS_MAX)
+#define ROWS_MAX     (2 + 5 * DP_LEGS_MAX * DP_HOPS_MAX)
 
 struct row {
 	const char *leg, *node, *peer, *stage;
@@ -18,6 +18,7 @@ struct row {
 struct rows {
 	const struct budget_view *v;
 	const struct cli_survey *survey;
+	json_t *made; /* measurements that no node tells in this form */
 	unsigned count;
 	struct row list[ROWS_MAX];
 };
@@ -45,14 +46,29 @@ static void add(struct rows *rows, const char *leg, unsigned node, unsigned peer
 		peer == node ? "-" : budget_name(rows->v, peer), stage, predicted_us, measured};
 }
 
-static const json_t *link_stage(const struct rows *rows, unsigned from, unsigned to, const char *stage)
+static const json_t *link_of(const struct rows *rows, unsigned from, unsigned to)
 {
 	json_t *link;
 	size_t i;
 	json_array_foreach(json_object_get(stream_at(rows, from), "links"), i, link)
 		if (strcmp(cli_text(link, "peer"), budget_name(rows->v, to)) == 0)
-			return json_object_get(json_object_get(link, "stages"), stage);
+			return link;
 	return NULL;
+}
+
+static const json_t *link_stage(const struct rows *rows, unsigned from, unsigned to, const char *stage)
+{
+	return json_object_get(json_object_get(link_of(rows, from, to), "stages"), stage);
+}
+
+/* Of the last heartbeat that was answered: one sample. */
+static const json_t *round_trip(const struct rows *rows, unsigned from, unsigned to)
+{
+	const json_t *health = json_object_get(link_of(rows, from, to), "health");
+	json_int_t us = (json_int_t)cli_number(health, "round_trip_us");
+	json_t *made = json_pack("{s:i,s:I,s:I,s:I}", "count", us > 0, "p50_us", us, "p99_us", us, "max_us", us);
+	json_array_append_new(rows->made, made);
+	return made;
 }
 
 /* When hop h says "committed" to the node above it. */
@@ -74,6 +90,7 @@ static void add_hop(struct rows *rows, unsigned leg, unsigned h)
 	unsigned from = h ? s->legs[leg].hops[h - 1] : s->controller;
 	const char *name = s->legs[leg].name;
 	double heard_us = hop->cached_us + hop->propagation_us, sent_us = hop->received_us - hop->one_way_us;
+	add(rows, name, from, hop->node, "round trip", 2 * hop->propagation_us, round_trip(rows, from, hop->node));
 	add(rows, name, from, hop->node, "forwarded", v->costs.work_us,
 		link_stage(rows, from, hop->node, "forwarded"));
 	add(rows, name, from, hop->node, "acknowledged", heard_us - sent_us,
@@ -111,7 +128,7 @@ void budget_measured_print(const struct budget_view *v, const struct cli_survey 
 {
 	static const char *const headings[] = {
 		"LEG", "NODE", "TO", "STAGE", "PREDICTED-US", "P50-US", "P99-US", "COUNT", "BUDGET"};
-	struct rows rows = {.v = v, .survey = survey};
+	struct rows rows = {.v = v, .survey = survey, .made = json_array()};
 	struct cli_table *table = cli_table_new("llllrrrrl");
 	for (unsigned i = 0; i < sizeof headings / sizeof headings[0]; i++)
 		cli_table_add(table, "%s", headings[i]);
@@ -129,11 +146,12 @@ void budget_measured_print(const struct budget_view *v, const struct cli_survey 
 		cli_table_add(table, "%s", !is_measured(r) ? "-" : exceeds(r) ? "EXCEEDED" : "kept");
 	}
 	cli_table_print(&table);
+	json_decref(rows.made);
 }
 
 json_t *budget_measured_json(const struct budget_view *v, const struct cli_survey *survey)
 {
-	struct rows rows = {.v = v, .survey = survey};
+	struct rows rows = {.v = v, .survey = survey, .made = json_array()};
 	json_t *list = json_array();
 	collect(&rows);
 	for (unsigned i = 0; i < rows.count; i++) {
@@ -143,5 +161,6 @@ json_t *budget_measured_json(const struct budget_view *v, const struct cli_surve
 				"stage", r->stage, "predicted_us", r->predicted_us, "measured", r->measured,
 				"exceeded", exceeds(r)));
 	}
+	json_decref(rows.made);
 	return json_pack("{s:s,s:o}", "stream", budget_stream(v)->name, "stages", list);
 }
