@@ -1,6 +1,7 @@
 /* The process that hands packets from site to site. */
 #include <errno.h>
 #include <linux/virtio_net.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -135,6 +136,9 @@ _Noreturn void lab_emulate(struct lab *lab)
 	struct sched_param first = {.sched_priority = 1};
 	sched_setscheduler(0, SCHED_RR, &first);
 	prctl(PR_SET_TIMERSLACK, 1);
+	/* What is under way comes and goes all the time: memory for it is kept. */
+	mallopt(M_TRIM_THRESHOLD, WAN_BYTES_MAX);
+	mallopt(M_TOP_PAD, 16 * DP_MIB);
 	for (;;) {
 		wait_for(lab, fds, sites + 1);
 		for (unsigned i = 0; i < sites; i++)
