@@ -33,9 +33,9 @@ put_on_bad_disk() {
 # longer than a lazy journal waits.
 held_up() {
   kill -STOP "$(pid_of "$1")"
-  sleep 0.2
+  sleep 0.35
   kill -CONT "$(pid_of "$1")"
-  sleep 0.2
+  sleep 0.35
   "${@:2}"
 }
 
