@@ -1,6 +1,5 @@
 #include "what_if.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -37,11 +36,11 @@ static const struct dp_topo_link *link_of(const struct change *c, unsigned a, un
 
 static int set_legs(const struct change *c, const char *value)
 {
-	char *end;
-	unsigned long n = strcmp(value, "all") == 0 ? c->s->leg_count : strtoul(value, &end, 10);
-	if (n < 1 || n > c->s->leg_count)
+	unsigned n = c->s->leg_count;
+	bool good = strcmp(value, "all") == 0 || dp_scalar_count(value, &n);
+	if (!good || n > c->s->leg_count)
 		return refuse(c, "legs= takes all, or a number up to that of the legs", value);
-	c->s->ack_legs = (unsigned)n;
+	c->s->ack_legs = n;
 	return 0;
 }
 
@@ -97,6 +96,8 @@ static int join_links(const struct change *c, const struct dp_topo_leg *leg, uns
 	struct dp_topo_link way = *link_of(c, c->s->controller, leg->hops[0]);
 	for (unsigned i = 1; i < leg->hop_count; i++) {
 		const struct dp_topo_link *link = link_of(c, leg->hops[i - 1], leg->hops[i]);
+		if (way.distance_m < 0 || link->distance_m < 0 || !way.round_trip_us != !link->round_trip_us)
+			return refuse(c, "direct= needs the distances of all links, and the round trips of all or none", leg->name);
 		way.distance_m += link->distance_m;
 		way.round_trip_us += link->round_trip_us;
 		way.distance_given &= link->distance_given;

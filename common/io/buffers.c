@@ -31,11 +31,8 @@ static uint64_t granted(int option, int size)
 	return has > 0 ? (uint64_t)has : 0;
 }
 
-int dp_socket_buffer(int option, uint64_t bytes, uint64_t *most)
+int dp_socket_buffer(int option, uint64_t bytes)
 {
 	int size = bytes < INT_MAX / 2 ? (int)bytes : INT_MAX / 2; /* the kernel doubles it */
-	uint64_t tuned = tuned_max(option), asked = granted(option, size);
-	if (most)
-		*most = (asked > tuned ? asked : tuned) / 2;
-	return asked > tuned ? size : -1;
+	return granted(option, size) > tuned_max(option) ? size : -1;
 }

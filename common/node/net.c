@@ -29,8 +29,8 @@ static int set_text(void *socket, int option, const char *text)
 /* All that the core lets be under way has to fit, or a long link is slower than it need be. */
 static int buffer_options(void *s)
 {
-	int out = dp_socket_buffer(SO_SNDBUF, DP_WINDOW_BYTES, NULL);
-	int in = dp_socket_buffer(SO_RCVBUF, DP_WINDOW_BYTES, NULL);
+	int out = dp_socket_buffer(SO_SNDBUF, DP_WINDOW_BYTES);
+	int in = dp_socket_buffer(SO_RCVBUF, DP_WINDOW_BYTES);
 	return (out > 0 ? set_int(s, ZMQ_SNDBUF, out) : 0) | (in > 0 ? set_int(s, ZMQ_RCVBUF, in) : 0);
 }
 

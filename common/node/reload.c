@@ -1,6 +1,6 @@
 /* A changed topology file, taken over while the node runs: addresses and keys of other nodes,
- * heartbeat intervals, when a link sends, and what bounds journals, links and resyncs. Everything else is refused as a whole,
- * with the name of what would need a restart, and nothing is changed then. */
+ * heartbeat intervals, when a link sends, and what bounds journals, links and resyncs. Everything else is
+ * refused as a whole, with the name of what would need a restart, and nothing is changed then. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

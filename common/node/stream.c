@@ -441,6 +441,9 @@ void dp_stream_limits(struct dp_stream *s, const struct dp_core_config *core, ui
 {
 	s->core.cfg.high_room = core->high_room;
 	s->core.cfg.track = core->track;
+	for (unsigned i = 0; i < s->core.cfg.down_count; i++)
+		if (s->core.cfg.link_rate[i] != core->link_rate[i])
+			s->core.down[i].free_us = 0; /* what the old rate had still to make up for */
 	memcpy(s->core.cfg.link_rate, core->link_rate, sizeof core->link_rate);
 	if (s->store)
 		dp_store_resync_rate(s->store, resync_rate);

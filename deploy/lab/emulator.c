@@ -17,7 +17,8 @@
 #define READ_BATCH   64
 #define PACKET_MAX   (64 * 1024 + sizeof(struct virtio_net_hdr))
 #define ORDER_MAX    4096
-#define ORDER_LIMIT_MS 1000
+#define ORDER_LIMIT_US 100000 /* for each piece */
+#define ORDER_PIECES 4
 #define LATE_MAX_NS  300000
 
 static uint64_t now_ns(void)
@@ -80,21 +81,21 @@ static void deliver(struct lab *lab)
 
 /* ---- orders ---- */
 
-/* One order a connection, of one line. A client that dawdles holds packets up, but not for long: it is
- * the `dipole lab` command, which sends the line at once. */
+/* One order a connection, of one line, which the `dipole lab` command sends at once. A client that dawdles,
+ * or does not read, holds packets up for a moment only. */
 static void take_order(struct lab *lab)
 {
 	char line[ORDER_MAX];
-	size_t size = 0;
+	const struct timeval limit = {.tv_usec = ORDER_LIMIT_US};
 	int fd = accept4(lab->socket_fd, NULL, NULL, SOCK_CLOEXEC);
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	while (fd >= 0 && size < sizeof line - 1 && poll(&p, 1, ORDER_LIMIT_MS) > 0) {
-		ssize_t got = recv(fd, line + size, sizeof line - 1 - size, 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+	size_t size = 0;
+	for (unsigned i = 0; fd >= 0 && i < ORDER_PIECES && (!size || line[size - 1] != '\n'); i++) {
+		ssize_t got = recv(fd, line + size, sizeof line - size, 0);
 		if (got <= 0)
 			break;
 		size += (size_t)got;
-		if (line[size - 1] == '\n')
-			break;
 	}
 	json_t *request = json_loadb(line, size, 0, NULL);
 	json_t *answer = lab_order(lab, request);

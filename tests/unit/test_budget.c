@@ -333,7 +333,7 @@ Test(budget, changes_are_tried_out)
 
 Test(budget, a_change_that_is_none_is_refused)
 {
-	static const char *const bad[] = {"", "ack", "ack=", "ack=soon", "flush=local", "legs=0", "legs=2", "legs=x",
+	static const char *const bad[] = {"", "ack", "ack=", "ack=soon", "flush=local", "legs=0", "legs=2", "legs=x", "legs=1x", "legs=-1",
 		"relay=far", "relay=far:10", "relay=near:1mi", "relay=far:31mi", "relay=far:-1mi", "direct=near",
 		"ack=local,", "speed=2"};
 	struct dp_topology *t = load(cascade);
@@ -342,6 +342,9 @@ Test(budget, a_change_that_is_none_is_refused)
 		cr_assert_eq(dp_what_if(t, 0, bad[i], why, sizeof why), DP_EINVAL, "%s", bad[i]);
 		cr_assert_gt(strlen(why), 10);
 	}
+	/* The round trip of one link says nothing of the others. */
+	t->links[1].round_trip_us = 500;
+	cr_assert_eq(dp_what_if(t, 0, "direct=far", why, sizeof why), DP_EINVAL);
 	dp_topology_destroy(&t);
 }
 
