@@ -62,6 +62,22 @@ static void check_volume_count(struct dp_loader *l, unsigned stream)
 	}
 }
 
+static void check_seal(struct dp_loader *l, unsigned index)
+{
+	const struct dp_topo_stream *s = &l->t->streams[index];
+	unsigned holders[DP_SEAL_HOLDERS_MAX + 1];
+	/* Only legs without a mistake can be counted over. */
+	if (s->seal == DP_TOPO_SEAL_NONE || l->errors->count)
+		return;
+	if (dp_topology_holders(l->t, index, holders) <= DP_SEAL_HOLDERS_MAX)
+		return;
+	struct dp_path top = {NULL, "streams", 0}, stream = {&top, l->streams.text[index], 0};
+	struct dp_path at = {&stream, "seal", 0};
+	dp_loader_error(l, &at, l->streams.key_at[index],
+		"too many nodes would open it; expected at most %d: the controller and the mirrors of all legs",
+		DP_SEAL_HOLDERS_MAX);
+}
+
 /* ---- addresses and keys ---- */
 
 /* `key` of this node and of an earlier one are the same text; they name one node each. */
@@ -189,6 +205,7 @@ void dp_schema_check(struct dp_loader *l)
 	for (unsigned i = 0; i < l->t->stream_count; i++) {
 		check_stream_id(l, i);
 		check_volume_count(l, i);
+		check_seal(l, i);
 	}
 	for (unsigned i = 0; i < l->t->volume_count; i++) {
 		check_volume_id(l, i);

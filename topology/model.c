@@ -46,6 +46,28 @@ const struct dp_topo_link *dp_topology_link(const struct dp_topology *t, unsigne
 	return NULL;
 }
 
+static unsigned add_once(unsigned *list, unsigned count, unsigned node)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (list[i] == node)
+			return count;
+	if (count <= DP_SEAL_HOLDERS_MAX)
+		list[count++] = node;
+	return count;
+}
+
+unsigned dp_topology_holders(const struct dp_topology *t, unsigned stream,
+	unsigned out[DP_SEAL_HOLDERS_MAX + 1])
+{
+	const struct dp_topo_stream *s = &t->streams[stream];
+	unsigned count = add_once(out, 0, s->controller);
+	for (unsigned i = 0; i < s->leg_count; i++)
+		for (unsigned hop = 0; hop < s->legs[i].hop_count; hop++)
+			if (t->nodes[s->legs[i].hops[hop]].role == DP_ROLE_MIRROR)
+				count = add_once(out, count, s->legs[i].hops[hop]);
+	return count;
+}
+
 const char *dp_role_name(enum dp_role role)
 {
 	switch (role) {
@@ -68,6 +90,19 @@ const char *dp_stage_name(enum dp_stage stage)
 		return "cached";
 	case DP_STAGE_COMMITTED:
 		return "committed";
+	}
+	return "unknown";
+}
+
+const char *dp_seal_name(enum dp_topo_seal seal)
+{
+	switch (seal) {
+	case DP_TOPO_SEAL_NONE:
+		return "none";
+	case DP_TOPO_SEAL_AES:
+		return "aes256-gcm";
+	case DP_TOPO_SEAL_CHACHA:
+		return "chacha20-poly1305";
 	}
 	return "unknown";
 }

@@ -40,8 +40,8 @@ static int need_keys(struct builder *b, const struct dp_topo_node *peer)
 	return me->key[0] ? 0 : refuse(b, text, me->name);
 }
 
-/* Both ends of a link must have the same volumes of a stream; this is what they compare. */
-static uint64_t hash_volumes(const struct dp_topology *t, unsigned stream)
+/* Both ends of a link must have the same volumes of a stream, sealed or not; this is what they compare. */
+static uint64_t hash_stream(const struct dp_topology *t, unsigned stream)
 {
 	crypto_generichash_state state;
 	uint8_t out[16], entry[12];
@@ -53,6 +53,8 @@ static uint64_t hash_volumes(const struct dp_topology *t, unsigned stream)
 		dp_put64(entry + 4, t->volumes[i].size);
 		crypto_generichash_update(&state, entry, sizeof entry);
 	}
+	if (t->streams[stream].seal != DP_TOPO_SEAL_NONE)
+		crypto_generichash_update(&state, (const uint8_t *)"sealed", 6);
 	crypto_generichash_final(&state, out, sizeof out);
 	return dp_get64(out);
 }
@@ -220,6 +222,26 @@ static void add_volumes(struct builder *b, unsigned stream, struct dp_node_strea
 	}
 }
 
+/* Who opens what the stream carries, if this node is one of them. */
+static int add_holders(struct builder *b, unsigned stream, struct dp_node_stream *s)
+{
+	static const enum dp_seal_cipher ciphers[] = {DP_SEAL_NONE, DP_SEAL_AES256GCM,
+		DP_SEAL_CHACHA20POLY1305};
+	unsigned holders[DP_SEAL_HOLDERS_MAX + 1];
+	enum dp_seal_cipher cipher = ciphers[b->t->streams[stream].seal];
+	unsigned count = dp_topology_holders(b->t, stream, holders);
+	if (cipher == DP_SEAL_NONE || b->t->nodes[b->me].role == DP_ROLE_RELAY)
+		return 0;
+	s->seal = cipher;
+	for (unsigned i = 0; i < count; i++) {
+		const struct dp_topo_node *holder = &b->t->nodes[holders[i]];
+		if (!holder->key[0])
+			return refuse(b, "the stream is sealed and there is no key for node", holder->name);
+		snprintf(s->holders[s->holder_count++], sizeof s->holders[0], "%s", holder->key);
+	}
+	return 0;
+}
+
 static int add_stream(struct builder *b, unsigned index)
 {
 	static const enum dp_core_stage stages[] = {DP_CORE_LOCAL, DP_CORE_CACHED, DP_CORE_COMMITTED};
@@ -245,7 +267,7 @@ static int add_stream(struct builder *b, unsigned index)
 	s->core.low_room = s->journal_bytes / 8;
 	s->core.track = controller && ts->when_full == DP_FULL_TRACK;
 	s->core.stream = ts->id;
-	s->core.config = hash_volumes(b->t, index);
+	s->core.config = hash_stream(b->t, index);
 	s->core.role = roles[me->role];
 	s->core.image = me->role == DP_ROLE_MIRROR || (controller && ts->local == DP_LOCAL_MIRROR);
 	s->core.ack = stages[ts->ack_stage];
@@ -254,7 +276,7 @@ static int add_stream(struct builder *b, unsigned index)
 	s->core.ack_legs = ts->ack_legs;
 	s->core.retain_next_hop = !controller && me->retain == DP_RETAIN_NEXT_HOP;
 	s->core.window_bytes = DP_WINDOW_BYTES;
-	return 0;
+	return add_holders(b, index, s);
 }
 
 int dp_node_config_fill(const struct dp_topology *t, unsigned index, struct dp_node_config *cfg,

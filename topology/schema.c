@@ -394,6 +394,7 @@ static const struct dp_field stream_fields[] = {
 	{"journal", DP_OPTIONAL, "a mapping", 0, NULL, parse_journal},
 	{"resync-rate", DP_OPTIONAL, "bytes a second such as 50MiB, at least 64KiB",
 		STREAM(resync_rate), dp_scalar_resync_rate, NULL},
+	{"seal", DP_OPTIONAL, "none, aes256-gcm or chacha20-poly1305", STREAM(seal), dp_scalar_seal, NULL},
 	{"read-cache", DP_OPTIONAL, "a size from 4KiB to 1024GiB such as 256MiB",
 		STREAM(read_cache_bytes), dp_scalar_read_cache, NULL},
 	{0},

@@ -34,6 +34,7 @@ enum dp_role { DP_ROLE_CONTROLLER, DP_ROLE_RELAY, DP_ROLE_MIRROR };
 enum dp_stage { DP_STAGE_LOCAL, DP_STAGE_CACHED, DP_STAGE_COMMITTED };
 enum dp_retain { DP_RETAIN_COMMITTED, DP_RETAIN_NEXT_HOP };
 enum dp_local { DP_LOCAL_NONE, DP_LOCAL_MIRROR }; /* the controller's own store */
+enum dp_topo_seal { DP_TOPO_SEAL_NONE, DP_TOPO_SEAL_AES, DP_TOPO_SEAL_CHACHA };
 enum dp_when_full { DP_FULL_STOP, DP_FULL_TRACK };
 
 struct dp_site {
@@ -96,6 +97,7 @@ struct dp_topo_stream {
 	enum dp_when_full when_full; /* default stop */
 	uint64_t resync_rate;	     /* bytes a second; 0 (default): no limit */
 	uint64_t read_cache_bytes;   /* at the controller; 0 (default): none */
+	enum dp_topo_seal seal;	     /* default none */
 };
 
 struct dp_topo_volume {
@@ -147,6 +149,11 @@ int dp_topology_parse(const char *text, size_t size, const char *file, struct dp
 
 void dp_topology_destroy(struct dp_topology **t);
 
+/* Who may open what a sealed stream carries: its controller and the mirrors in its legs, as node indexes, each
+ * once, in the order of the legs. Returns how many, at most DP_SEAL_HOLDERS_MAX + 1 (which is one too many). */
+unsigned dp_topology_holders(const struct dp_topology *t, unsigned stream,
+	unsigned out[DP_SEAL_HOLDERS_MAX + 1]);
+
 /* "FILE:LINE:COLUMN: KEY: TEXT", a line each. */
 void dp_topology_print_errors(const struct dp_topo_errors *errors, FILE *to);
 
@@ -178,5 +185,6 @@ double dp_site_distance(const struct dp_site *a, const struct dp_site *b);
 
 const char *dp_role_name(enum dp_role role);
 const char *dp_stage_name(enum dp_stage stage);
+const char *dp_seal_name(enum dp_topo_seal seal); /* as in the file */
 
 #endif

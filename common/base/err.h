@@ -21,6 +21,7 @@
 	X(RANGE, "out of range")                                                                   \
 	X(CONFIG, "wrong configuration")                                                           \
 	X(PERM, "not permitted")                                                                   \
+	X(NOCIPHER, "this processor has no instructions for the cipher")                           \
 	X(CLOSED, "connection closed")
 
 enum dp_err {

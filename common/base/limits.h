@@ -12,6 +12,13 @@
 /* One record's payload: large enough for streaming, small enough not to hold up a link. */
 #define DP_PAYLOAD_MAX (1u << 20)
 
+/* What sealing (proto/seal.h) adds to a payload, with one holder and with the most: the controller, a
+ * mirror for each leg, and relays with a store on the way. */
+#define DP_SEAL_HOLDERS_MAX 16
+#define DP_SEAL_HOLDER_SIZE 48
+#define DP_SEAL_MIN (56 + DP_SEAL_HOLDER_SIZE)
+#define DP_SEAL_MAX (56 + DP_SEAL_HOLDER_SIZE * DP_SEAL_HOLDERS_MAX)
+
 /* A trim or zero record covers at most this many bytes (its length field is 32 bits). */
 #define DP_EXTENT_MAX (1u << 30)
 

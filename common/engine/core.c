@@ -181,6 +181,15 @@ int dp_core_restore_barrier(struct dp_core *c, const struct dp_meta *meta)
 	return 0;
 }
 
+bool dp_core_genuine(const struct dp_core *c, const struct dp_record *r)
+{
+	if (c->cfg.role == DP_CORE_RELAY)
+		return true; /* holds what it cannot open */
+	if (!c->cfg.seal)
+		return !(r->h.flags & DP_RECORD_SEALED);
+	return dp_seal_open_record(c->cfg.seal, r, NULL) == 0;
+}
+
 int dp_core_take(struct dp_core *c, struct dp_record *r)
 {
 	int err = dp_log_append(&c->log, r, (uint32_t)(c->now_us / 1000));

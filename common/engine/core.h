@@ -22,6 +22,7 @@
 #include "engine/log.h"
 #include "engine/sets.h"
 #include "proto/message.h"
+#include "proto/seal.h"
 
 enum dp_core_role { DP_CORE_CONTROLLER, DP_CORE_RELAY, DP_CORE_MIRROR };
 enum dp_core_stage { DP_CORE_LOCAL, DP_CORE_CACHED, DP_CORE_COMMITTED };
@@ -44,6 +45,7 @@ struct dp_core_config {
 	uint64_t window_bytes;    /* unacknowledged bytes per link; payload kept in memory */
 	uint64_t link_window[DP_DOWN_MAX]; /* unacknowledged bytes of one link, where less; 0: not so */
 	uint64_t link_rate[DP_DOWN_MAX]; /* bytes of records a second over one link; 0: no limit */
+	struct dp_seal *seal; /* controller and mirrors of a sealed stream; borrowed. NULL: it is not, or a relay */
 };
 
 /* All times in microseconds of the node's monotonic clock. */
@@ -114,6 +116,7 @@ struct dp_down {
 	uint64_t refill_us;          /* when it was sent last */
 	enum dp_images_state images; /* below; said last, or known since it was told to resync */
 	struct dp_welcome *welcome; /* while WAITING: the receiver's answer, not yet acted on */
+	bool forged; /* an answer that no holder of the stream had sealed was refused */
 	uint64_t resent, naks; /* counters for status */
 };
 
@@ -130,6 +133,7 @@ struct dp_up {
 	uint64_t room_told;
 	bool ack_due;
 	uint64_t pull_loading; /* as dp_down.loading */
+	bool forged;           /* a record that no holder of the stream had sealed was refused */
 };
 
 struct dp_wait {

@@ -13,7 +13,7 @@ bool dp_core_accepts(const struct dp_core *c, uint32_t length)
 {
 	return c->state == DP_CORE_OPEN && !c->base_token && c->log.memory < c->cfg.window_bytes &&
 	       c->writes.count < DP_HOST_REQUESTS_MAX && c->flushes.count < DP_HOST_REQUESTS_MAX &&
-	       c->owed + dp_core_cost(length) + ROOM_RESERVE <= c->room;
+	       c->owed + dp_core_cost(length + DP_SEAL_MAX) + ROOM_RESERVE <= c->room;
 }
 
 static void push(struct dp_waits *w, void *tag, uint64_t seq, uint64_t set, uint64_t now_us)
@@ -56,12 +56,16 @@ static struct dp_record *make_record(struct dp_core *c, const struct dp_host_req
 		.request = r->request,
 		.time_us = r->time_us,
 	};
-	if (r->payload) {
-		h.payload_len = (uint32_t)r->payload->size;
-		h.payload_crc = dp_crc32c(0, r->payload->data, r->payload->size);
+	struct dp_buf *payload = c->cfg.seal ? dp_seal_record(c->cfg.seal, &h, r->payload)
+					     : dp_buf_ref(r->payload);
+	if (c->cfg.seal && !payload)
+		return NULL;
+	if (payload) {
+		h.payload_len = (uint32_t)payload->size;
+		h.payload_crc = dp_crc32c(0, payload->data, payload->size);
 	}
 	h.chain = dp_chain_next(c->log.last.at.chain, &h);
-	return dp_record_new(&h, dp_buf_ref(r->payload));
+	return dp_record_new(&h, payload);
 }
 
 bool dp_core_makes_record(const struct dp_core *c, const struct dp_host_request *r)

@@ -10,6 +10,8 @@ void dp_alarm(struct dp_actions *out, const char *text, uint32_t peer);
 uint64_t dp_core_random(struct dp_core *c);
 uint64_t dp_core_all(const struct dp_core *c, enum dp_core_stage stage); /* least of all links */
 int dp_core_take(struct dp_core *c, struct dp_record *r); /* into log, sets; errors of the log */
+/* Whether a record from another node is sealed as the stream is, as far as this node can tell. */
+bool dp_core_genuine(const struct dp_core *c, const struct dp_record *r);
 void dp_core_append_upto(struct dp_core *c, uint64_t seq, struct dp_actions *out);
 uint64_t dp_core_barrier(struct dp_core *c, const struct dp_meta *meta, struct dp_actions *out);
 void dp_core_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out);

@@ -157,20 +157,52 @@ void dp_read_up(struct dp_core *c, const struct dp_msg *m, struct dp_actions *ou
 	/* A mirror's reads start in dp_read_settle(), once it has min_seq. */
 }
 
+/* Whether the answer has as many bytes as it should; a relay does not know whether they are sealed. */
+static bool is_of_size(const struct dp_core *c, const struct dp_read *r, const struct dp_found *f,
+	const struct dp_buf *payload)
+{
+	bool has_data = f->kind == DP_FOUND_DATA || !r->want.compare;
+	size_t size = payload ? payload->size : 0, data = has_data ? r->want.length : 0;
+	bool sealed = size >= data + DP_SEAL_MIN && size <= data + DP_SEAL_MAX;
+	return c->cfg.seal ? sealed : size == data || (sealed && c->cfg.role == DP_CORE_RELAY);
+}
+
+/* A sealed answer tells truly which records it has seen: an old one is not taken for a new one. */
+static int open_answer(struct dp_core *c, const struct dp_read *r, const struct dp_found *f,
+	const struct dp_buf *sealed, struct dp_buf **plain)
+{
+	if (f->seq < r->want.min_seq)
+		return DP_EPERM;
+	return dp_seal_open_found(c->cfg.seal, &r->want, f, sealed, plain);
+}
+
+static void note_forged(struct dp_core *c, uint32_t link, struct dp_actions *out)
+{
+	c->bad_records++;
+	if (!c->down[link].forged)
+		dp_alarm(out, "an answer to a read is not sealed as this stream's are, and is refused", link);
+	c->down[link].forged = true;
+}
+
 void dp_read_data(struct dp_core *c, uint32_t link, struct dp_msg *m, struct dp_actions *out)
 {
 	struct dp_read *r = find_read(c, m->u.data.id);
+	struct dp_buf *plain = NULL;
 	c->down[link].read_us = c->now_us;
 	if (!r)
 		return;
 	struct dp_found f = m->u.data;
 	bool late = r->down != link; /* it was asked before; its answer is as good */
-	bool plain = f.kind != DP_FOUND_DATA && r->want.compare;
-	if (f.status == 0 && !plain && (!m->payload || m->payload->size != r->want.length))
+	bool for_host = c->cfg.role == DP_CORE_CONTROLLER && !r->fetch;
+	if (f.status == 0 && !is_of_size(c, r, &f, m->payload))
 		f.status = DP_EBADMSG;
+	if (f.status == 0 && for_host && c->cfg.seal)
+		f.status = open_answer(c, r, &f, m->payload, &plain);
+	if (f.status == DP_EPERM && for_host)
+		note_forged(c, link, out);
 	if (f.status && late)
 		return;
-	if (f.status && c->cfg.role == DP_CORE_CONTROLLER && !r->fetch) {
+	if (f.status && for_host) {
 		/* Another leg, but not at once: the tick asks the next. */
 		r->asked_us = 0;
 		r->deadline_us = c->now_us + DP_CORE_PROBE_US / 2;
@@ -180,7 +212,8 @@ void dp_read_data(struct dp_core *c, uint32_t link, struct dp_msg *m, struct dp_
 		c->read_back_us = c->now_us + DP_CORE_NEAR_US;
 	if (!late)
 		c->read_turn = r->turn;
-	finish(c, r, &f, m->payload, out);
+	finish(c, r, &f, plain ? plain : m->payload, out);
+	dp_buf_unref(&plain);
 }
 
 void dp_read_image(struct dp_core *c, const struct dp_found *f, struct dp_buf *data,
@@ -195,7 +228,17 @@ void dp_read_image(struct dp_core *c, const struct dp_found *f, struct dp_buf *d
 		to_link(c, r, out);
 		return;
 	}
-	finish(c, r, f, data, out);
+	bool over_a_link = r->fetch || c->cfg.role != DP_CORE_CONTROLLER;
+	if (!c->cfg.seal || !over_a_link || f->status) {
+		finish(c, r, f, data, out);
+		return;
+	}
+	struct dp_buf *sealed = dp_seal_found(c->cfg.seal, &r->want, f, data);
+	if (sealed)
+		finish(c, r, f, sealed, out);
+	else
+		give_up(c, r, DP_ENOMEM, out);
+	dp_buf_unref(&sealed);
 }
 
 void dp_read_settle(struct dp_core *c, struct dp_actions *out)

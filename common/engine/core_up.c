@@ -191,6 +191,16 @@ static void record(struct dp_core *c, struct dp_record *r, struct dp_actions *ou
 		nak(c, out);
 		return;
 	}
+	if (!dp_core_genuine(c, r)) {
+		/* Asked for again: it may be a relay's doing, and it is not for long. */
+		if (!c->up.forged)
+			dp_alarm(out, "a record is not sealed as this stream's are, and is refused",
+				DP_ALARM_UPSTREAM);
+		c->up.forged = true;
+		c->bad_records++;
+		nak(c, out);
+		return;
+	}
 	int err = dp_core_take(c, r);
 	if (err == DP_EDIVERGED) {
 		refuse(c, c->up.peer, c->up.session, DP_REFUSE_SESSION, 0, out);

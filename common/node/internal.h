@@ -31,6 +31,7 @@ struct alarm {
 struct node_stream {
 	const struct dp_node_stream *cfg;
 	struct dp_stream *stream;
+	struct dp_seal *seal; /* NULL: not sealed, or a relay */
 	struct node *node;
 	struct alarm alarms[NODE_ALARMS_MAX];
 	unsigned alarm_count;

@@ -10,6 +10,7 @@
 #include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
+#include <zmq.h>
 
 #include "base/err.h"
 #include "base/log.h"
@@ -115,6 +116,10 @@ static void say_why(const struct dp_node_stream *s, int err)
 			   : err == DP_ENOENT ? "an image is missing, and the journal no longer has what was in "
 						"it; treat the disk as lost"
 			   : err == DP_EBUSY  ? "another process uses this state directory"
+			   : err == DP_ENOCIPHER ? "this processor has no instructions for AES, which seal: "
+					       "aes256-gcm needs at the controller and all mirrors; "
+					       "chacha20-poly1305 needs none"
+			   : err == DP_ECONFIG ? "the key of a node that is to open the stream is none"
 			   : err == DP_EVERSION ? "the journal has a format this version does not know"
 						: dp_strerror(err);
 	dp_log(DP_LOG_ERROR, "stream-failed", "stream=%s error=\"%s\"", s->name, what);
@@ -150,6 +155,23 @@ static const char *unclean_text(const struct dp_core_config *c)
 	return "not stopped in good order: the journal was read; nothing that was acknowledged is missing";
 }
 
+/* The means to seal and open what the stream carries, where this node is a holder. */
+static int open_seal(struct node *n, struct node_stream *ns)
+{
+	const struct dp_node_stream *cfg = ns->cfg;
+	uint8_t secret[DP_SEAL_KEY_SIZE], holders[DP_SEAL_HOLDERS_MAX][DP_SEAL_KEY_SIZE], random[32];
+	bool good = zmq_z85_decode(secret, n->cfg->secret_key) != NULL;
+	for (unsigned i = 0; i < cfg->holder_count; i++)
+		good = zmq_z85_decode(holders[i], cfg->holders[i]) && good;
+	randombytes_buf(random, sizeof random);
+	int err = good ? dp_seal_new(cfg->core.stream, cfg->seal, secret, holders, cfg->holder_count,
+				 random, &ns->seal)
+		       : DP_ECONFIG;
+	sodium_memzero(secret, sizeof secret);
+	sodium_memzero(random, sizeof random);
+	return err;
+}
+
 static int open_stream(struct node *n, struct node_stream *ns)
 {
 	const struct dp_node_stream *cfg = ns->cfg;
@@ -165,7 +187,10 @@ static int open_stream(struct node *n, struct node_stream *ns)
 		.resync_rate = cfg->resync_rate, .read_cache = cfg->read_cache};
 	randombytes_buf(&sc.random, sizeof sc.random);
 	sc.random |= 1;
-	int err = dp_stream_open(n->twin ? n->twin : n->disk, &sc, &stream_ops, ns, &ns->stream);
+	int err = cfg->seal ? open_seal(n, ns) : 0;
+	sc.core.seal = ns->seal;
+	if (!err)
+		err = dp_stream_open(n->twin ? n->twin : n->disk, &sc, &stream_ops, ns, &ns->stream);
 	if (err) {
 		say_why(cfg, err);
 		return err;
@@ -436,6 +461,7 @@ static int exit_code(int err)
 	case DP_EVERSION:
 		return EX_DATAERR;
 	case DP_ECONFIG:
+	case DP_ENOCIPHER:
 	case DP_EINVAL:
 		return EX_CONFIG;
 	case DP_ENOENT:
@@ -459,8 +485,10 @@ static int close_all(struct node *n, int code)
 		dp_log(DP_LOG_ERROR, "stopped", "disk=busy");
 		_exit(EX_IOERR); /* the disk still holds our memory */
 	}
-	for (unsigned i = 0; i < n->cfg->stream_count; i++)
+	for (unsigned i = 0; i < n->cfg->stream_count; i++) {
 		dp_stream_close(&n->streams[i].stream);
+		dp_seal_free(&n->streams[i].seal);
+	}
 	if (n->twin)
 		dp_disk_twin_destroy(&n->twin);
 	if (n->disk)

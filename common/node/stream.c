@@ -533,8 +533,8 @@ static int open_parts(struct dp_stream *s, struct dp_disk *disk, const struct dp
 	if (!cfg->core.image)
 		return 0;
 	struct dp_store_events se = {on_applied, on_image, on_want, on_copied, on_image_failed, s};
-	err = dp_store_open(disk, cfg->volumes, cfg->volume_count, &s->core.log, s->journal, &se,
-		&s->store);
+	err = dp_store_open(disk, cfg->volumes, cfg->volume_count, &s->core.log, s->journal,
+		cfg->core.seal, &se, &s->store);
 	if (err)
 		return err;
 	dp_store_resync_rate(s->store, cfg->resync_rate);

@@ -10,7 +10,7 @@
 #include "proto/record.h"
 
 #define DP_MSG_MAGIC    0x314d5044u /* "DPM1" */
-#define DP_MSG_VERSION  3
+#define DP_MSG_VERSION  4
 #define DP_MSG_PREFIX   32
 #define DP_WANTED_DIGEST 32
 #define DP_MSG_HEAD_MAX (DP_MSG_PREFIX + 128 + 2 * DP_META_MAX)

@@ -72,7 +72,10 @@ static int check_extent(const struct dp_header *h)
 {
 	if (h->op < DP_OP_WRITE || h->op > DP_OP_INSYNC)
 		return DP_EBADMSG;
-	if (h->payload_len != (h->op == DP_OP_WRITE ? h->length : 0))
+	uint64_t data = h->op == DP_OP_WRITE ? h->length : 0;
+	bool sealed = h->flags & DP_RECORD_SEALED;
+	if (h->payload_len < data + (sealed ? DP_SEAL_MIN : 0) ||
+		h->payload_len > data + (sealed ? DP_SEAL_MAX : 0))
 		return DP_EBADMSG;
 	if (h->op == DP_OP_WRITE && (h->length == 0 || h->length > DP_PAYLOAD_MAX))
 		return DP_EBADMSG;

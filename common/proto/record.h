@@ -24,6 +24,7 @@ enum dp_op {
 
 #define DP_RECORD_FUA        0x01 /* durable at the flush stage before the host's acknowledgement */
 #define DP_RECORD_CLOSES_SET 0x02 /* last record of its write set */
+#define DP_RECORD_SEALED     0x04 /* the payload is sealed (proto/seal.h), also of an operation without data */
 
 struct dp_header {
 	uint8_t op, flags;

@@ -40,7 +40,7 @@ struct slot {
 	struct dp_io io;
 	struct dp_store *store;
 	struct volume *volume;
-	uint64_t offset, id, asked_us;
+	uint64_t offset, id, asked_us, min_seq;
 	uint32_t length;
 	bool used, asked, has_data; /* has_data: the old image has other bytes than zeros there */
 	bool stale;                 /* of a round that was stopped */
@@ -74,6 +74,7 @@ struct dp_store {
 	struct dp_disk *disk;
 	const struct dp_log *log;
 	struct dp_journal *journal;
+	struct dp_seal *seal;
 	struct dp_store_events events;
 	struct volume volumes[DP_VOLUMES_MAX];
 	unsigned volume_count;
@@ -88,6 +89,7 @@ struct dp_store {
 
 	/* the batch under way: records (applied, batch_last] */
 	struct dp_record *batch[BATCH_RECORDS];
+	struct dp_buf *batch_data[BATCH_RECORDS]; /* of writes, opened; NULL of others */
 	uint64_t batch_last, batch_next; /* next: to be loaded */
 	unsigned batch_ios;
 	bool batch_bad, loading;
@@ -110,6 +112,9 @@ void dp_store_applied(struct dp_store *s, uint64_t seq);
  * Readers call it: a copy that nobody reads pays nothing for them. */
 int dp_store_overlay(struct dp_store *s);
 void dp_store_fail(struct dp_store *s);
+/* The bytes that a write is to put there, whether it is sealed or not: a new reference. An error of
+ * dp_seal_open_record(), which for a record of this node's own journal means that its key was changed. */
+int dp_store_data(struct dp_store *s, const struct dp_record *r, struct dp_buf **data);
 
 void dp_store_chunk_digest(const uint8_t *data, size_t size, uint8_t *out); /* DP_WANTED_DIGEST */
 

@@ -86,10 +86,15 @@ static void copy_record(struct read_job *job, const struct dp_record *r, uint64_
 	uint64_t end)
 {
 	uint8_t *to = job->data->data + (start_at - job->want.offset);
-	if (r->payload)
-		memcpy(to, r->payload->data + (start_at - r->h.offset), end - start_at);
+	struct dp_buf *data;
+	int err = dp_store_data(job->store, r, &data);
+	if (err)
+		job->err = err;
+	else if (data)
+		memcpy(to, data->data + (start_at - r->h.offset), end - start_at);
 	else
 		memset(to, 0, end - start_at);
+	dp_buf_unref(&data);
 }
 
 static void record_loaded(void *ctx, uint64_t seq, struct dp_record *r)

@@ -161,6 +161,7 @@ static void ask(struct slot *sl)
 	if (sl->has_data)
 		dp_store_chunk_digest(sl->data, sl->length, w.digest);
 	sl->id = w.id;
+	sl->min_seq = w.min_seq;
 	sl->asked = true;
 	sl->asked_us = s->now_us;
 	s->events.want(s->events.ctx, &w);
@@ -211,13 +212,9 @@ static void fill_zeros(struct slot *sl, uint64_t run)
 	put(sl, DP_IO_ZERO, run);
 }
 
-void dp_store_fill(struct dp_store *s, const struct dp_found *f, struct dp_buf *data)
+static void fill(struct dp_store *s, struct slot *sl, const struct dp_found *f, const struct dp_buf *data)
 {
-	struct slot *sl = NULL;
-	for (unsigned i = 0; i < SLOTS && !sl; i++)
-		if (s->resync.slots[i].asked && s->resync.slots[i].id == f->id)
-			sl = &s->resync.slots[i];
-	bool right = sl && f->status == 0 && (f->kind != DP_FOUND_SAME || sl->has_data) &&
+	bool right = (f->kind != DP_FOUND_SAME || sl->has_data) &&
 		     (f->kind != DP_FOUND_DATA || (data && data->size == sl->length));
 	if (!right)
 		return; /* asked for again in a while */
@@ -233,6 +230,29 @@ void dp_store_fill(struct dp_store *s, const struct dp_found *f, struct dp_buf *
 		s->resync.fetched += sl->length;
 	}
 	put(sl, DP_IO_WRITE, sl->length);
+}
+
+/* A sealed answer tells truly which records it has seen: an old one is not taken for a new one. */
+static int open_answer(struct dp_store *s, const struct slot *sl, const struct dp_found *f,
+	const struct dp_buf *sealed, struct dp_buf **plain)
+{
+	const struct dp_wanted w = {.volume = sl->volume->id, .offset = sl->offset, .length = sl->length};
+	if (f->seq < sl->min_seq)
+		return DP_EPERM;
+	return dp_seal_open_found(s->seal, &w, f, sealed, plain);
+}
+
+void dp_store_fill(struct dp_store *s, const struct dp_found *f, struct dp_buf *data)
+{
+	struct slot *sl = NULL;
+	struct dp_buf *plain = NULL;
+	for (unsigned i = 0; i < SLOTS && !sl; i++)
+		if (s->resync.slots[i].asked && s->resync.slots[i].id == f->id)
+			sl = &s->resync.slots[i];
+	if (!sl || f->status || (s->seal && open_answer(s, sl, f, data, &plain)))
+		return; /* asked for again in a while */
+	fill(s, sl, f, s->seal ? plain : data);
+	dp_buf_unref(&plain);
 }
 
 /* ---- rounds ---- */

@@ -23,6 +23,16 @@ void dp_store_fail(struct dp_store *s)
 	s->events.failed(s->events.ctx);
 }
 
+int dp_store_data(struct dp_store *s, const struct dp_record *r, struct dp_buf **data)
+{
+	*data = NULL;
+	if (!(r->h.flags & DP_RECORD_SEALED)) {
+		*data = dp_buf_ref(r->payload);
+		return 0;
+	}
+	return s->seal ? dp_seal_open_record(s->seal, r, data) : DP_EPERM;
+}
+
 /* ---- syncing ---- */
 
 static void sync_done(struct dp_io *io, int err)
@@ -91,8 +101,10 @@ void dp_store_applied(struct dp_store *s, uint64_t seq)
 static void end_batch(struct dp_store *s)
 {
 	uint64_t count = s->batch_last - s->applied;
-	for (uint64_t i = 0; i < count; i++)
+	for (uint64_t i = 0; i < count; i++) {
 		dp_record_unref(&s->batch[i]);
+		dp_buf_unref(&s->batch_data[i]);
+	}
 	s->applying = false;
 	if (s->batch_bad)
 		dp_store_fail(s);
@@ -121,7 +133,8 @@ static void piece_done(struct dp_io *io, int err)
 
 static void write_piece(struct dp_store *s, struct volume *v, const struct dp_extent *x)
 {
-	struct dp_record *r = s->batch[x->seq - s->applied - 1];
+	const struct dp_record *r = s->batch[x->seq - s->applied - 1];
+	const struct dp_buf *data = s->batch_data[x->seq - s->applied - 1];
 	struct piece_io *p = calloc(1, sizeof *p);
 	if (!p) {
 		s->batch_bad = true;
@@ -129,9 +142,9 @@ static void write_piece(struct dp_store *s, struct volume *v, const struct dp_ex
 	}
 	p->store = s;
 	p->io = (struct dp_io){
-		.op = r->payload ? DP_IO_WRITE : DP_IO_ZERO,
+		.op = data ? DP_IO_WRITE : DP_IO_ZERO,
 		.file = v->file,
-		.data = r->payload ? r->payload->data + (x->start - r->h.offset) : NULL,
+		.data = data ? data->data + (x->start - r->h.offset) : NULL,
 		.size = x->end - x->start,
 		.offset = x->start,
 		.done = piece_done,
@@ -168,7 +181,7 @@ static void write_batch(struct dp_store *s)
 		struct dp_header *h = &s->batch[i]->h;
 		struct volume *v = dp_store_volume(s, h->volume);
 		/* Checked once more before it reaches the image. */
-		if (dp_record_verify(s->batch[i]) ||
+		if (dp_record_verify(s->batch[i]) || dp_store_data(s, s->batch[i], &s->batch_data[i]) ||
 			(dp_op_has_extent(h->op) && (!v || h->offset + h->length > v->size)))
 			s->batch_bad = true;
 	}
@@ -347,8 +360,8 @@ static int open_volume(struct dp_store *s, const struct dp_store_volume *from)
 }
 
 int dp_store_open(struct dp_disk *disk, const struct dp_store_volume *volumes, unsigned count,
-	const struct dp_log *log, struct dp_journal *journal, const struct dp_store_events *events,
-	struct dp_store **out)
+	const struct dp_log *log, struct dp_journal *journal, struct dp_seal *seal,
+	const struct dp_store_events *events, struct dp_store **out)
 {
 	struct dp_store *s = calloc(1, sizeof *s);
 	if (!s)
@@ -356,6 +369,7 @@ int dp_store_open(struct dp_disk *disk, const struct dp_store_volume *volumes, u
 	s->disk = disk;
 	s->log = log;
 	s->journal = journal;
+	s->seal = seal;
 	s->events = *events;
 	dp_extents_init(&s->plan);
 	s->resync.step = (struct resync_step){RESYNC_CHUNK, SLOTS, 16 * DP_MIB};

@@ -11,6 +11,7 @@
 #include "io/disk.h"
 #include "journal/journal.h"
 #include "proto/message.h"
+#include "proto/seal.h"
 #include "store/digest.h"
 
 struct dp_store;
@@ -41,11 +42,12 @@ struct dp_store_mark {
 };
 
 /* Opens or creates (sparse) the images that log->last.images names; also those that a resync was
- * building. `log` is the core's.
+ * building. `log` is the core's. `seal` opens what sealed records and answers carry, it is borrowed and NULL
+ * where the stream is not sealed.
  * Errors: those of the disk, DP_EINVAL (an image is smaller than its volume), DP_ENOMEM. */
 int dp_store_open(struct dp_disk *disk, const struct dp_store_volume *volumes, unsigned count,
-	const struct dp_log *log, struct dp_journal *journal, const struct dp_store_events *events,
-	struct dp_store **out);
+	const struct dp_log *log, struct dp_journal *journal, struct dp_seal *seal,
+	const struct dp_store_events *events, struct dp_store **out);
 void dp_store_close(struct dp_store **store); /* not while dp_store_busy() */
 bool dp_store_busy(const struct dp_store *store);
 

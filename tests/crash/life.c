@@ -152,7 +152,7 @@ static int open_store(struct life *l)
 		volumes[v] =
 			(struct dp_store_volume){MODEL_VOLUME(v), l->model->sizes[v], files[v]};
 	int err = dp_store_open(
-		&l->disk->base, volumes, MODEL_VOLUMES, &l->log, l->j, &events, &l->store);
+		&l->disk->base, volumes, MODEL_VOLUMES, &l->log, l->j, NULL, &events, &l->store);
 	if (!err)
 		dp_store_reset(l->store, l->log.tail.at.seq);
 	return err;

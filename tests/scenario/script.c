@@ -115,6 +115,12 @@ static void set_retain(struct scenario *s, const struct words *w)
 		wrong(s, "retain is committed or next-hop");
 }
 
+static void set_sealed(struct scenario *s, const struct words *w)
+{
+	(void)w;
+	s->sim.opt.sealed = true;
+}
+
 /* Of the controller. */
 static void set_read_cache(struct scenario *s, const struct words *w)
 {
@@ -384,6 +390,7 @@ static const struct {
 	{"keep", set_keep, BEFORE_START, false},
 	{"retain", set_retain, BEFORE_START, false},
 	{"read-cache", set_read_cache, BEFORE_START, false},
+	{"sealed", set_sealed, BEFORE_START, false},
 	{"start", start, BEFORE_START, false},
 	{"write", do_write, AFTER_START, false},
 	{"trim", do_trim, AFTER_START, false},

@@ -2,10 +2,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/err.h"
+#include "proto/seal.h"
 #include "sim.h"
 
 struct variant {
 	struct dp_record *record;
+	struct dp_buf *data; /* what a write puts there */
 	uint64_t previous;
 	uint32_t kept; /* by node: it was durable on its disk at some time */
 	struct variant *next; /* another record of the same seq, from another epoch */
@@ -14,15 +17,17 @@ struct variant {
 
 struct check {
 	uint64_t start_chain, volume_size;
+	struct dp_seal *opener;
 	struct variant **by_seq, *by_request[SIM_REQUESTS + 1];
 	uint64_t capacity;
 };
 
-struct check *check_new(uint64_t stream, uint64_t volume_size)
+struct check *check_new(uint64_t stream, uint64_t volume_size, struct dp_seal *opener)
 {
 	struct check *c = calloc(1, sizeof *c);
 	c->start_chain = dp_chain_start(stream);
 	c->volume_size = volume_size;
+	c->opener = opener;
 	return c;
 }
 
@@ -32,6 +37,20 @@ static struct variant *find(struct check *c, uint64_t seq, uint64_t chain)
 	while (v && v->record->h.chain != chain)
 		v = v->next;
 	return v;
+}
+
+static struct dp_buf *open_record(struct check *c, const struct dp_record *r)
+{
+	struct dp_buf *data = NULL;
+	int err;
+	if (!c->opener)
+		return dp_buf_ref(r->payload);
+	do
+		err = dp_seal_open_record(c->opener, r, &data);
+	while (err == DP_ENOMEM); /* it is the nodes that memory fails for */
+	if (err)
+		sim_fail("record %llu cannot be opened", (unsigned long long)r->h.seq);
+	return data;
 }
 
 void check_record(struct check *c, const struct dp_record *r, uint64_t previous)
@@ -51,6 +70,7 @@ void check_record(struct check *c, const struct dp_record *r, uint64_t previous)
 	struct variant *v = calloc(1, sizeof *v);
 	v->record = dp_record_ref((struct dp_record *)(uintptr_t)r);
 	v->previous = previous;
+	v->data = open_record(c, r);
 	v->next = c->by_seq[r->h.seq];
 	c->by_seq[r->h.seq] = v;
 	if (r->h.request <= SIM_REQUESTS) {
@@ -84,16 +104,16 @@ bool check_known(struct check *c, struct dp_position p)
 }
 
 /* The records (from, to.seq] of one history, oldest first; NULL ends it. */
-static struct dp_record **path(struct check *c, uint64_t from, struct dp_position to)
+static struct variant **path(struct check *c, uint64_t from, struct dp_position to)
 {
 	uint64_t count = to.seq - from, chain = to.chain;
-	struct dp_record **list = calloc(count + 1, sizeof *list);
+	struct variant **list = calloc(count + 1, sizeof(struct variant *));
 	for (uint64_t seq = to.seq; seq > from; seq--) {
 		struct variant *v = find(c, seq, chain);
 		if (!v)
 			sim_fail("no controller made seq %llu of this history",
 				(unsigned long long)seq);
-		list[seq - from - 1] = v->record;
+		list[seq - from - 1] = v;
 		chain = v->previous;
 	}
 	return list;
@@ -101,13 +121,13 @@ static struct dp_record **path(struct check *c, uint64_t from, struct dp_positio
 
 void check_apply(struct check *c, uint64_t from, struct dp_position to, uint8_t *volume)
 {
-	struct dp_record **list = path(c, from, to);
-	for (struct dp_record **r = list; *r; r++) {
-		const struct dp_header *h = &(*r)->h;
+	struct variant **list = path(c, from, to);
+	for (struct variant **v = list; *v; v++) {
+		const struct dp_header *h = &(*v)->record->h;
 		/* The two volumes of the stream lie one behind the other. */
 		uint8_t *to_bytes = volume + (h->volume - 1) * (c->volume_size / 2) + h->offset;
 		if (h->op == DP_OP_WRITE)
-			memcpy(to_bytes, (*r)->payload->data, h->length);
+			memcpy(to_bytes, (*v)->data->data, h->length);
 		else if (dp_op_has_extent(h->op))
 			memset(to_bytes, 0, h->length);
 	}
@@ -148,10 +168,10 @@ bool check_request(struct check *c, uint64_t request, struct dp_position end,
 
 unsigned check_count(struct check *c, struct dp_position p, uint64_t client, uint64_t request)
 {
-	struct dp_record **list = path(c, 0, p);
+	struct variant **list = path(c, 0, p);
 	unsigned count = 0;
-	for (struct dp_record **r = list; *r; r++)
-		count += (*r)->h.client == client && (*r)->h.request == request;
+	for (struct variant **v = list; *v; v++)
+		count += (*v)->record->h.client == client && (*v)->record->h.request == request;
 	free(list);
 	return count;
 }
@@ -163,6 +183,7 @@ void check_free(struct check *c)
 			struct variant *v = c->by_seq[i];
 			c->by_seq[i] = v->next;
 			dp_record_unref(&v->record);
+			dp_buf_unref(&v->data);
 			free(v);
 		}
 	}

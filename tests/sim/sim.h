@@ -51,7 +51,7 @@ const uint8_t *sim_disk_safe(struct sim_disk *d, const char *name); /* what a cr
 
 /* The omniscient checker (check.c). */
 struct check;
-struct check *check_new(uint64_t stream, uint64_t volume_size);
+struct check *check_new(uint64_t stream, uint64_t volume_size, struct dp_seal *opener); /* NULL: not sealed */
 void check_free(struct check *c);
 void check_record(struct check *c, const struct dp_record *r, uint64_t previous_chain);
 bool check_known(struct check *c, struct dp_position p); /* a position of some history */

@@ -1,10 +1,12 @@
 #include "world.h"
 
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
 #include "host.h"
 #include "memory.h"
@@ -306,6 +308,40 @@ static void tick(struct sim *sim, void *arg, uint64_t life)
 
 /* ---- starting and crashing ---- */
 
+static struct dp_seal *new_seal(struct sim *sim, const uint8_t *secret)
+{
+	uint8_t random[32];
+	struct dp_seal *seal = NULL;
+	for (unsigned i = 0; i < 4; i++)
+		dp_put64(random + 8 * i, rng_next(&sim->seal_rng));
+	/* Half of them as on a processor that has no AES. */
+	enum dp_seal_cipher cipher = random[0] & 1 && dp_seal_possible(DP_SEAL_AES256GCM)
+					     ? DP_SEAL_AES256GCM : DP_SEAL_CHACHA20POLY1305;
+	int err = dp_seal_new(SIM_STREAM, cipher, secret,
+		(const uint8_t (*)[DP_SEAL_KEY_SIZE])sim->holders, sim->holder_count, random, &seal);
+	if (err && err != DP_ENOMEM)
+		sim_fail("nothing can be sealed: %s", dp_strerror(err));
+	return seal;
+}
+
+static int open_node(struct sim *sim, struct node *n)
+{
+	bool holder = sim->opt.sealed && n->role != DP_CORE_RELAY;
+	n->cfg.core.seal = holder ? new_seal(sim, n->secret) : NULL;
+	if (holder && !n->cfg.core.seal)
+		return DP_ENOMEM;
+	int err = dp_stream_open(sim_disk_table(n->disk), &n->cfg, &stream_ops, sim, &n->stream);
+	if (err)
+		dp_seal_free(&n->cfg.core.seal);
+	return err;
+}
+
+static void close_node(struct node *n)
+{
+	dp_stream_close(&n->stream);
+	dp_seal_free(&n->cfg.core.seal);
+}
+
 static void start_node(struct sim *sim, void *arg, uint64_t number)
 {
 	struct node *n = arg;
@@ -313,7 +349,7 @@ static void start_node(struct sim *sim, void *arg, uint64_t number)
 	if (n->stream)
 		return;
 	n->cfg.random = rng_next(&sim->process_rng) | 1;
-	int err = dp_stream_open(sim_disk_table(n->disk), &n->cfg, &stream_ops, sim, &n->stream);
+	int err = open_node(sim, n);
 	if (err == DP_ECORRUPT && n->rotten) {
 		/* Said, not hidden: the operator gives the relay an empty disk. */
 		if (sim->verbose)
@@ -322,7 +358,7 @@ static void start_node(struct sim *sim, void *arg, uint64_t number)
 		laws_wiped(n);
 		n->rotten = false;
 		sim->wiped_us = sim->now;
-		err = dp_stream_open(sim_disk_table(n->disk), &n->cfg, &stream_ops, sim, &n->stream);
+		err = open_node(sim, n);
 	}
 	if (err == DP_ENOMEM && sim->starved) {
 		sim_at(sim, RESTART_US, start_node, n, 0);
@@ -354,7 +390,7 @@ void world_crash(struct sim *sim, struct node *n)
 	if (sim->verbose)
 		printf("%10.6f %s crashes\n", (double)sim->now / 1e6, n->name);
 	sim_disk_crash(n->disk);
-	dp_stream_close(&n->stream);
+	close_node(n);
 	n->life++;
 	sim->crashes++;
 	n->to_up.connection++;
@@ -632,14 +668,15 @@ static void draw_options(struct sim *sim)
 	o->resyncs = rng_chance(&sim->resync_rng, 0.2);
 	if (o->resyncs)
 		draw_resyncs(&sim->resync_rng, o);
+	o->sealed = rng_chance(&sim->seal_rng, 0.2);
 	if (sim->verbose)
 		printf("legs %u (hops %u %u %u) ack %d/%u keep %u flush %d next_hop %d local %d window %" PRIu64
 		       " fault %" PRIu64 " sync %" PRIu64 " latency %" PRIu64
-		       " loss %.3f corrupt %.3f dup %.2f bad writes %.4f no memory %.5f crash %" PRIu64 " cut %" PRIu64 " wipes %d resyncs %d host dies %.1f\n",
+		       " loss %.3f corrupt %.3f dup %.2f bad writes %.4f no memory %.5f crash %" PRIu64 " cut %" PRIu64 " wipes %d resyncs %d host dies %.1f sealed %d\n",
 			o->legs, o->hops[0], o->hops[1], o->hops[2], o->ack, o->ack_legs, o->keep_serving, o->flush,
 			o->next_hop, o->local_image, o->window_bytes, o->fault_us, o->sync_us,
 			o->latency_us, o->loss, o->corruption, o->duplication, o->bad_writes, o->no_memory, o->crash_mean_us,
-			o->cut_mean_us, o->wipes, o->resyncs, o->host_dies);
+			o->cut_mean_us, o->wipes, o->resyncs, o->host_dies, o->sealed);
 }
 
 static struct dp_store_volume volumes[2] = {{1, 0, "v1"}, {2, 0, "v2"}};
@@ -649,6 +686,10 @@ static struct node *add_node(struct sim *sim, enum dp_core_role role, const char
 	struct node *n = &sim->nodes[sim->node_count];
 	*n = (struct node){.sim = sim, .index = sim->node_count++, .role = role, .up = -1};
 	snprintf(n->name, sizeof n->name, "%s", name);
+	if (sim->opt.sealed && role != DP_CORE_RELAY) {
+		uint8_t seed[crypto_box_SEEDBYTES] = {(uint8_t)n->index};
+		crypto_box_seed_keypair(sim->holders[sim->holder_count++], n->secret, seed);
+	}
 	bool slow = role == DP_CORE_CONTROLLER && sim->opt.resyncs;
 	n->disk = sim_disk_new(sim, &sim->disk_rng, slow ? sim->opt.controller_sync_us : sim->opt.sync_us);
 	sim_disk_watch(n->disk, laws_written, n);
@@ -709,7 +750,6 @@ void world_build(struct sim *sim)
 	volumes[0].size = volumes[1].size = sim->opt.volume_size / 2;
 	if (sim->opt.no_memory > 0)
 		sim_memory(starve, sim);
-	sim->check = check_new(SIM_STREAM, sim->opt.volume_size);
 	struct node *controller = add_node(sim, DP_CORE_CONTROLLER, "controller");
 	for (unsigned leg = 0; leg < sim->opt.legs; leg++) {
 		struct node *above = controller;
@@ -723,6 +763,9 @@ void world_build(struct sim *sim)
 		snprintf(name, sizeof name, "mirror-%u", leg);
 		join(sim, above, add_node(sim, DP_CORE_MIRROR, name));
 	}
+	while (sim->opt.sealed && !sim->opener) /* the checker always has memory */
+		sim->opener = new_seal(sim, controller->secret);
+	sim->check = check_new(SIM_STREAM, sim->opt.volume_size, sim->opener);
 	for (unsigned i = sim->node_count; i-- > 0;)
 		sim_at(sim, i, start_node, &sim->nodes[i], 0);
 }
@@ -846,7 +889,7 @@ void world_free(struct sim *sim)
 	sim_memory(NULL, NULL);
 	for (unsigned i = 0; i < sim->node_count; i++) {
 		sim_disk_crash(sim->nodes[i].disk);
-		dp_stream_close(&sim->nodes[i].stream);
+		close_node(&sim->nodes[i]);
 	}
 	while (sim->event_count) {
 		struct event *ev = &sim->events[--sim->event_count];
@@ -862,4 +905,5 @@ void world_free(struct sim *sim)
 		sim_disk_free(sim->nodes[i].disk);
 	host_free(sim);
 	check_free(sim->check);
+	dp_seal_free(&sim->opener);
 }

@@ -36,6 +36,7 @@ struct node {
 	struct wire to_down[DP_DOWN_MAX], to_up;
 	struct dp_health health_down[DP_DOWN_MAX], health_up;
 	struct dp_stream_config cfg;
+	uint8_t secret[DP_SEAL_KEY_SIZE];
 	bool rotten;              /* a byte of its journal went bad */
 	/* laws.c */
 	uint64_t told_cached;     /* highest `cached` it said since its journal was made or cut */
@@ -56,7 +57,7 @@ struct sim_options {
 	enum dp_core_stage ack, flush;
 	unsigned ack_legs, keep_serving;
 	struct dp_health_config health;
-	bool next_hop, local_image, wipes, track, orders;
+	bool next_hop, local_image, wipes, track, orders, sealed;
 	uint64_t controller_sync_us; /* of resyncs */
 	bool resyncs; /* legs are resynced all the time, and what they copy is often cut */
 	uint64_t track_kib; /* used of the journal when lost legs are given up */
@@ -91,7 +92,7 @@ struct sim {
 	struct event *events;
 	size_t event_count, event_capacity;
 	struct rng options_rng, network_rng, disk_rng, process_rng, host_rng, deposed_rng, health_rng,
-		operator_rng, resync_rng, failure_rng, memory_rng;
+		operator_rng, resync_rng, failure_rng, memory_rng, seal_rng;
 	struct wire deposed_wire; /* from a controller that is none any more */
 	struct sim_options opt;
 	struct node nodes[SIM_NODES];
@@ -99,6 +100,9 @@ struct sim {
 	bool healed, verbose, wiped, starved; /* starved: an allocation of a node failed */
 	uint64_t wiped_us;
 	struct dp_position agreed; /* the newest that a controller called so, with reason */
+	uint8_t holders[DP_SEAL_HOLDERS_MAX][DP_SEAL_KEY_SIZE]; /* of a sealed stream */
+	unsigned holder_count;
+	struct dp_seal *opener; /* of the checker, who is the controller to it */
 	struct check *check;
 	struct host *host;
 	const struct sim_watch *watch;

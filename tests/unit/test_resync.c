@@ -152,7 +152,7 @@ static void open_all(struct rig *r)
 		volumes[v] = (struct dp_store_volume){ID(v), sizes[v], old_files[v]};
 	r->dying = false;
 	cr_assert_eq(dp_journal_open(&r->disk->base, "journal", &cfg, &je, &scan, &r->j), 0);
-	cr_assert_eq(dp_store_open(&r->disk->base, volumes, VOLUMES, &r->log, r->j, &se, &r->store), 0);
+	cr_assert_eq(dp_store_open(&r->disk->base, volumes, VOLUMES, &r->log, r->j, NULL, &se, &r->store), 0);
 	dp_store_resync_step(r->store, (struct resync_step){CHUNK, 4, 4 * CHUNK});
 	r->durable = r->log.last.at.seq;
 	dp_store_reset(r->store, r->log.tail.at.seq);

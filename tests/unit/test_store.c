@@ -162,7 +162,7 @@ static int open_store(struct rig *r)
 		.copied = on_copied, .failed = on_failed, .ctx = r};
 	for (unsigned v = 0; v < VOLUMES; v++)
 		volumes[v] = (struct dp_store_volume){ID(v), r->sizes[v], files[v]};
-	return dp_store_open(&r->disk->base, volumes, VOLUMES, &r->log, r->j, &events, &r->store);
+	return dp_store_open(&r->disk->base, volumes, VOLUMES, &r->log, r->j, NULL, &events, &r->store);
 }
 
 static void open_all(struct rig *r)
@@ -978,7 +978,7 @@ Test(failure, too_many_volumes_are_refused)
 	struct dp_store_events events = {.applied = on_applied, .image = on_image, .want = on_want,
 		.copied = on_copied, .failed = on_failed, .ctx = r};
 	struct dp_store *store;
-	int err = dp_store_open(&r->disk->base, volumes, DP_VOLUMES_MAX + 1, &r->log, r->j, &events,
+	int err = dp_store_open(&r->disk->base, volumes, DP_VOLUMES_MAX + 1, &r->log, r->j, NULL, &events,
 		&store);
 	cr_assert_eq(err, DP_ERANGE);
 	cr_assert_null(store);
