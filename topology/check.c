@@ -67,7 +67,7 @@ static void check_seal(struct dp_loader *l, unsigned index)
 	const struct dp_topo_stream *s = &l->t->streams[index];
 	unsigned holders[DP_SEAL_HOLDERS_MAX + 1];
 	/* Only legs without a mistake can be counted over. */
-	if (s->seal == DP_TOPO_SEAL_NONE || l->errors->count)
+	if (s->seal == DP_SEAL_NONE || l->errors->count)
 		return;
 	if (dp_topology_holders(l->t, index, holders) <= DP_SEAL_HOLDERS_MAX)
 		return;

@@ -93,16 +93,3 @@ const char *dp_stage_name(enum dp_stage stage)
 	}
 	return "unknown";
 }
-
-const char *dp_seal_name(enum dp_topo_seal seal)
-{
-	switch (seal) {
-	case DP_TOPO_SEAL_NONE:
-		return "none";
-	case DP_TOPO_SEAL_AES:
-		return "aes256-gcm";
-	case DP_TOPO_SEAL_CHACHA:
-		return "chacha20-poly1305";
-	}
-	return "unknown";
-}

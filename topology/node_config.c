@@ -53,7 +53,7 @@ static uint64_t hash_stream(const struct dp_topology *t, unsigned stream)
 		dp_put64(entry + 4, t->volumes[i].size);
 		crypto_generichash_update(&state, entry, sizeof entry);
 	}
-	if (t->streams[stream].seal != DP_TOPO_SEAL_NONE)
+	if (t->streams[stream].seal != DP_SEAL_NONE)
 		crypto_generichash_update(&state, (const uint8_t *)"sealed", 6);
 	crypto_generichash_final(&state, out, sizeof out);
 	return dp_get64(out);
@@ -225,14 +225,11 @@ static void add_volumes(struct builder *b, unsigned stream, struct dp_node_strea
 /* Who opens what the stream carries, if this node is one of them. */
 static int add_holders(struct builder *b, unsigned stream, struct dp_node_stream *s)
 {
-	static const enum dp_seal_cipher ciphers[] = {DP_SEAL_NONE, DP_SEAL_AES256GCM,
-		DP_SEAL_CHACHA20POLY1305};
 	unsigned holders[DP_SEAL_HOLDERS_MAX + 1];
-	enum dp_seal_cipher cipher = ciphers[b->t->streams[stream].seal];
 	unsigned count = dp_topology_holders(b->t, stream, holders);
-	if (cipher == DP_SEAL_NONE || b->t->nodes[b->me].role == DP_ROLE_RELAY)
+	s->seal = b->t->streams[stream].seal;
+	if (s->seal == DP_SEAL_NONE || b->t->nodes[b->me].role == DP_ROLE_RELAY)
 		return 0;
-	s->seal = cipher;
 	for (unsigned i = 0; i < count; i++) {
 		const struct dp_topo_node *holder = &b->t->nodes[holders[i]];
 		if (!holder->key[0])

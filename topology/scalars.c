@@ -277,12 +277,13 @@ bool dp_scalar_retain(const char *text, void *out)
 
 bool dp_scalar_seal(const char *text, void *out)
 {
-	static const struct choice choices[] = {{"none", DP_TOPO_SEAL_NONE},
-		{"aes256-gcm", DP_TOPO_SEAL_AES}, {"chacha20-poly1305", DP_TOPO_SEAL_CHACHA}, {NULL, 0}};
-	const struct choice *c = choose(choices, text);
-	if (c)
-		*(enum dp_topo_seal *)out = (enum dp_topo_seal)c->value;
-	return c;
+	for (enum dp_seal_cipher c = DP_SEAL_NONE; c <= DP_SEAL_CIPHER_LAST; c++) {
+		if (strcmp(text, dp_seal_cipher_name(c)) != 0)
+			continue;
+		*(enum dp_seal_cipher *)out = c;
+		return true;
+	}
+	return false;
 }
 
 bool dp_scalar_local(const char *text, void *out)

@@ -37,7 +37,7 @@ bool dp_scalar_role(const char *text, void *out);	 /* enum dp_role */
 bool dp_scalar_stage(const char *text, void *out);	 /* enum dp_stage */
 bool dp_scalar_flush(const char *text, void *out);	 /* enum dp_stage */
 bool dp_scalar_retain(const char *text, void *out);	 /* enum dp_retain */
-bool dp_scalar_seal(const char *text, void *out);	 /* enum dp_topo_seal */
+bool dp_scalar_seal(const char *text, void *out);	 /* enum dp_seal_cipher */
 bool dp_scalar_local(const char *text, void *out);	 /* enum dp_local */
 bool dp_scalar_when_full(const char *text, void *out);	 /* enum dp_when_full */
 

@@ -14,6 +14,7 @@
 
 #include "base/limits.h"
 #include "base/units.h"
+#include "proto/seal.h"
 
 #define DP_SITES_MAX		64
 #define DP_NODES_MAX		64
@@ -34,7 +35,6 @@ enum dp_role { DP_ROLE_CONTROLLER, DP_ROLE_RELAY, DP_ROLE_MIRROR };
 enum dp_stage { DP_STAGE_LOCAL, DP_STAGE_CACHED, DP_STAGE_COMMITTED };
 enum dp_retain { DP_RETAIN_COMMITTED, DP_RETAIN_NEXT_HOP };
 enum dp_local { DP_LOCAL_NONE, DP_LOCAL_MIRROR }; /* the controller's own store */
-enum dp_topo_seal { DP_TOPO_SEAL_NONE, DP_TOPO_SEAL_AES, DP_TOPO_SEAL_CHACHA };
 enum dp_when_full { DP_FULL_STOP, DP_FULL_TRACK };
 
 struct dp_site {
@@ -97,7 +97,7 @@ struct dp_topo_stream {
 	enum dp_when_full when_full; /* default stop */
 	uint64_t resync_rate;	     /* bytes a second; 0 (default): no limit */
 	uint64_t read_cache_bytes;   /* at the controller; 0 (default): none */
-	enum dp_topo_seal seal;	     /* default none */
+	enum dp_seal_cipher seal;    /* default none */
 };
 
 struct dp_topo_volume {
@@ -185,6 +185,5 @@ double dp_site_distance(const struct dp_site *a, const struct dp_site *b);
 
 const char *dp_role_name(enum dp_role role);
 const char *dp_stage_name(enum dp_stage stage);
-const char *dp_seal_name(enum dp_topo_seal seal); /* as in the file */
 
 #endif

@@ -106,8 +106,8 @@ static void write_stream(const struct dp_topology *t, const struct dp_topo_strea
 		write_size(to, "    resync-rate", s->resync_rate);
 		fprintf(to, "\n");
 	}
-	if (s->seal != DP_TOPO_SEAL_NONE)
-		fprintf(to, "    seal: %s\n", dp_seal_name(s->seal));
+	if (s->seal != DP_SEAL_NONE)
+		fprintf(to, "    seal: %s\n", dp_seal_cipher_name(s->seal));
 	if (s->read_cache_bytes) {
 		write_size(to, "    read-cache", s->read_cache_bytes);
 		fprintf(to, "\n");

@@ -21,6 +21,7 @@
 	X(RANGE, "out of range")                                                                   \
 	X(CONFIG, "wrong configuration")                                                           \
 	X(PERM, "not permitted")                                                                   \
+	X(SEALED, "sealed records where nothing is to be sealed")                                  \
 	X(NOCIPHER, "this processor has no instructions for the cipher")                           \
 	X(CLOSED, "connection closed")
 

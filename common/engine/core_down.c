@@ -236,7 +236,7 @@ static void refused(struct dp_core *c, uint32_t i, const struct dp_msg *m, struc
 		dp_alarm(out, "refused: a newer epoch has been promised to another controller", i);
 		break;
 	case DP_REFUSE_CONFIG:
-		dp_alarm(out, "refused: the other side knows different volumes for this stream", i);
+		dp_alarm(out, "refused: the other side knows different volumes for this stream, or another seal", i);
 		break;
 	case DP_REFUSE_FAILED:
 		dp_alarm(out, "refused: the journal of the other side has failed", i);

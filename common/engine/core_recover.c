@@ -169,7 +169,13 @@ void dp_recover_record(struct dp_core *c, uint32_t from, struct dp_record *r, st
 	if (c->state != DP_CORE_ADOPTING || from != c->adopt_from ||
 		r->h.seq != c->log.last.at.seq + 1)
 		return;
-	if (!dp_core_genuine(c, r) || dp_core_take(c, r))
+	if (!dp_core_genuine(c, r)) {
+		if (!c->down[from].forged)
+			dp_alarm(out, "a record is not sealed as this stream's are, and is refused", from);
+		c->down[from].forged = true;
+		return;
+	}
+	if (dp_core_take(c, r))
 		return; /* not the successor it should be: the stall timer starts over */
 	c->adopt_us = c->now_us;
 	uint64_t cost = dp_core_cost(r->h.payload_len);

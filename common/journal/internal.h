@@ -91,6 +91,7 @@ struct dp_journal {
 	struct dp_super super_next;
 	bool super_writing;
 	struct dp_meta wanted; /* the newest release, until a superblock says so */
+	bool tidy;             /* and it says so at once */
 	bool wanting;
 
 	struct dp_record **cache; /* records read along by the last load */

@@ -134,7 +134,7 @@ void dp_journal_release_again(struct dp_journal *j)
 	if (j->writing && (!next || next->lsn >= j->head))
 		return;
 	uint64_t tail = next ? next->lsn : j->head;
-	if (tail - j->super.tail_lsn < j->data_size / 16)
+	if (tail - j->super.tail_lsn < (j->tidy ? 1 : j->data_size / 16))
 		return;
 	j->wanting = false;
 	write_super(j, &j->wanted, tail, next ? next->generation : j->generation);
@@ -150,6 +150,12 @@ static bool is_cut_off(struct dp_journal *j, uint64_t seq)
 			return true;
 	}
 	return false;
+}
+
+void dp_journal_tidy(struct dp_journal *j)
+{
+	j->tidy = true;
+	dp_journal_release_again(j);
 }
 
 void dp_journal_release(struct dp_journal *j, const struct dp_meta *meta)

@@ -63,6 +63,9 @@ void dp_journal_kick(struct dp_journal *j);
 /* Everything up to meta->at is no longer needed. Space comes back once a superblock says so. */
 void dp_journal_release(struct dp_journal *j, const struct dp_meta *meta);
 
+/* From now on every release is written at once: the next start finds nothing that is not needed. */
+void dp_journal_tidy(struct dp_journal *j);
+
 /* Bytes that may still be appended (see dp_core_cost()). */
 uint64_t dp_journal_room(const struct dp_journal *j);
 

@@ -177,6 +177,7 @@ static json_t *stream_status(struct node *n, const struct node_stream *s)
 			(json_int_t)j.renewals, "renewing", j.renewing));
 	json_object_set_new(o, "durable_latency",
 		hist(dp_stages_hist(dp_stream_stages(s->stream), DP_TIMED_DURABLE, 0)));
+	json_object_set_new(o, "seal", json_string(dp_seal_cipher_name(s->cfg->seal)));
 	json_object_set_new(o, "links", links(n, s));
 	json_object_set_new(o, "volumes", volumes(s));
 	json_object_set_new(o, "images", images(s));

@@ -119,6 +119,8 @@ static void say_why(const struct dp_node_stream *s, int err)
 			   : err == DP_ENOCIPHER ? "this processor has no instructions for AES, which seal: "
 					       "aes256-gcm needs at the controller and all mirrors; "
 					       "chacha20-poly1305 needs none"
+			   : err == DP_ESEALED ? "the journal has sealed records, and the topology does "
+						 "not say that the stream is sealed"
 			   : err == DP_ECONFIG ? "the key of a node that is to open the stream is none"
 			   : err == DP_EVERSION ? "the journal has a format this version does not know"
 						: dp_strerror(err);
@@ -187,7 +189,7 @@ static int open_stream(struct node *n, struct node_stream *ns)
 		.resync_rate = cfg->resync_rate, .read_cache = cfg->read_cache};
 	randombytes_buf(&sc.random, sizeof sc.random);
 	sc.random |= 1;
-	int err = cfg->seal ? open_seal(n, ns) : 0;
+	int err = cfg->holder_count ? open_seal(n, ns) : 0;
 	sc.core.seal = ns->seal;
 	if (!err)
 		err = dp_stream_open(n->twin ? n->twin : n->disk, &sc, &stream_ops, ns, &ns->stream);
@@ -446,8 +448,7 @@ static void stop(struct node *n)
 	sd_notify(0, "STOPPING=1");
 	local_hang_up(n);
 	for (unsigned i = 0; i < n->cfg->stream_count; i++)
-		if (dp_stream_store(n->streams[i].stream))
-			dp_store_drain(dp_stream_store(n->streams[i].stream));
+		dp_stream_drain(n->streams[i].stream);
 	flush_all(n);
 	uint64_t limit = node_clock_us() + STOP_LIMIT_US;
 	while (busy(n) && node_clock_us() < limit)
@@ -462,6 +463,7 @@ static int exit_code(int err)
 		return EX_DATAERR;
 	case DP_ECONFIG:
 	case DP_ENOCIPHER:
+	case DP_ESEALED:
 	case DP_EINVAL:
 		return EX_CONFIG;
 	case DP_ENOENT:

@@ -31,9 +31,9 @@ struct dp_node_stream {
 	char legs[DP_DOWN_MAX][DP_NAME_MAX + 1]; /* the leg it belongs to */
 	bool near[DP_DOWN_MAX];                  /* its first node stands at this node's own site */
 	char upstream[DP_NAME_MAX + 1];         /* the only node that may send; "" at a controller */
-	enum dp_seal_cipher seal; /* at a holder of a sealed stream; core.seal is made of it */
-	char holders[DP_SEAL_HOLDERS_MAX][DP_KEY_SIZE]; /* public keys, this node's among them */
-	unsigned holder_count;
+	enum dp_seal_cipher seal;
+	char holders[DP_SEAL_HOLDERS_MAX][DP_KEY_SIZE]; /* of a sealed stream, public keys; this node's among them */
+	unsigned holder_count;                          /* 0 at a relay; else core.seal is made of it all */
 };
 
 /* A connection of a link to a node below: this side connects. Several have one peer and differ by

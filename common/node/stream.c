@@ -508,7 +508,9 @@ static int scan_tail(void *ctx, const struct dp_meta *meta)
 
 static int scan_record(void *ctx, const struct dp_header *h)
 {
-	return dp_core_restore(&((struct opening *)ctx)->s->core, h);
+	const struct opening *o = ctx;
+	bool closed = (h->flags & DP_RECORD_SEALED) && !o->cfg->seal && o->cfg->role != DP_CORE_RELAY;
+	return closed ? DP_ESEALED : dp_core_restore(&o->s->core, h);
 }
 
 static int scan_barrier(void *ctx, const struct dp_meta *meta)
@@ -587,6 +589,13 @@ void dp_stream_close(struct dp_stream **ps)
 	free(s->writes.ring);
 	free(s->reads.ring);
 	free(s);
+}
+
+void dp_stream_drain(struct dp_stream *s)
+{
+	dp_journal_tidy(s->journal);
+	if (s->store)
+		dp_store_drain(s->store);
 }
 
 bool dp_stream_busy(const struct dp_stream *s)

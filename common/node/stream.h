@@ -40,7 +40,8 @@ struct dp_stream_counters {
 };
 
 /* Opens journal and images and recovers; DP_EV_START follows with dp_stream_start().
- * Errors: those of dp_journal_open and dp_store_open. */
+ * Errors: those of dp_journal_open and dp_store_open; DP_ESEALED: the journal has records that only a
+ * sealed stream's holder opens, which this node is not told to be. */
 int dp_stream_open(struct dp_disk *disk, const struct dp_stream_config *cfg,
 	const struct dp_stream_ops *ops, void *ctx, struct dp_stream **out);
 void dp_stream_start(struct dp_stream *s, uint64_t now_us);
@@ -70,6 +71,10 @@ bool dp_stream_full(const struct dp_stream *s);
 
 /* Forgets replies for a host that is gone: `match(tag)` picks its requests, which still run. */
 void dp_stream_forget(struct dp_stream *s, bool (*match)(void *tag, void *arg), void *arg);
+
+/* Before a clean stop: what is agreed goes to the images, and what is not needed any more leaves the
+ * journal. Goes on while dp_stream_busy(). */
+void dp_stream_drain(struct dp_stream *s);
 
 const struct dp_core *dp_stream_core(const struct dp_stream *s);
 const struct dp_journal *dp_stream_journal(const struct dp_stream *s);

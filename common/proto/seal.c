@@ -57,6 +57,12 @@ struct parts {
 	enum dp_seal_cipher cipher;
 };
 
+const char *dp_seal_cipher_name(enum dp_seal_cipher cipher)
+{
+	static const char *const names[] = {"none", "aes256-gcm", "chacha20-poly1305"};
+	return names[cipher];
+}
+
 bool dp_seal_possible(enum dp_seal_cipher cipher)
 {
 	if (sodium_init() < 0)

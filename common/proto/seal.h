@@ -16,9 +16,16 @@
 
 #define DP_SEAL_KEY_SIZE 32 /* of a node: X25519, as CURVE uses it */
 
-enum dp_seal_cipher { DP_SEAL_NONE = 0, DP_SEAL_AES256GCM = 1, DP_SEAL_CHACHA20POLY1305 = 2 };
+enum dp_seal_cipher {
+	DP_SEAL_NONE = 0,
+	DP_SEAL_AES256GCM = 1,
+	DP_SEAL_CHACHA20POLY1305 = 2,
+	DP_SEAL_CIPHER_LAST = DP_SEAL_CHACHA20POLY1305,
+};
 
 struct dp_seal;
+
+const char *dp_seal_cipher_name(enum dp_seal_cipher cipher); /* as in the topology file */
 
 /* Whether this processor can do it. */
 bool dp_seal_possible(enum dp_seal_cipher cipher);

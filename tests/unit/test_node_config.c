@@ -296,6 +296,38 @@ Test(node_config, the_hash_of_the_volumes)
 	}
 }
 
+/* The controller and the mirrors open what is sealed; relays only know that it is. */
+Test(node_config, the_holders_of_a_sealed_stream)
+{
+	char *text = replaced(strdup(good), "s: [south]}\n", "s: [south]}\n    seal: chacha20-poly1305\n");
+	load_text(strdup(text));
+	cr_assert_eq(fill("west"), DP_ECONFIG);
+	cr_assert_str_eq(why, "the stream is sealed and there is no key for node \"south\"");
+	cr_assert_eq(fill("relay"), 0, "%s", why);
+	done();
+	load_text(replaced(text, "h:5}", "h:5, key: \"@o\"}"));
+	static const char *const nodes[] = {"nwk", "west", "east", "south"};
+	for (unsigned i = 0; i < 4; i++) {
+		cr_assert_eq(fill(nodes[i]), 0, "%s", why);
+		const struct dp_node_stream *s = stream("orders");
+		cr_assert_eq(s->seal, DP_SEAL_CHACHA20POLY1305);
+		cr_assert_eq(s->holder_count, 4);
+		for (unsigned k = 0; k < 4; k++)
+			cr_assert_eq(s->holders[k][0], "nweo"[k], "%s, holder %u", nodes[i], k);
+	}
+	uint64_t sealed = stream("orders")->core.config;
+	cr_assert_eq(fill("relay"), 0);
+	cr_assert_eq(stream("orders")->seal, DP_SEAL_CHACHA20POLY1305);
+	cr_assert_eq(stream("orders")->holder_count, 0);
+	cr_assert_eq(stream("orders")->core.config, sealed);
+	cr_assert_eq(stream("mail")->seal, DP_SEAL_NONE);
+	done();
+	load(NULL, NULL);
+	cr_assert_eq(fill("relay"), 0);
+	cr_assert_neq(stream("orders")->core.config, sealed, "one side seals and the other does not");
+	done();
+}
+
 /* It keeps images and hands on. */
 Test(node_config, of_a_mirror_on_the_way)
 {

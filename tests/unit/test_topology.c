@@ -230,7 +230,7 @@ Test(topology, every_value_survives_writing)
 		{"[40.22, -74.76]", "[-0.1234567890123456789, 1e-7]"},
 		{"danbury: {at: [41.39, -73.45]}", "danbury: {}"},
 		{"stage: cached, legs: all", "stage: committed, legs: 1"},
-		{"flush: committed", "flush: cached\n    local: mirror"},
+		{"flush: committed", "flush: cached\n    local: mirror\n    seal: aes256-gcm"},
 		{"size: 20GiB", "size: 1125899906842624B"},
 	};
 	char *text = strdup(good);
@@ -446,6 +446,7 @@ RULES(roles_and_words, {"role: relay", "role: rely", "rely", "nodes.relay-1.role
 		"cached or committed"},
 	{"flush: committed", "local: yes", "yes", "streams.orders.local", "none or mirror"},
 	{"track", "go", "go}", "streams.orders.journal.when-full", "stop or track"},
+	{"flush: committed", "seal: aes", "aes", "streams.orders.seal", "aes256-gcm or chacha20"},
 	{"role: controller", "role: controller, journal: 1GiB", "1GiB", "nodes.nwk.journal",
 		"found at a controller"},
 	{"role: controller", "role: controller, retain: next-hop", "next-hop", "nodes.nwk.retain",
@@ -601,6 +602,39 @@ Test(topology_limits, one_leg_too_many)
 	dp_topology_print_errors(&errors, stderr);
 	cr_expect_eq(errors.count, 1);
 	cr_expect_str_eq(errors.errors[0].key, "streams.s.legs.l8");
+}
+
+/* As many mirrors in a row as a leg may have: with the controller one too many to open a seal. */
+Test(topology_limits, one_holder_of_a_seal_too_many)
+{
+	char text[4096];
+	size_t used = (size_t)snprintf(text, sizeof(text),
+		"dipole: 1\nname: x\nsites: {s: {}}\nvolumes: {}\nlinks:\n  - {between: [c, m0]}\n");
+	for (unsigned i = 1; i < DP_HOPS_MAX; i++)
+		used += (size_t)snprintf(
+			text + used, sizeof(text) - used, "  - {between: [m%u, m%u]}\n", i - 1, i);
+	used += (size_t)snprintf(
+		text + used, sizeof(text) - used, "nodes:\n  c: {role: controller, site: s}\n");
+	for (unsigned i = 0; i < DP_HOPS_MAX; i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used,
+			"  m%u: {role: mirror, site: s, listen: tcp://h:%u}\n", i, i + 1);
+	used += (size_t)snprintf(text + used, sizeof(text) - used,
+		"streams:\n  s:\n    controller: c\n    seal: chacha20-poly1305\n    legs:\n      l: [");
+	for (unsigned i = 0; i < DP_HOPS_MAX; i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%sm%u", i ? ", " : "", i);
+	snprintf(text + used, sizeof(text) - used, "]\n");
+	struct dp_topo_errors errors;
+	struct dp_topology *t;
+	cr_expect_eq(parse(text, &t, &errors), DP_ECONFIG);
+	dp_topology_print_errors(&errors, stderr);
+	cr_expect_eq(errors.count, 1);
+	cr_expect_str_eq(errors.errors[0].key, "streams.s.seal");
+	char *open = replaced(text, "    seal: chacha20-poly1305\n", "");
+	t = parse_good(open);
+	unsigned holders[DP_SEAL_HOLDERS_MAX + 1];
+	cr_expect_eq(dp_topology_holders(t, 0, holders), DP_SEAL_HOLDERS_MAX + 1);
+	dp_topology_destroy(&t);
+	free(open);
 }
 
 /* More mistakes than are kept, and a mapping far larger than any topology: quick, bounded. */
