@@ -119,8 +119,10 @@ static int link_to(struct builder *b, unsigned below, unsigned *index)
 	snprintf(l->peer, sizeof l->peer, "%s", peer->name);
 	snprintf(l->address, sizeof l->address, "%s", peer->listen);
 	l->health = health_of(b->t, b->me, below);
-	if (link)
+	if (link) {
 		l->hours = link->send;
+		l->compress = link->compress;
+	}
 	if (is_trusted(b->t, b->me, below))
 		return 0;
 	int err = need_keys(b, peer);

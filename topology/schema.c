@@ -226,6 +226,7 @@ static const struct dp_field link_fields[] = {
 	{"rate", DP_OPTIONAL, "a rate with a unit such as 100Mbit, from 80kbit to 1000000Gbit", LINK(rate_bits),
 		dp_scalar_rate, NULL},
 	{"send", DP_OPTIONAL, "times of day such as 22:00-06:00", LINK(send), dp_scalar_hours, NULL},
+	{"compress", DP_OPTIONAL, "true or false", LINK(compress), dp_scalar_bool, NULL},
 	{"connections", DP_OPTIONAL, "a number from 1 to 8", LINK(connections),
 		dp_scalar_connections, NULL},
 	{"heartbeat", DP_OPTIONAL, "{interval: TIME, down-after: TIME, probation: TIME}", 0, NULL,

@@ -71,6 +71,7 @@ struct dp_topo_link {
 	uint64_t window_bytes;	 /* 0: default */
 	uint64_t rate_bits;	 /* of a stream's records at most; 0: no limit */
 	struct dp_hours send;	 /* when it sends, in local time of the sender */
+	bool compress;		 /* what is sent down it */
 	unsigned connections;	 /* that the streams are spread over; default 1 */
 	struct dp_topo_heartbeat heartbeat;
 };

@@ -76,6 +76,8 @@ static void write_links(const struct dp_topology *t, FILE *to)
 		if (l->send.from != l->send.to)
 			fprintf(to, "    send: %02u:%02u-%02u:%02u\n", l->send.from / 60, l->send.from % 60,
 				l->send.to / 60, l->send.to % 60);
+		if (l->compress)
+			fprintf(to, "    compress: true\n");
 		if (l->connections > 1)
 			fprintf(to, "    connections: %u\n", l->connections);
 	}

@@ -81,16 +81,49 @@ void batch_clear(struct batch *b)
 	b->closed = false;
 }
 
-void batch_send(struct batch *b, void *socket)
+static void free_packed(void *data, void *hint)
+{
+	(void)hint;
+	free(data);
+}
+
+/* Puts a packed frame in the place of the second one, and makes the third; false: it stays as it is. */
+static bool pack(struct packer *packer, zmq_msg_t *frame, uint8_t third[PACK_FRAME_SIZE])
+{
+	void *data;
+	size_t size;
+	zmq_msg_t packed;
+	if (!packer || !packer_pack(packer, zmq_msg_data(frame), zmq_msg_size(frame), &data, &size, third))
+		return false;
+	if (zmq_msg_init_data(&packed, data, size, free_packed, NULL)) {
+		free(data);
+		return false;
+	}
+	zmq_msg_close(frame);
+	*frame = packed;
+	return true;
+}
+
+static void send_payloads(struct batch *b, void *socket, struct packer *packer)
 {
 	zmq_msg_t frame;
+	uint8_t third[PACK_FRAME_SIZE];
+	if (make_frame(b, &frame)) {
+		zmq_send(socket, "", 0, ZMQ_DONTWAIT);
+		return;
+	}
+	bool packed = pack(packer, &frame, third);
+	if (zmq_msg_send(&frame, socket, ZMQ_DONTWAIT | (packed ? ZMQ_SNDMORE : 0)) < 0)
+		zmq_msg_close(&frame);
+	else if (packed)
+		zmq_send(socket, third, sizeof third, ZMQ_DONTWAIT);
+}
+
+void batch_send(struct batch *b, void *socket, struct packer *packer)
+{
 	bool payload = b->payload_count > 0;
 	int flags = ZMQ_DONTWAIT | (payload ? ZMQ_SNDMORE : 0);
-	if (zmq_send(socket, b->heads, b->head_size, flags) >= 0 && payload) {
-		if (make_frame(b, &frame))
-			zmq_send(socket, "", 0, ZMQ_DONTWAIT);
-		else if (zmq_msg_send(&frame, socket, ZMQ_DONTWAIT) < 0)
-			zmq_msg_close(&frame);
-	}
+	if (zmq_send(socket, b->heads, b->head_size, flags) >= 0 && payload)
+		send_payloads(b, socket, packer);
 	batch_clear(b);
 }

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "node/pack.h"
 #include "proto/message.h"
 
 #define BATCH_MESSAGES 64u
@@ -31,8 +32,9 @@ bool batch_takes(const struct batch *b, const struct dp_msg *m);
 void batch_add(struct batch *b, const struct dp_msg *m);
 
 /* Sends all of it, or drops it: a loss is allowed, the positions of the core find it. To a ROUTER's
- * peer the caller has sent the id. Empty afterwards. */
-void batch_send(struct batch *b, void *socket);
+ * peer the caller has sent the id. `packer` compresses payloads; NULL: they go as they are. Empty
+ * afterwards. */
+void batch_send(struct batch *b, void *socket, struct packer *packer);
 void batch_clear(struct batch *b);
 
 #endif

@@ -103,8 +103,9 @@ static json_t *connections(struct node *n)
 		const char *state = !l->open ? dp_health_state_name(l->health)
 				    : answers ? "Connected" : "Connecting";
 		json_array_append_new(list,
-			json_pack("{s:s,s:i,s:s,s:s,s:I,s:o}", "peer", cfg->peer, "connection",
-				(int)cfg->connection, "address", cfg->address, "state", state, "age_us",
+			json_pack("{s:s,s:i,s:I,s:I,s:s,s:s,s:I,s:o}", "peer", cfg->peer, "connection",
+				(int)cfg->connection, "compress_in_bytes", (json_int_t)l->packer.before,
+				"compress_out_bytes", (json_int_t)l->packer.after, "address", cfg->address, "state", state, "age_us",
 				(json_int_t)(n->now_us - l->connected_us), "heard_us_ago",
 				answers ? json_integer((json_int_t)(n->now_us - l->heard_us)) : json_null()));
 	}

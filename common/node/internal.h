@@ -58,6 +58,7 @@ struct link {
 	void *socket;
 	struct waker waker;
 	struct batch out;
+	struct packer packer;
 	uint64_t heard_us, connected_us; /* 0: never heard */
 	unsigned heart; /* its peer's place among those that heartbeats go to */
 	bool open; /* heartbeats have not closed it */

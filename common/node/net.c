@@ -121,6 +121,7 @@ void net_close(struct node *n)
 	batch_clear(&n->up);
 	for (unsigned i = 0; i < n->cfg->link_count; i++) {
 		batch_clear(&n->links[i].out);
+		packer_clear(&n->links[i].packer);
 		if (n->links[i].socket)
 			zmq_close(n->links[i].socket);
 	}
@@ -187,15 +188,16 @@ static void send_up(struct node *n)
 	struct peer *p = &n->peers[n->up_peer];
 	n->router_waker.dirty = true;
 	if (zmq_send(n->router, p->id, p->id_size, ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0)
-		batch_send(&n->up, n->router);
+		batch_send(&n->up, n->router, NULL);
 	else
 		batch_clear(&n->up);
 }
 
-static void send_down(struct link *l)
+static void send_down(struct node *n, unsigned link)
 {
+	struct link *l = &n->links[link];
 	l->waker.dirty = true;
-	batch_send(&l->out, l->socket);
+	batch_send(&l->out, l->socket, n->cfg->links[link].compress ? &l->packer : NULL);
 }
 
 void net_send_up(struct node *n, uint32_t peer, struct dp_msg *m)
@@ -213,7 +215,7 @@ void net_send_down(struct node *n, unsigned link, struct dp_msg *m)
 {
 	struct link *l = &n->links[link];
 	if (!batch_takes(&l->out, m))
-		send_down(l);
+		send_down(n, link);
 	batch_add(&l->out, m);
 	dp_msg_clear(m);
 }
@@ -224,7 +226,7 @@ void net_flush(struct node *n)
 		send_up(n);
 	for (unsigned i = 0; i < n->cfg->link_count; i++)
 		if (n->links[i].out.count)
-			send_down(&n->links[i]);
+			send_down(n, i);
 }
 
 /* ---- receiving ---- */
@@ -259,6 +261,23 @@ struct incoming {
 	bool whole;
 };
 
+static bool has_more(void *socket)
+{
+	int more = 0;
+	size_t size = sizeof more;
+	return zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) == 0 && more;
+}
+
+/* The third frame: the payload was compressed. */
+static void unpack(void *socket, struct incoming *in)
+{
+	struct dp_buf *third = receive_payload(socket), *packed = in->payload;
+	in->payload = third && packed ? packer_unpack(packed, third->data, third->size, MESSAGE_MAX) : NULL;
+	in->whole = in->payload != NULL;
+	dp_buf_unref(&third);
+	dp_buf_unref(&packed);
+}
+
 /* Takes head and payload; drops further frames, which no message of ours has. */
 static bool receive(void *socket, struct incoming *in)
 {
@@ -273,9 +292,9 @@ static bool receive(void *socket, struct incoming *in)
 		in->payload = receive_payload(socket);
 		in->whole = in->payload != NULL;
 	}
-	int more = 0;
-	size_t size = sizeof more;
-	while (zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) == 0 && more) {
+	if (in->payload && has_more(socket))
+		unpack(socket, in);
+	while (has_more(socket)) {
 		zmq_msg_t extra;
 		zmq_msg_init(&extra);
 		int got = zmq_msg_recv(&extra, socket, ZMQ_DONTWAIT);

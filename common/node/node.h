@@ -45,6 +45,7 @@ struct dp_node_link {
 	char key[DP_KEY_SIZE]; /* the peer's public key; "" on a trusted link */
 	struct dp_health_config health;
 	struct dp_hours hours; /* of local time, when it is used */
+	bool compress;         /* what goes down it */
 };
 
 struct dp_node_key {

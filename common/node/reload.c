@@ -70,6 +70,8 @@ static void compare_peers(struct comparison *c, bool above)
 			changed(c, "heartbeats with", a[i].peer);
 		if (memcmp(&a[i].hours, &b[i].hours, sizeof a[i].hours))
 			changed(c, "hours of sending to", a[i].peer);
+		if (a[i].compress != b[i].compress)
+			changed(c, "compression of what is sent to", a[i].peer);
 		c->heart |= moved || memcmp(&a[i].health, &b[i].health, sizeof a[i].health);
 	}
 }

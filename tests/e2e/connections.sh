@@ -1,6 +1,6 @@
 #!/bin/bash
 # Several connections to one peer: each stream has its own, each is shown with state and age, one
-# heartbeat closes and opens them all.
+# heartbeat closes and opens them all. One of the links compresses, which is seen there and nowhere else.
 source "$(dirname "$0")/lib.sh"
 
 cat >"$D/t.yaml" <<Y
@@ -14,7 +14,7 @@ nodes:
 heartbeat: {interval: 100ms, down-after: 500ms, probation: 300ms}
 links:
   - {between: [nwk, west], connections: 2}
-  - {between: [nwk, east]}
+  - {between: [nwk, east], compress: true}
 streams:
   one: &stream
     controller: nwk
@@ -53,6 +53,23 @@ for volume in first second; do
   qio $volume 'write -P 5 0 1M' || fail "qemu-io"
 done
 wait_until 20 committed || fail "not everything is committed"
+connections '.peer == "east" and .compress_out_bytes < .compress_in_bytes / 2 and .compress_in_bytes > 10000000' 1 ||
+  fail "nothing is compressed: $(dipole links --state "$S" --json)"
+connections '.peer == "west" and .compress_in_bytes == 0' 2 || fail "what is not to be compressed is"
+# What cannot be compressed goes as it is; and a changed file counts at once.
+before=$(dipole links --state "$S" --json | jq '[.connections[] | select(.peer == "east")][0].compress_out_bytes')
+head -c 4M /dev/urandom >"$D/noise"
+bounded 30 nbdcopy "$D/noise" "$(uri first)" || fail "nbdcopy"
+connections ".peer == \"east\" and .compress_out_bytes >= $before + 4194304" 1 || fail "noise shrinks"
+same_everywhere
+sed -i '/compress: true/d' "$S/topology.yaml"
+bounded 20 dipole reload --state "$S" --node nwk >"$D/reload" || fail "reload: $(cat "$D/reload")"
+grep -q 'compression of what is sent to east' "$D/reload" || fail "reload: $(cat "$D/reload")"
+counted() { dipole links --state "$S" --json | jq '[.connections[] | select(.peer == "east")][0].compress_in_bytes'; }
+before=$(counted)
+qio first 'write -P 6 0 1M' || fail "qemu-io"
+[ "$(counted)" = "$before" ] || fail "it is still compressed"
+same_everywhere
 stop_up
 [ "$UP_STATUS" = 0 ] || fail "up ends with $UP_STATUS"
 pass

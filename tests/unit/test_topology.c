@@ -225,7 +225,7 @@ Test(topology, every_value_survives_writing)
 			"listen: 'tcp://[::1]:1', key: 'rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7', "
 			"journal: 1234567890B, retain: next-hop"},
 		{"distance: 45mi", "distance: 0.1234567mi, trusted: true, round-trip: 123us, rate: 81kbit, "
-				  "send: 23:59-00:01"},
+				  "send: 23:59-00:01, compress: true"},
 		{"bandwidth: 10Gbit", "bandwidth: 999999999999999bit"},
 		{"[40.22, -74.76]", "[-0.1234567890123456789, 1e-7]"},
 		{"danbury: {at: [41.39, -73.45]}", "danbury: {}"},
