@@ -99,6 +99,8 @@ static void check_shared(struct dp_loader *l, unsigned index)
 			continue;
 		if (n->listen[0] && strcmp(other->listen, n->listen) == 0)
 			not_shared(l, index, "listen", i);
+		if (n->metrics[0] && strcmp(other->metrics, n->metrics) == 0)
+			not_shared(l, index, "metrics", i);
 		if (n->key[0] && strcmp(other->key, n->key) == 0)
 			not_shared(l, index, "key", i);
 	}

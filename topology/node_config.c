@@ -288,6 +288,7 @@ int dp_node_config_fill(const struct dp_topology *t, unsigned index, struct dp_n
 	snprintf(cfg->name, sizeof cfg->name, "%s", me->name);
 	snprintf(cfg->deployment, sizeof cfg->deployment, "%s", t->name);
 	snprintf(cfg->public_key, sizeof cfg->public_key, "%s", me->key);
+	snprintf(cfg->metrics, sizeof cfg->metrics, "%s", me->metrics);
 	cfg->role = roles[me->role];
 	snprintf(cfg->second_store, sizeof cfg->second_store, "%s", me->second_store);
 	for (unsigned i = 0; i < t->node_count; i++) {

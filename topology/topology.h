@@ -48,6 +48,7 @@ struct dp_topo_node {
 	enum dp_role role;
 	unsigned site;			 /* index */
 	char listen[DP_ADDRESS_MAX + 1]; /* "tcp://HOST:PORT"; empty: nothing connects to it */
+	char metrics[DP_ADDRESS_MAX + 1]; /* the same, where metrics can be read; empty: nowhere */
 	char key[DP_KEY_TEXT + 1];	 /* Z85 public key; empty: none given */
 	uint64_t journal_bytes;		 /* per stream; relay and mirror; default 1 GiB */
 	enum dp_retain retain;		 /* default committed */

@@ -31,6 +31,8 @@ static void write_node(const struct dp_topology *t, const struct dp_topo_node *n
 		t->sites[n->site].name);
 	if (n->listen[0])
 		fprintf(to, "    listen: \"%s\"\n", n->listen);
+	if (n->metrics[0])
+		fprintf(to, "    metrics: \"%s\"\n", n->metrics);
 	if (n->key[0])
 		fprintf(to, "    key: \"%s\"\n", n->key);
 	if (n->role == DP_ROLE_CONTROLLER)

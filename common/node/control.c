@@ -16,7 +16,7 @@ static json_t *fail(const char *text)
 
 static json_t *hist(const struct dp_hist *h)
 {
-	return json_pack("{s:I,s:I,s:I,s:I}", "count", (json_int_t)h->count, "p50_us",
+	return json_pack("{s:I,s:I,s:I,s:I,s:I}", "count", (json_int_t)h->count, "sum_us", (json_int_t)h->sum_us, "p50_us",
 		(json_int_t)dp_hist_percentile(h, 50), "p99_us",
 		(json_int_t)dp_hist_percentile(h, 99), "max_us", (json_int_t)h->max_us);
 }
@@ -182,7 +182,9 @@ static json_t *stream_status(struct node *n, const struct node_stream *s)
 	json_object_set_new(o, "links", links(n, s));
 	json_object_set_new(o, "volumes", volumes(s));
 	json_object_set_new(o, "images", images(s));
+	json_object_set_new(o, "bad_records", json_integer((json_int_t)c->bad_records));
 	json_object_set_new(o, "alarms", alarms(s));
+	json_object_set_new(o, "alarm_count", json_integer((json_int_t)s->alarm_count));
 	if (c->cfg.role == DP_CORE_CONTROLLER) {
 		struct dp_stream_counters n_of = dp_stream_counters(s->stream);
 		json_object_set_new(o, "read_cache",
@@ -206,7 +208,7 @@ static const char *stores(const struct node *n)
 	return dp_disk_twin_single(n->twin) ? "Single" : "Two";
 }
 
-static json_t *status(struct node *n)
+json_t *control_status(struct node *n)
 {
 	static const char *const roles[] = {"controller", "relay", "mirror"};
 	json_t *list = json_array();
@@ -345,7 +347,7 @@ json_t *control_answer(struct node *n, const json_t *request)
 	if (!cmd)
 		return fail("expected one JSON object with \"cmd\" on one line");
 	if (strcmp(cmd, "status") == 0)
-		return status(n);
+		return control_status(n);
 	if (strcmp(cmd, "sets") == 0)
 		return sets(n, request);
 	if (strcmp(cmd, "leg") == 0)

@@ -66,6 +66,7 @@ struct link {
 };
 
 struct conn; /* a local connection: host or control */
+struct MHD_Daemon;
 
 struct node {
 	const struct dp_node_config *cfg;
@@ -82,7 +83,8 @@ struct node {
 	struct link links[DP_NODE_LINKS_MAX];
 	struct peer peers[NODE_PEERS_MAX];
 	struct node_stream streams[DP_NODE_STREAMS_MAX];
-	int host_fd, control_fd, signal_fd;
+	int host_fd, control_fd, signal_fd, http_fd;
+	struct MHD_Daemon *http; /* NULL: no metrics are to be read */
 	struct conn *conns[NODE_CONNS_MAX];
 	unsigned conn_count;
 	uint64_t now_us, start_us;
@@ -131,7 +133,12 @@ void local_hang_up(struct node *n); /* all host connections */
 
 /* control.c: one JSON object in, one out (new reference) */
 json_t *control_answer(struct node *n, const json_t *request);
+json_t *control_status(struct node *n);
 
+/* http.c: metrics */
+int http_open(struct node *n); /* 0 or a dp_err, logged */
+void http_run(struct node *n); /* what its descriptor says, or time */
+void http_close(struct node *n);
 
 /* reload.c: as an answer of the control socket */
 json_t *reload_answer(struct node *n);

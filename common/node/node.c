@@ -259,12 +259,14 @@ static int open_all(struct node *n)
 		err = health_open(n);
 	if (!err)
 		err = local_open(n);
+	if (!err)
+		err = http_open(n);
 	return err;
 }
 
 /* ---- the loop ---- */
 
-#define FIXED_FDS 7
+#define FIXED_FDS 8
 
 static struct pollfd watch(int fd, bool wanted)
 {
@@ -282,6 +284,7 @@ static unsigned wait_fds(struct node *n, struct pollfd *fds)
 	fds[4] = watch(n->router_waker.fd, n->router != NULL);
 	fds[5] = watch(n->host_fd, !n->stopping);
 	fds[6] = watch(n->heart ? dp_heart_fd(n->heart) : -1, true);
+	fds[7] = watch(n->http_fd, n->http != NULL);
 	for (unsigned i = 0; i < n->cfg->link_count; i++)
 		fds[count++] = watch(n->links[i].waker.fd, true);
 	for (unsigned i = 0; i < n->conn_count; i++)
@@ -358,6 +361,8 @@ static void turn(struct node *n, uint64_t timeout_us)
 		local_accept(n, n->control_fd);
 	if (fds[5].revents)
 		local_accept(n, n->host_fd);
+	if (fds[7].revents)
+		http_run(n);
 }
 
 static void log_links(struct node_stream *ns)
@@ -402,6 +407,7 @@ static void tick(struct node *n)
 		log_links(&n->streams[i]);
 	}
 	health_changed(n); /* by the clock, too */
+	http_run(n);
 	net_tick(n);
 	net_wake_all(n); /* a net below the edge-triggered descriptors */
 	do
@@ -481,6 +487,7 @@ static int exit_code(int err)
 static int close_all(struct node *n, int code)
 {
 	local_close(n);
+	http_close(n);
 	dp_heart_stop(&n->heart);
 	net_close(n);
 	if (busy(n)) {

@@ -60,6 +60,7 @@ struct dp_node_config {
 	char second_store[256];  /* directory for a second copy of images; "": none */
 	char listen[128];        /* "" if nothing connects here */
 	bool listen_curve;
+	char metrics[128];       /* where metrics can be read by HTTP, "tcp://HOST:PORT"; "": nowhere */
 	char public_key[DP_KEY_SIZE], secret_key[DP_KEY_SIZE];
 	struct dp_node_key keys[DP_NODE_KEYS_MAX]; /* who may connect */
 	unsigned key_count;

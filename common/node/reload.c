@@ -39,6 +39,8 @@ static void compare_node(struct comparison *c)
 		refuse(c, "the deployment's name", "");
 	if (strcmp(a->listen, b->listen) || a->listen_curve != b->listen_curve)
 		refuse(c, "the node's own address, or whether links to it are trusted", "");
+	if (strcmp(a->metrics, b->metrics))
+		refuse(c, "the address of the metrics", "");
 	if (strcmp(a->second_store, b->second_store))
 		refuse(c, "the second store", "");
 	if (strcmp(a->public_key, b->public_key))

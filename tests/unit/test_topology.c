@@ -223,7 +223,7 @@ Test(topology, every_value_survives_writing)
 	static const char *const changes[][2] = {
 		{"listen: tcp://10.1.0.2:7400",
 			"listen: 'tcp://[::1]:1', key: 'rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7', "
-			"journal: 1234567890B, retain: next-hop"},
+			"journal: 1234567890B, retain: next-hop, metrics: 'tcp://localhost:9470'"},
 		{"distance: 45mi", "distance: 0.1234567mi, trusted: true, round-trip: 123us, rate: 81kbit, "
 				  "send: 23:59-00:01, compress: true"},
 		{"bandwidth: 10Gbit", "bandwidth: 999999999999999bit"},
