@@ -8,6 +8,7 @@ static const struct cli_command *const commands[] = {
 	&cli_topology_check,
 	&cli_budget,
 	&cli_keygen,
+	&cli_render,
 	&cli_up,
 	&cli_lab_up,
 	&cli_lab_cut,

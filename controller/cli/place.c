@@ -11,6 +11,8 @@
 
 #include "base/err.h"
 
+#define INSTALLED "/etc/dipole/topology.yaml"
+
 static const char *default_dir(char buf[PATH_MAX])
 {
 	const char *state = getenv("DIPOLE_STATE");
@@ -53,6 +55,9 @@ int cli_place_open(const char *option, struct cli_place *place)
 		return status;
 	if (snprintf(path, sizeof path, "%s/topology.yaml", place->dir) >= (int)sizeof path)
 		return cli_fail(EX_USAGE, "the path of the state directory is too long");
+	/* Where services run, the file stands with the machine's other configuration. */
+	if (!option && access(path, F_OK) && access(INSTALLED, F_OK) == 0)
+		snprintf(path, sizeof path, "%s", INSTALLED);
 	int err = dp_topology_load(path, &place->topology, &errors);
 	if (!err)
 		return 0;

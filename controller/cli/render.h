@@ -1,0 +1,32 @@
+/* dipole render: for each site a folder with what it runs. */
+#ifndef DP_CLI_RENDER_H
+#define DP_CLI_RENDER_H
+
+#include "cli.h"
+
+#define RENDER_UID  7400 /* of the user in the images, who owns state and secrets */
+#define RENDER_ETC  "/etc/dipole"
+#define RENDER_STATE "/var/lib/dipole"
+
+struct render {
+	const struct dp_topology *t;
+	unsigned site; /* the one at hand */
+	const char *image;
+};
+
+/* What kind of deployment: each function writes one file of the site at hand. */
+struct render_target {
+	const char *name;
+	const char *file; /* NULL: none but the topology and the README */
+	void (*write)(const struct render *r, FILE *to);
+	void (*steps)(const struct render *r, FILE *to); /* of the README, numbered from 1 */
+};
+
+extern const struct render_target render_compose, render_systemd, render_kubernetes;
+
+bool render_is_here(const struct render *r, unsigned node); /* at the site at hand, and used by a stream */
+const char *render_program(enum dp_role role);
+/* Host and port of "tcp://HOST:PORT", in `host`; returns the port. */
+const char *render_address(const char *listen, char host[DP_ADDRESS_MAX + 1]);
+
+#endif
