@@ -22,6 +22,7 @@ struct origin {
 
 struct peer {
 	int fd; /* connected to a node below; -1: none, or not yet */
+	uint64_t opened_us;
 	struct origin from, stranger; /* where beats came from */
 	struct dp_health health;
 };
@@ -66,11 +67,13 @@ static int open_listener(const char *address)
 	return fd;
 }
 
-/* A name may stand for another address after an outage, so it is looked up anew. */
+/* After an outage a name may stand for another address, and another way lead there, from another address of
+ * this machine: so the socket is made anew. */
 static void connect_peer(struct peer *p, const char *address)
 {
 	struct sockaddr_storage at;
 	socklen_t size;
+	p->opened_us = now_us();
 	if (dp_address_resolve(address, &at, &size))
 		return;
 	p->fd = socket(at.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -159,7 +162,8 @@ static void tick(struct dp_heart *h)
 		bool down = health->state == DP_HEALTH_DOWN;
 		pthread_mutex_unlock(&h->lock);
 		changed |= moved;
-		if (moved && down)
+		/* Again and again, but not with every beat: an answer comes to the socket that asked. */
+		if (down && (moved || now_us() - h->peers[i].opened_us > h->cfg.peers[i].health.down_after_us))
 			disconnect_peer(&h->peers[i]);
 		if (due)
 			send_beat(h, i, &beat, &h->peers[i].from);

@@ -36,9 +36,8 @@ static void write_node(const struct render *r, unsigned i, FILE *to)
 		    "    healthcheck: {test: [CMD, dipole, status, --node, %s], interval: 10s, timeout: 5s, start_period: 60s}\n"
 		    "    volumes:\n"
 		    "      - ./topology.yaml:" RENDER_ETC "/topology.yaml:ro\n"
-		    "      - %s:" RENDER_STATE "/%s\n"
-		    "      - ./secrets/%s/key:" RENDER_STATE "/%s/key:ro\n",
-		n->name, n->name, n->name, n->name, n->name);
+		    "      - ./state/%s:" RENDER_STATE "/%s\n",
+		n->name, n->name, n->name);
 	if (n->listen[0])
 		render_address(n->listen, host);
 	if (is_number(host))
@@ -59,7 +58,7 @@ static void write_nbd(const struct render *r, unsigned i, FILE *to)
 	write_fence(to);
 	fprintf(to, "    depends_on: {%s: {condition: service_healthy}}\n"
 		    "    volumes:\n"
-		    "      - %s:" RENDER_STATE "/%s\n"
+		    "      - ./state/%s:" RENDER_STATE "/%s\n"
 		    "      - ./secrets/nbd-tls:" RENDER_ETC "/nbd-tls:ro\n"
 		    "    networks: [site]\n", n->name, n->name, n->name);
 }
@@ -76,10 +75,6 @@ static void write(const struct render *r, FILE *to)
 		if (t->nodes[i].role == DP_ROLE_CONTROLLER)
 			write_nbd(r, i, to);
 	}
-	fprintf(to, "volumes:\n");
-	for (unsigned i = 0; i < t->node_count; i++)
-		if (render_is_here(r, i))
-			fprintf(to, "  %s: {}\n", t->nodes[i].name);
 	fprintf(to, "networks:\n  site: {name: %s-%s, external: true}\n", t->name, t->sites[r->site].name);
 }
 
@@ -91,18 +86,19 @@ static void steps(const struct render *r, FILE *to)
 		    "   macvlan on the site's own network, or a bridge where all sites are on one machine for a trial:\n\n"
 		    "       docker network create --driver macvlan --subnet NET/BITS --gateway ROUTER -o parent=DEVICE %s-%s\n\n",
 		t->name, site, t->name, site);
-	fprintf(to, "2. Bring each node's secret key to `secrets/NODE/key`, or make it here and send the public key that is\n"
-		    "   printed to who keeps the topology file:\n\n");
+	fprintf(to, "2. `state/NODE` is where a node keeps its journals and images: put it on the disk that has the room. Bring\n"
+		    "   each node's secret key to `state/NODE/key`, or make it here and send the public key that is printed to\n"
+		    "   who keeps the topology file:\n\n");
 	bool disks = false;
 	for (unsigned i = 0; i < t->node_count; i++) {
 		if (!render_is_here(r, i))
 			continue;
-		fprintf(to, "       dipole keygen %s --out secrets\n", t->nodes[i].name);
+		fprintf(to, "       dipole keygen %s --out state\n", t->nodes[i].name);
 		disks = disks || t->nodes[i].role == DP_ROLE_CONTROLLER;
 	}
 	if (disks)
 		fprintf(to, "\n   For NBD: ca-cert.pem, server-cert.pem and server-key.pem in `secrets/nbd-tls`.\n");
-	fprintf(to, "   Then `chown -R %d:%d secrets`.\n\n3. Start:\n\n       docker-compose -p %s-%s up -d\n", RENDER_UID, RENDER_UID,
+	fprintf(to, "   Then `chown -R %d:%d state secrets`.\n\n3. Start:\n\n       docker-compose -p %s-%s up -d\n", RENDER_UID, RENDER_UID,
 		t->name, site);
 }
 
