@@ -38,6 +38,20 @@ struct job {
 	struct job *next;
 };
 
+struct real;
+
+/* Without io_uring, or with an injected delay: threads that work off one operation after the other. */
+struct helper {
+	struct real *disk;
+	pthread_t thread;
+	bool started;
+	pthread_cond_t wake;
+	struct job *todo, **todo_end;
+};
+
+/* Journals have one of their own: a commit does not wait for images. */
+enum { FOR_JOURNALS, FOR_IMAGES, HELPERS };
+
 struct real {
 	struct dp_disk base;
 	int dir;
@@ -47,12 +61,10 @@ struct real {
 	unsigned delay_us;
 	unsigned pending; /* in the ring, not yet submitted */
 	bool lone;        /* the last of them is a small durable write */
-	/* without io_uring, or with an injected delay: one helper thread */
-	pthread_t thread;
-	bool threaded, stop;
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	struct job *todo, **todo_end, *ready;
+	struct helper helpers[HELPERS];
+	pthread_mutex_t lock; /* of what helpers have to do, and have done */
+	struct job *ready;
+	bool stop;
 };
 
 static int last_error(void)
@@ -275,7 +287,7 @@ static void real_next_data(struct dp_file *file, uint64_t offset, uint64_t *star
 	*end = unknown || hole < 0 ? size : (uint64_t)hole;
 }
 
-/* ---- the helper thread ---- */
+/* ---- the helpers ---- */
 
 static int run_blocking(struct real *d, struct dp_io *io)
 {
@@ -305,19 +317,20 @@ static void signal_event(struct real *d)
 	(void)n; /* the counter cannot overflow: it is read before it is next waited for */
 }
 
-static void *helper(void *arg)
+static void *help(void *arg)
 {
-	struct real *d = arg;
+	struct helper *h = arg;
+	struct real *d = h->disk;
 	pthread_mutex_lock(&d->lock);
 	while (!d->stop) {
-		struct job *job = d->todo;
+		struct job *job = h->todo;
 		if (!job) {
-			pthread_cond_wait(&d->wake, &d->lock);
+			pthread_cond_wait(&h->wake, &d->lock);
 			continue;
 		}
-		d->todo = job->next;
-		if (!d->todo)
-			d->todo_end = &d->todo;
+		h->todo = job->next;
+		if (!h->todo)
+			h->todo_end = &h->todo;
 		pthread_mutex_unlock(&d->lock);
 		job->err = run_blocking(d, job->io);
 		pthread_mutex_lock(&d->lock);
@@ -335,11 +348,39 @@ static void submit_job(struct real *d, struct dp_io *io)
 	if (!job)
 		abort(); /* no way to report it that needs no memory */
 	*job = (struct job){.io = io};
+	struct helper *h = &d->helpers[io->file->durable ? FOR_JOURNALS : FOR_IMAGES];
 	pthread_mutex_lock(&d->lock);
-	*d->todo_end = job;
-	d->todo_end = &job->next;
-	pthread_cond_signal(&d->wake);
+	*h->todo_end = job;
+	h->todo_end = &job->next;
+	pthread_cond_signal(&h->wake);
 	pthread_mutex_unlock(&d->lock);
+}
+
+static int start_helpers(struct real *d)
+{
+	for (unsigned i = 0; i < HELPERS; i++) {
+		struct helper *h = &d->helpers[i];
+		h->disk = d;
+		h->todo_end = &h->todo;
+		pthread_cond_init(&h->wake, NULL);
+		h->started = pthread_create(&h->thread, NULL, help, h) == 0;
+		if (!h->started)
+			return DP_ENOMEM;
+	}
+	return 0;
+}
+
+static void stop_helpers(struct real *d)
+{
+	pthread_mutex_lock(&d->lock);
+	d->stop = true;
+	pthread_mutex_unlock(&d->lock);
+	for (unsigned i = 0; i < HELPERS; i++) {
+		if (!d->helpers[i].started)
+			continue;
+		pthread_cond_signal(&d->helpers[i].wake);
+		pthread_join(d->helpers[i].thread, NULL);
+	}
 }
 
 static unsigned complete_jobs(struct real *d)
@@ -402,7 +443,7 @@ static void real_submit(struct dp_disk *disk, struct dp_io *io)
 {
 	struct real *d = (struct real *)disk;
 	struct io_uring_sqe *sqe = NULL;
-	/* Zeroing may have to fall back to writing, which the helper knows how to do. */
+	/* Zeroing may have to fall back to writing, which the helpers know how to do. */
 	if (d->uring && !d->delay_us && io->op != DP_IO_ZERO) {
 		sqe = io_uring_get_sqe(&d->ring);
 		if (!sqe) {
@@ -488,16 +529,10 @@ int dp_disk_real_new(const char *dir, struct dp_disk **out)
 	if (!d)
 		return DP_ENOMEM;
 	d->base.ops = &real_ops;
-	d->todo_end = &d->todo;
 	d->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	d->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	pthread_mutex_init(&d->lock, NULL);
-	pthread_cond_init(&d->wake, NULL);
-	int err = d->dir < 0 || d->event < 0 ? last_error() : 0;
-	if (!err && pthread_create(&d->thread, NULL, helper, d) == 0)
-		d->threaded = true;
-	else if (!err)
-		err = DP_ENOMEM;
+	int err = d->dir < 0 || d->event < 0 ? last_error() : start_helpers(d);
 	struct dp_disk *disk = &d->base;
 	if (err) {
 		dp_disk_real_destroy(&disk);
@@ -519,13 +554,7 @@ void dp_disk_real_destroy(struct dp_disk **disk)
 	*disk = NULL;
 	if (!d)
 		return;
-	if (d->threaded) {
-		pthread_mutex_lock(&d->lock);
-		d->stop = true;
-		pthread_cond_signal(&d->wake);
-		pthread_mutex_unlock(&d->lock);
-		pthread_join(d->thread, NULL);
-	}
+	stop_helpers(d);
 	if (d->uring)
 		io_uring_queue_exit(&d->ring);
 	if (d->dir >= 0)

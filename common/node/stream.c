@@ -43,6 +43,7 @@ struct dp_stream {
 	uint64_t now_us, random;
 	uint64_t commits, gather_until_us; /* group commits seen, see gathering() */
 	bool stepping, broken, journal_failed;
+	bool forged; /* what came for a resync was refused, and that was said */
 	struct dp_event *events; /* that arise while actions are carried out, in order */
 	uint32_t event_count, event_capacity;
 	/* Reads need not wait behind writes that are not answered yet: a full journal stops writes. */
@@ -172,6 +173,17 @@ static void end_ticket(struct dp_stream *s, struct ticket *t, int err, uint64_t 
 	free(t);
 }
 
+static void fill(struct dp_stream *s, const struct dp_action *a)
+{
+	if (dp_store_fill(s->store, &a->found, a->data) == 0)
+		return;
+	s->core.bad_records++;
+	if (!s->forged)
+		s->ops.alarm(s->ctx, s, "what came for the resync is not sealed as this stream's is, and is refused",
+			DP_ALARM_UPSTREAM);
+	s->forged = true;
+}
+
 static void act(struct dp_stream *s, struct dp_action *a)
 {
 	switch (a->type) {
@@ -222,7 +234,7 @@ static void act(struct dp_stream *s, struct dp_action *a)
 			dp_store_resync_stop(s->store);
 		break;
 	case DP_ACT_FILL:
-		dp_store_fill(s->store, &a->found, a->data);
+		fill(s, a);
 		break;
 	case DP_ACT_SWITCH:
 		dp_store_switch(s->store);

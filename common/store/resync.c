@@ -242,17 +242,20 @@ static int open_answer(struct dp_store *s, const struct slot *sl, const struct d
 	return dp_seal_open_found(s->seal, &w, f, sealed, plain);
 }
 
-void dp_store_fill(struct dp_store *s, const struct dp_found *f, struct dp_buf *data)
+int dp_store_fill(struct dp_store *s, const struct dp_found *f, struct dp_buf *data)
 {
 	struct slot *sl = NULL;
 	struct dp_buf *plain = NULL;
 	for (unsigned i = 0; i < SLOTS && !sl; i++)
 		if (s->resync.slots[i].asked && s->resync.slots[i].id == f->id)
 			sl = &s->resync.slots[i];
-	if (!sl || f->status || (s->seal && open_answer(s, sl, f, data, &plain)))
-		return; /* asked for again in a while */
-	fill(s, sl, f, s->seal ? plain : data);
+	if (!sl || f->status)
+		return 0; /* asked for again in a while */
+	int err = s->seal ? open_answer(s, sl, f, data, &plain) : 0;
+	if (!err)
+		fill(s, sl, f, s->seal ? plain : data);
 	dp_buf_unref(&plain);
+	return err == DP_EPERM ? err : 0;
 }
 
 /* ---- rounds ---- */

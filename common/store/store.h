@@ -72,7 +72,8 @@ void dp_store_read(struct dp_store *store, const struct dp_wanted *want);
 void dp_store_resync(struct dp_store *store, uint64_t seed);
 void dp_store_resync_stop(struct dp_store *store);
 void dp_store_resync_rate(struct dp_store *store, uint64_t bytes_per_second); /* 0: no limit */
-void dp_store_fill(struct dp_store *store, const struct dp_found *found, struct dp_buf *data);
+/* DP_EPERM: it is not sealed as it should be; it is not taken, and asked for again. */
+int dp_store_fill(struct dp_store *store, const struct dp_found *found, struct dp_buf *data);
 /* The new images count now: the old ones are removed. */
 void dp_store_switch(struct dp_store *store);
 

@@ -8,6 +8,7 @@ static const struct cli_command *const commands[] = {
 	&cli_topology_check,
 	&cli_budget,
 	&cli_keygen,
+	&cli_keys,
 	&cli_render,
 	&cli_up,
 	&cli_lab_up,
@@ -16,6 +17,7 @@ static const struct cli_command *const commands[] = {
 	&cli_lab_slow,
 	&cli_lab_links,
 	&cli_status,
+	&cli_events,
 	&cli_volumes,
 	&cli_links,
 	&cli_sets,
@@ -25,6 +27,7 @@ static const struct cli_command *const commands[] = {
 	&cli_reload,
 	&cli_digest,
 	&cli_verify,
+	&cli_report,
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

@@ -126,6 +126,21 @@ uint64_t wan_next_ns(const struct wan *w)
 	return c ? c->first->due_ns : WAN_NEVER;
 }
 
+uint64_t wan_slack_ns(const struct wan *w)
+{
+	uint64_t least = WAN_SLACK_NS;
+	bool any = false;
+	for (unsigned i = 0; i < w->count; i++) {
+		const struct wan_cable *c = &w->cables[i];
+		if (!c->first)
+			continue;
+		any = true;
+		if (c->now.delay_ns / 16 < least)
+			least = c->now.delay_ns / 16;
+	}
+	return any ? least : 0;
+}
+
 struct wan_packet *wan_arrived(struct wan *w, uint64_t now_ns)
 {
 	struct wan_cable *c = next(w);

@@ -8,6 +8,7 @@
 
 #define WAN_NEVER	UINT64_MAX
 #define WAN_CABLES_MAX	(2 * DP_LINKS_MAX) /* one for each direction */
+#define WAN_SLACK_NS	250000ull
 #define WAN_QUEUE_NS	100000000ull	   /* a packet that would wait longer for the line is dropped */
 #define WAN_BYTES_MAX	(512 * DP_MIB)	   /* under way on all cables; beyond it packets are dropped */
 
@@ -58,6 +59,10 @@ void wan_take(struct wan *w, struct wan_cable *c, uint64_t now_ns, const void *b
 
 /* When the next packet arrives, or WAN_NEVER. */
 uint64_t wan_next_ns(const struct wan *w);
+
+/* How late packets may be on average without the distances being other ones: a sixteenth of the least delay that
+ * any packet under way has, at most WAN_SLACK_NS. 0: not at all, or nothing is under way. */
+uint64_t wan_slack_ns(const struct wan *w);
 
 /* Removes a packet that arrives at now_ns or earlier; the caller frees it. NULL: none. */
 struct wan_packet *wan_arrived(struct wan *w, uint64_t now_ns);

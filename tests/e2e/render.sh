@@ -54,6 +54,22 @@ render "$D/keys.yaml" --target systemd --out "$D/keyed" || fail "keys: $(cat "$D
 [ ! -s "$D/err" ] || fail "with keys: $(cat "$D/err")"
 grep -rqF "$(cat "$D/keys/nwk/key")" "$D/keyed" && fail "a secret key is in what goes to the sites"
 
+# Keys on this machine: those that fit, one that others can read, one that belongs to another, one that is gone.
+keys() { bounded 20 dipole keys --state "$D/keys" "$@" >"$D/out" 2>"$D/err"; }
+cp "$D/keys.yaml" "$D/keys/topology.yaml"
+keys && [ "$(grep -c ' fits$' "$D/out")" = 6 ] || fail "keys that fit: $(cat "$D/out" "$D/err")"
+chmod 644 "$D/keys/nwk/key"
+cp "$D/keys/east/key" "$D/keys/west/key"
+rm "$D/keys/east/key"
+rm -r "$D/keys/relay-west"
+keys
+[ $? = 78 ] || fail "wrong keys are no error"
+for line in '^nwk .*others can read it' '^west .*does not belong' '^east .*missing' '^relay-west .*not on this machine'; do
+  grep -q "$line" "$D/out" || fail "keys, \"$line\": $(cat "$D/out")"
+done
+keys --json
+jq -e '[.keys[] | select(.ok)] | length == 3' "$D/out" >/dev/null || fail "keys as JSON: $(cat "$D/out")"
+
 # What is wrong is refused, and nothing is written.
 sed 's/role: mirror/role: miror/' "$file" >"$D/wrong.yaml"
 render "$D/wrong.yaml" --target compose --out "$D/wrong"

@@ -425,6 +425,61 @@ Test(resync, answers_come_out_of_order)
 	finish(r);
 }
 
+static struct dp_seal *seal_of(const uint8_t (*holders)[DP_SEAL_KEY_SIZE], const uint8_t *secret)
+{
+	uint8_t random[32];
+	struct dp_seal *seal;
+	randombytes_buf(random, sizeof random);
+	cr_assert_eq(dp_seal_new(STREAM, DP_SEAL_CHACHA20POLY1305, secret, holders, 2, random, &seal), 0);
+	return seal;
+}
+
+/* Fills with CHUNK bytes that `by` (NULL: nobody) sealed as the answer to `w`, and says so to `id`. */
+static int fill_sealed(struct rig *r, struct dp_seal *by, const struct dp_wanted *w, uint64_t id, uint64_t seq)
+{
+	struct dp_found f = {.id = id, .seq = seq, .length = CHUNK};
+	struct dp_buf *data = dp_buf_new(CHUNK);
+	memset(data->data, 3, CHUNK);
+	struct dp_buf *sent = by ? dp_seal_found(by, w, &f, data) : dp_buf_ref(data);
+	int err = dp_store_fill(r->store, &f, sent);
+	dp_buf_unref(&sent);
+	dp_buf_unref(&data);
+	return err;
+}
+
+/* What a relay makes up, moves or keeps for later does not get into an image. */
+Test(resync, of_a_sealed_stream_takes_what_a_holder_sealed)
+{
+	uint8_t public[3][DP_SEAL_KEY_SIZE], secret[3][DP_SEAL_KEY_SIZE];
+	struct rig *r = begin();
+	memset(r->base[0], 3, sizes[0]);
+	for (unsigned i = 0; i < 3; i++)
+		crypto_box_keypair(public[i], secret[i]);
+	const uint8_t (*holders)[DP_SEAL_KEY_SIZE] = (const uint8_t (*)[DP_SEAL_KEY_SIZE])public;
+	struct dp_seal *here = seal_of(holders, secret[0]), *source = seal_of(holders, secret[1]);
+	struct dp_seal *relay = seal_of(holders, secret[2]);
+	jump(r);
+	r->store->seal = here;
+	until_asked(r);
+	memdisk_run(r->disk);
+	const struct dp_wanted *w = r->wants;
+	cr_assert_gt(w->min_seq, 0);
+	cr_assert_eq(fill_sealed(r, NULL, &w[0], w[0].id, AT), DP_EPERM, "open");
+	cr_assert_eq(fill_sealed(r, relay, &w[0], w[0].id, AT), DP_EPERM, "by no holder");
+	cr_assert_eq(fill_sealed(r, source, &w[1], w[0].id, AT), DP_EPERM, "of another place");
+	cr_assert_eq(fill_sealed(r, source, &w[0], w[0].id, w[0].min_seq - 1), DP_EPERM, "of before");
+	cr_assert_eq(r->disk->count, 0, "something is written");
+	for (unsigned i = 0; i < 4; i++)
+		cr_assert_eq(fill_sealed(r, source, &w[i], w[i].id, AT), 0);
+	cr_assert_eq(r->disk->count, 4);
+	r->answered = 4;
+	r->store->seal = NULL;
+	finish(r);
+	dp_seal_free(&here);
+	dp_seal_free(&source);
+	dp_seal_free(&relay);
+}
+
 /* Answers that are none leave the chunk to be asked for again. */
 Test(resync, answers_that_do_not_fit_are_not_taken)
 {
