@@ -1,11 +1,12 @@
-/* A latency histogram with fixed memory: 16 linear steps within each power of two microseconds,
- * so a value is known within 6 %. (Debian has no HdrHistogram for C.) */
+/* A latency histogram with fixed memory: 32 linear steps within each power of two microseconds,
+ * so a value is known within 2 %. (Debian has no HdrHistogram for C.) */
 #ifndef DP_BASE_HIST_H
 #define DP_BASE_HIST_H
 
 #include <stdint.h>
 
-#define DP_HIST_STEPS   16
+#define DP_HIST_BITS    5
+#define DP_HIST_STEPS   (1u << DP_HIST_BITS)
 #define DP_HIST_BUCKETS (40 * DP_HIST_STEPS)
 
 struct dp_hist {

@@ -91,7 +91,9 @@ static void add_hop(struct rows *rows, unsigned leg, unsigned h)
 	const char *name = s->legs[leg].name;
 	double heard_us = hop->cached_us + hop->propagation_us, sent_us = hop->received_us - hop->one_way_us;
 	add(rows, name, from, hop->node, "round trip", 2 * hop->propagation_us, round_trip(rows, from, hop->node));
-	add(rows, name, from, hop->node, "forwarded", v->costs.work_us,
+	/* A node's clock starts when it has the record in hand, and it hands it on at once: its work, most of
+	 * which is to wake up, lies before that. */
+	add(rows, name, from, hop->node, "forwarded", 0,
 		link_stage(rows, from, hop->node, "forwarded"));
 	add(rows, name, from, hop->node, "acknowledged", heard_us - sent_us,
 		link_stage(rows, from, hop->node, "acknowledged"));

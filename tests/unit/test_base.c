@@ -258,7 +258,7 @@ Test(hist, one_value_is_known_within_its_step)
 		struct dp_hist h = {0};
 		dp_hist_add(&h, value);
 		uint64_t told = dp_hist_percentile(&h, 50);
-		cr_assert(told <= value && (double)(value - told) <= (double)value * 0.0625,
+		cr_assert(told <= value && (double)(value - told) <= (double)value * 0.016,
 			"%llu is told as %llu", (unsigned long long)value, (unsigned long long)told);
 		cr_assert_eq(h.max_us, value);
 	}
@@ -273,7 +273,7 @@ Test(hist, percentiles_of_a_flat_distribution)
 	for (unsigned p = 0; p <= 100; p++) {
 		uint64_t at = dp_hist_percentile(&h, p);
 		cr_assert(at >= before, "not monotonic at %u", p);
-		cr_assert(fabs((double)at - 100.0 * p) <= 100.0 * p * 0.0625 + 2, "%u: %llu", p,
+		cr_assert(fabs((double)at - 100.0 * p) <= 100.0 * p * 0.016 + 2, "%u: %llu", p,
 			(unsigned long long)at);
 		before = at;
 	}
