@@ -21,7 +21,7 @@
 	X(RANGE, "out of range")                                                                   \
 	X(CONFIG, "wrong configuration")                                                           \
 	X(PERM, "not permitted")                                                                   \
-	X(SEALED, "sealed records where nothing is to be sealed")                                  \
+	X(SEALED, "sealed records where there are to be none, or open ones where all are sealed")  \
 	X(NOCIPHER, "this processor has no instructions for the cipher")                           \
 	X(CLOSED, "connection closed")
 

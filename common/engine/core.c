@@ -187,7 +187,7 @@ bool dp_core_genuine(const struct dp_core *c, const struct dp_record *r)
 		return true; /* holds what it cannot open */
 	if (!c->cfg.seal)
 		return !(r->h.flags & DP_RECORD_SEALED);
-	return dp_seal_open_record(c->cfg.seal, r, NULL) == 0;
+	return r->h.prior == c->log.last.at.chain && dp_seal_open_record(c->cfg.seal, r, NULL) == 0;
 }
 
 int dp_core_take(struct dp_core *c, struct dp_record *r)

@@ -56,6 +56,7 @@ static struct dp_record *make_record(struct dp_core *c, const struct dp_host_req
 		.request = r->request,
 		.time_us = r->time_us,
 	};
+	h.prior = c->cfg.seal ? c->log.last.at.chain : 0;
 	struct dp_buf *payload = c->cfg.seal ? dp_seal_record(c->cfg.seal, &h, r->payload)
 					     : dp_buf_ref(r->payload);
 	if (c->cfg.seal && !payload)

@@ -10,7 +10,8 @@ void dp_alarm(struct dp_actions *out, const char *text, uint32_t peer);
 uint64_t dp_core_random(struct dp_core *c);
 uint64_t dp_core_all(const struct dp_core *c, enum dp_core_stage stage); /* least of all links */
 int dp_core_take(struct dp_core *c, struct dp_record *r); /* into log, sets; errors of the log */
-/* Whether a record from another node is sealed as the stream is, as far as this node can tell. */
+/* Whether a record from another node, the next one by its seq, is sealed as the stream is, as far as this node can
+ * tell: by a holder, and for this place behind the record that is the last one here. */
 bool dp_core_genuine(const struct dp_core *c, const struct dp_record *r);
 void dp_core_append_upto(struct dp_core *c, uint64_t seq, struct dp_actions *out);
 uint64_t dp_core_barrier(struct dp_core *c, const struct dp_meta *meta, struct dp_actions *out);

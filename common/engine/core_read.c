@@ -167,15 +167,6 @@ static bool is_of_size(const struct dp_core *c, const struct dp_read *r, const s
 	return c->cfg.seal ? sealed : size == data || (sealed && c->cfg.role == DP_CORE_RELAY);
 }
 
-/* A sealed answer tells truly which records it has seen: an old one is not taken for a new one. */
-static int open_answer(struct dp_core *c, const struct dp_read *r, const struct dp_found *f,
-	const struct dp_buf *sealed, struct dp_buf **plain)
-{
-	if (f->seq < r->want.min_seq)
-		return DP_EPERM;
-	return dp_seal_open_found(c->cfg.seal, &r->want, f, sealed, plain);
-}
-
 static void note_forged(struct dp_core *c, uint32_t link, struct dp_actions *out)
 {
 	c->bad_records++;
@@ -196,10 +187,11 @@ void dp_read_data(struct dp_core *c, uint32_t link, struct dp_msg *m, struct dp_
 	bool for_host = c->cfg.role == DP_CORE_CONTROLLER && !r->fetch;
 	if (f.status == 0 && !is_of_size(c, r, &f, m->payload))
 		f.status = DP_EBADMSG;
-	if (f.status == 0 && for_host && c->cfg.seal)
-		f.status = open_answer(c, r, &f, m->payload, &plain);
-	if (f.status == DP_EPERM && for_host)
-		note_forged(c, link, out);
+	if (f.status == 0 && for_host && c->cfg.seal) {
+		f.status = dp_seal_open_found(c->cfg.seal, &r->want, &f, m->payload, &plain);
+		if (f.status == DP_EPERM)
+			note_forged(c, link, out);
+	}
 	if (f.status && late)
 		return;
 	if (f.status && for_host) {

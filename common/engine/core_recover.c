@@ -173,6 +173,7 @@ void dp_recover_record(struct dp_core *c, uint32_t from, struct dp_record *r, st
 		if (!c->down[from].forged)
 			dp_alarm(out, "a record is not sealed as this stream's are, and is refused", from);
 		c->down[from].forged = true;
+		c->bad_records++;
 		return;
 	}
 	if (dp_core_take(c, r))

@@ -58,7 +58,9 @@ static int append(struct dp_log *log, const struct dp_header *h, struct dp_recor
 		return DP_EDIVERGED;
 	if (dp_log_count(log) == log->capacity && grow(log))
 		return DP_ENOMEM;
+	const struct dp_log_entry *before = dp_log_entry(log, log->last.at.seq);
 	*slot(log, h->seq) = (struct dp_log_entry){
+		.bytes = (before ? before->bytes : 0) + h->payload_len,
 		.record = r ? dp_record_ref(r) : NULL,
 		.epoch = h->epoch,
 		.chain = h->chain,
@@ -126,6 +128,14 @@ struct dp_header dp_log_header(const struct dp_log_entry *e, uint64_t seq)
 		.request = e->request,
 		.payload_len = e->payload_len,
 	};
+}
+
+uint64_t dp_log_bytes(const struct dp_log *log, uint64_t from, uint64_t to)
+{
+	if (to <= from)
+		return 0;
+	const struct dp_log_entry *first = slot(log, from + 1);
+	return slot(log, to)->bytes - first->bytes + first->payload_len;
 }
 
 void dp_log_release(struct dp_log *log, uint64_t seq)

@@ -16,6 +16,7 @@ struct dp_log_entry {
 	uint64_t epoch, chain, set, agreed;
 	uint64_t client, request;
 	uint64_t offset;
+	uint64_t bytes; /* of the payloads of this record and all before it in this log */
 	uint32_t volume, length, payload_len;
 	uint32_t stamp_ms; /* when it came to this node, of the node's clock */
 	uint8_t op, flags;
@@ -43,6 +44,9 @@ struct dp_log_entry *dp_log_entry(const struct dp_log *log, uint64_t seq);
 
 /* Position at seq, for tail.at.seq <= seq <= last.at.seq. false: unknown. */
 bool dp_log_position(const struct dp_log *log, uint64_t seq, struct dp_position *out);
+
+/* Payload bytes of the records after `from` up to `to`, which are in the log (from: at least the tail). */
+uint64_t dp_log_bytes(const struct dp_log *log, uint64_t from, uint64_t to);
 
 void dp_log_release(struct dp_log *log, uint64_t seq); /* forget all up to seq */
 void dp_log_cut(struct dp_log *log, uint64_t seq);     /* forget all after seq (>= tail) */

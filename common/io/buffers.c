@@ -34,5 +34,6 @@ static uint64_t granted(int option, int size)
 int dp_socket_buffer(int option, uint64_t bytes)
 {
 	int size = bytes < INT_MAX / 2 ? (int)bytes : INT_MAX / 2; /* the kernel doubles it */
-	return granted(option, size) > tuned_max(option) ? size : -1;
+	uint64_t tuned = tuned_max(option);
+	return tuned && granted(option, size) > tuned ? size : -1;
 }

@@ -36,13 +36,12 @@ static json_t *stages(const struct node_stream *s, uint32_t link)
  * this process. */
 static json_t *lag(const struct node *n, const struct dp_core *c, uint64_t has, uint64_t to)
 {
-	uint64_t bytes = 0, age_ms = 0;
+	uint64_t age_ms = 0;
 	if (has < c->log.tail.at.seq)
 		has = c->log.tail.at.seq;
 	if (to > c->log.last.at.seq)
 		to = c->log.last.at.seq;
-	for (uint64_t seq = has + 1; seq <= to; seq++)
-		bytes += dp_log_entry(&c->log, seq)->payload_len;
+	uint64_t bytes = dp_log_bytes(&c->log, has, to);
 	if (has < to)
 		age_ms = (uint32_t)(n->now_us / 1000) - dp_log_entry(&c->log, has + 1)->stamp_ms;
 	if (age_ms * 1000 > n->now_us - n->start_us)

@@ -119,8 +119,8 @@ static void say_why(const struct dp_node_stream *s, int err)
 			   : err == DP_ENOCIPHER ? "this processor has no instructions for AES, which seal: "
 					       "aes256-gcm needs at the controller and all mirrors; "
 					       "chacha20-poly1305 needs none"
-			   : err == DP_ESEALED ? "the journal has sealed records, and the topology does "
-						 "not say that the stream is sealed"
+			   : err == DP_ESEALED ? "the journal has sealed records and the topology does not "
+						 "say that the stream is sealed, or open ones and it does"
 			   : err == DP_ECONFIG ? "the key of a node that is to open the stream is none"
 			   : err == DP_EVERSION ? "the journal has a format this version does not know"
 						: dp_strerror(err);

@@ -521,8 +521,8 @@ static int scan_tail(void *ctx, const struct dp_meta *meta)
 static int scan_record(void *ctx, const struct dp_header *h)
 {
 	const struct opening *o = ctx;
-	bool closed = (h->flags & DP_RECORD_SEALED) && !o->cfg->seal && o->cfg->role != DP_CORE_RELAY;
-	return closed ? DP_ESEALED : dp_core_restore(&o->s->core, h);
+	bool sealed = h->flags & DP_RECORD_SEALED, opens = o->cfg->role != DP_CORE_RELAY;
+	return opens && sealed != !!o->cfg->seal ? DP_ESEALED : dp_core_restore(&o->s->core, h);
 }
 
 static int scan_barrier(void *ctx, const struct dp_meta *meta)

@@ -40,8 +40,8 @@ struct dp_stream_counters {
 };
 
 /* Opens journal and images and recovers; DP_EV_START follows with dp_stream_start().
- * Errors: those of dp_journal_open and dp_store_open; DP_ESEALED: the journal has records that only a
- * sealed stream's holder opens, which this node is not told to be. */
+ * Errors: those of dp_journal_open and dp_store_open; DP_ESEALED: the journal has sealed
+ * records and the stream is not to be sealed, or the other way round. */
 int dp_stream_open(struct dp_disk *disk, const struct dp_stream_config *cfg,
 	const struct dp_stream_ops *ops, void *ctx, struct dp_stream **out);
 void dp_stream_start(struct dp_stream *s, uint64_t now_us);

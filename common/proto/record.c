@@ -36,6 +36,7 @@ static void encode_fields(const struct dp_header *h, uint8_t *out)
 	dp_put64(out + 88, h->time_us);
 	dp_put32(out + PAYLOAD_LEN_AT, h->payload_len);
 	dp_put32(out + 100, h->payload_crc);
+	dp_put64(out + 104, h->prior);
 }
 
 uint64_t dp_chain_start(uint64_t stream)
@@ -110,6 +111,7 @@ int dp_header_decode(const uint8_t in[DP_RECORD_HEADER_SIZE], struct dp_header *
 		.time_us = dp_get64(in + 88),
 		.payload_len = dp_record_payload_len(in),
 		.payload_crc = dp_get32(in + 100),
+		.prior = dp_get64(in + 104),
 	};
 	return check_extent(h);
 }

@@ -38,6 +38,7 @@ struct dp_header {
 	uint64_t client, request; /* who asked; names a request for ever */
 	uint64_t time_us;         /* controller's wall clock at acceptance */
 	uint32_t payload_len, payload_crc;
+	uint64_t prior; /* of a sealed record: the chain of the one before it, under the seal; else 0 */
 };
 
 /* A position of a stream. chain identifies the whole history up to it. Seq 0 is the beginning,

@@ -18,6 +18,7 @@
 #define KEY_SIZE     32
 #define WRAP_SIZE    (crypto_box_MACBYTES + KEY_SIZE)
 #define TAIL_SIZE    8
+#define AD_MAX       DP_RECORD_HEADER_SIZE
 #define FIXED_SIZE   (TAG_SIZE + COUNTER_SIZE + crypto_box_NONCEBYTES + TAIL_SIZE)
 
 _Static_assert(FIXED_SIZE + WRAP_SIZE * DP_SEAL_HOLDERS_MAX == DP_SEAL_MAX, "the largest seal");
@@ -137,11 +138,11 @@ uint32_t dp_seal_size(const struct dp_seal *s)
 
 /* ---- closing ---- */
 
-static void encrypt(const struct data_key *k, uint64_t counter, const uint8_t *ad, size_t ad_size,
+static void encrypt(const struct data_key *k, const uint8_t *counter, const uint8_t *ad, size_t ad_size,
 	const uint8_t *data, size_t size, uint8_t *text, uint8_t *tag)
 {
 	uint8_t nonce[NONCE_SIZE] = {0};
-	dp_put64(nonce, counter);
+	memcpy(nonce, counter, COUNTER_SIZE);
 	if (k->cipher == DP_SEAL_AES256GCM)
 		crypto_aead_aes256gcm_encrypt_detached_afternm(text, tag, NULL, data, size, ad, ad_size,
 			NULL, nonce, &k->aes);
@@ -150,26 +151,36 @@ static void encrypt(const struct data_key *k, uint64_t counter, const uint8_t *a
 			ad_size, NULL, nonce, k->key);
 }
 
+/* All that is authenticated: what the caller names, and what stands behind the counter, so that nobody takes
+ * a holder's wrapped key out of it. Returns its size. */
+static size_t whole_ad(const uint8_t *ad, size_t ad_size, const uint8_t *wrapped, unsigned count, uint8_t *out)
+{
+	size_t size = WRAP_SIZE * (size_t)count + crypto_box_NONCEBYTES + TAIL_SIZE;
+	memcpy(out, ad, ad_size);
+	memcpy(out + ad_size, wrapped, size);
+	return ad_size + size;
+}
+
 static struct dp_buf *seal(struct dp_seal *s, const uint8_t *ad, size_t ad_size, const struct dp_buf *data)
 {
 	size_t size = data ? data->size : 0;
+	uint8_t all[AD_MAX + DP_SEAL_MAX];
 	struct dp_buf *b = dp_buf_new(size + dp_seal_size(s));
 	if (!b)
 		return NULL;
 	if (s->bytes > KEY_BYTES_MAX || s->counter > KEY_MESSAGES_MAX)
 		next_key(s);
-	s->bytes += size + ad_size;
-	uint8_t *tag = b->data + size, *at = tag + TAG_SIZE;
-	dp_put64(at, ++s->counter);
-	at += COUNTER_SIZE;
-	memcpy(at, s->wrapped, WRAP_SIZE * s->count);
-	at += WRAP_SIZE * s->count;
-	memcpy(at, s->own.name, sizeof s->own.name);
-	at += sizeof s->own.name;
-	memset(at, 0, TAIL_SIZE);
-	at[0] = (uint8_t)s->count;
-	at[1] = (uint8_t)s->cipher;
-	encrypt(&s->own, s->counter, ad, ad_size, data ? data->data : NULL, size, b->data, tag);
+	s->bytes += size + ad_size + DP_SEAL_MAX;
+	uint8_t *tag = b->data + size, *counter = tag + TAG_SIZE, *wrapped = counter + COUNTER_SIZE;
+	uint8_t *name = wrapped + WRAP_SIZE * s->count, *tail = name + sizeof s->own.name;
+	dp_put64(counter, ++s->counter);
+	memcpy(wrapped, s->wrapped, WRAP_SIZE * s->count);
+	memcpy(name, s->own.name, sizeof s->own.name);
+	memset(tail, 0, TAIL_SIZE);
+	tail[0] = (uint8_t)s->count;
+	tail[1] = (uint8_t)s->cipher;
+	size_t all_size = whole_ad(ad, ad_size, wrapped, s->count, all);
+	encrypt(&s->own, counter, all, all_size, data ? data->data : NULL, size, b->data, tag);
 	return b;
 }
 
@@ -253,7 +264,9 @@ static int open_seal(struct dp_seal *s, const uint8_t *ad, size_t ad_size, const
 	struct dp_buf *out = plain && size ? dp_buf_new(size) : NULL;
 	if (plain && size && !out)
 		return DP_ENOMEM;
-	if (decrypt(k, &p, ad, ad_size, out ? out->data : NULL)) {
+	uint8_t all[AD_MAX + DP_SEAL_MAX];
+	size_t all_size = whole_ad(ad, ad_size, p.wrapped, p.count, all);
+	if (decrypt(k, &p, all, all_size, out ? out->data : NULL)) {
 		dp_buf_unref(&out);
 		return DP_EPERM;
 	}
@@ -289,8 +302,10 @@ int dp_seal_open_record(struct dp_seal *s, const struct dp_record *r, struct dp_
 	return open_seal(s, ad, sizeof ad, r->payload, r->h.op == DP_OP_WRITE ? r->h.length : 0, plain);
 }
 
-#define FOUND_AD_SIZE 56
+#define FOUND_AD_SIZE 104
+_Static_assert(FOUND_AD_SIZE <= AD_MAX, "room for what is authenticated");
 
+/* The whole question is in it, as who answered saw it: for an answer to another one it is none. */
 static void found_ad(uint64_t stream, const struct dp_wanted *w, const struct dp_found *f, uint8_t *out)
 {
 	memset(out, 0, FOUND_AD_SIZE);
@@ -302,6 +317,10 @@ static void found_ad(uint64_t stream, const struct dp_wanted *w, const struct dp
 	dp_put64(out + 32, f->seq);
 	dp_put64(out + 40, f->length);
 	dp_put32(out + 48, f->kind);
+	dp_put32(out + 52, w->compare);
+	dp_put64(out + 56, w->min_seq);
+	if (w->compare)
+		memcpy(out + 64, w->digest, sizeof w->digest);
 }
 
 struct dp_buf *dp_seal_found(struct dp_seal *s, const struct dp_wanted *w, const struct dp_found *f,

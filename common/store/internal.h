@@ -40,7 +40,8 @@ struct slot {
 	struct dp_io io;
 	struct dp_store *store;
 	struct volume *volume;
-	uint64_t offset, id, asked_us, min_seq;
+	struct dp_wanted want; /* as it was asked last */
+	uint64_t offset, asked_us;
 	uint32_t length;
 	bool used, asked, has_data; /* has_data: the old image has other bytes than zeros there */
 	bool stale;                 /* of a round that was stopped */

@@ -160,8 +160,7 @@ static void ask(struct slot *sl)
 		.volume = sl->volume->id, .length = sl->length, .compare = true};
 	if (sl->has_data)
 		dp_store_chunk_digest(sl->data, sl->length, w.digest);
-	sl->id = w.id;
-	sl->min_seq = w.min_seq;
+	sl->want = w;
 	sl->asked = true;
 	sl->asked_us = s->now_us;
 	s->events.want(s->events.ctx, &w);
@@ -232,26 +231,16 @@ static void fill(struct dp_store *s, struct slot *sl, const struct dp_found *f, 
 	put(sl, DP_IO_WRITE, sl->length);
 }
 
-/* A sealed answer tells truly which records it has seen: an old one is not taken for a new one. */
-static int open_answer(struct dp_store *s, const struct slot *sl, const struct dp_found *f,
-	const struct dp_buf *sealed, struct dp_buf **plain)
-{
-	const struct dp_wanted w = {.volume = sl->volume->id, .offset = sl->offset, .length = sl->length};
-	if (f->seq < sl->min_seq)
-		return DP_EPERM;
-	return dp_seal_open_found(s->seal, &w, f, sealed, plain);
-}
-
 int dp_store_fill(struct dp_store *s, const struct dp_found *f, struct dp_buf *data)
 {
 	struct slot *sl = NULL;
 	struct dp_buf *plain = NULL;
 	for (unsigned i = 0; i < SLOTS && !sl; i++)
-		if (s->resync.slots[i].asked && s->resync.slots[i].id == f->id)
+		if (s->resync.slots[i].asked && s->resync.slots[i].want.id == f->id)
 			sl = &s->resync.slots[i];
 	if (!sl || f->status)
 		return 0; /* asked for again in a while */
-	int err = s->seal ? open_answer(s, sl, f, data, &plain) : 0;
+	int err = s->seal ? dp_seal_open_found(s->seal, &sl->want, f, data, &plain) : 0;
 	if (!err)
 		fill(s, sl, f, s->seal ? plain : data);
 	dp_buf_unref(&plain);

@@ -5,10 +5,18 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool is_number(const char *host)
+/* "ipv4_address" or "ipv6_address" of a network, of which brackets are taken off; NULL: a name. */
+static const char *kind_of_number(char *host)
 {
-	struct in_addr address;
-	return inet_pton(AF_INET, host, &address) == 1;
+	struct in6_addr address;
+	size_t size = strlen(host);
+	if (inet_pton(AF_INET, host, &address) == 1)
+		return "ipv4_address";
+	if (host[0] != '[')
+		return NULL;
+	host[size - 1] = '\0';
+	memmove(host, host + 1, size - 1);
+	return "ipv6_address";
 }
 
 /* What all containers have in common: no privilege, and nothing to write to but state. */
@@ -40,8 +48,9 @@ static void write_node(const struct render *r, unsigned i, FILE *to)
 		n->name, n->name, n->name);
 	if (n->listen[0])
 		render_address(n->listen, host);
-	if (is_number(host))
-		fprintf(to, "    networks: {site: {ipv4_address: %s}}\n", host);
+	const char *kind = kind_of_number(host);
+	if (kind)
+		fprintf(to, "    networks: {site: {%s: \"%s\"}}\n", kind, host);
 	else if (host[0])
 		fprintf(to, "    networks: {site: {aliases: [\"%s\"]}}\n", host);
 	else

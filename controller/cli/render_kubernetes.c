@@ -4,15 +4,37 @@
 
 #include <stdio.h>
 
+static bool uses(const struct dp_topo_stream *s, unsigned node)
+{
+	bool used = s->controller == node;
+	for (unsigned l = 0; l < s->leg_count; l++)
+		for (unsigned h = 0; h < s->legs[l].hop_count; h++)
+			used = used || s->legs[l].hops[h] == node;
+	return used;
+}
+
+/* What the node may need: a journal for each of its streams, and where it has images, each twice, as a resync
+ * builds new ones beside the old. */
+static uint64_t disk_bytes(const struct dp_topology *t, unsigned node)
+{
+	uint64_t bytes = 64 * DP_MIB;
+	for (unsigned i = 0; i < t->stream_count; i++) {
+		const struct dp_topo_stream *s = &t->streams[i];
+		bool controls = s->controller == node;
+		bool images = t->nodes[node].role == DP_ROLE_MIRROR || (controls && s->local == DP_LOCAL_MIRROR);
+		if (!uses(s, node))
+			continue;
+		bytes += controls ? s->journal_bytes : t->nodes[node].journal_bytes;
+		for (unsigned v = 0; images && v < t->volume_count; v++)
+			bytes += t->volumes[v].stream == i ? 2 * t->volumes[v].size : 0;
+	}
+	return bytes;
+}
+
 /* The whole topology file cannot stand in here: it is made a ConfigMap by the command in the README. */
 static void write_node(const struct render *r, unsigned i, FILE *to)
 {
 	const struct dp_topo_node *n = &r->t->nodes[i];
-	uint64_t disk = n->role == DP_ROLE_CONTROLLER ? 0 : n->journal_bytes;
-	for (unsigned s = 0; s < r->t->stream_count; s++)
-		disk += r->t->streams[s].controller == i ? r->t->streams[s].journal_bytes : 0;
-	for (unsigned v = 0; n->role != DP_ROLE_RELAY && v < r->t->volume_count; v++)
-		disk += 2 * r->t->volumes[v].size; /* during a resync there are two images */
 	fprintf(to, "---\napiVersion: apps/v1\nkind: StatefulSet\nmetadata:\n  name: %s-%s\n"
 		    "  labels: {app: dipole, deployment: %s, node: %s}\nspec:\n  replicas: 1\n  serviceName: %s-%s\n"
 		    "  selector: {matchLabels: {app: dipole, deployment: %s, node: %s}}\n  template:\n    metadata:\n"
@@ -20,10 +42,10 @@ static void write_node(const struct render *r, unsigned i, FILE *to)
 		r->t->name, n->name, r->t->name, n->name, r->t->name, n->name, r->t->name, n->name, r->t->name,
 		n->name);
 	fprintf(to, "      hostNetwork: true\n      dnsPolicy: ClusterFirstWithHostNet\n"
-		    "      nodeSelector: {dipole/site: %s, dipole/node: %s}\n      terminationGracePeriodSeconds: 60\n"
+		    "      nodeSelector: {dipole/node-%s: \"true\"}\n      terminationGracePeriodSeconds: 60\n"
 		    "      securityContext: {runAsUser: %d, runAsGroup: %d, fsGroup: %d, runAsNonRoot: true,\n"
 		    "        seccompProfile: {type: RuntimeDefault}}\n",
-		r->t->sites[r->site].name, n->name, RENDER_UID, RENDER_UID, RENDER_UID);
+		n->name, RENDER_UID, RENDER_UID, RENDER_UID);
 	/* A secret's file can be read by its group, which a key of ours must not. */
 	fprintf(to, "      initContainers:\n        - name: key\n          image: \"%s\"\n"
 		    "          command: [install, -D, -m, \"0600\", " RENDER_ETC "/key/key, " RENDER_STATE "/%s/key]\n"
@@ -48,7 +70,7 @@ static void write_node(const struct render *r, unsigned i, FILE *to)
 		    "        - {name: key, secret: {secretName: %s-%s-key, defaultMode: 0400}}\n"
 		    "  volumeClaimTemplates:\n    - metadata: {name: state}\n      spec: {accessModes: [ReadWriteOnce], "
 		    "resources: {requests: {storage: %lluMi}}}\n",
-		r->t->name, r->t->name, n->name, (unsigned long long)(disk / DP_MIB + 64));
+		r->t->name, r->t->name, n->name, (unsigned long long)(disk_bytes(r->t, i) / DP_MIB));
 }
 
 static void write(const struct render *r, FILE *to)
@@ -65,8 +87,7 @@ static void steps(const struct render *r, FILE *to)
 	fprintf(to, "1. Label the machine of each node, whose address the topology has, and bring the file:\n\n");
 	for (unsigned i = 0; i < t->node_count; i++)
 		if (render_is_here(r, i))
-			fprintf(to, "       kubectl label node MACHINE dipole/site=%s dipole/node=%s\n",
-				t->sites[r->site].name, t->nodes[i].name);
+			fprintf(to, "       kubectl label node MACHINE dipole/node-%s=true\n", t->nodes[i].name);
 	fprintf(to, "       kubectl create configmap %s-topology --from-file=topology.yaml\n\n"
 		    "2. Bring each node's secret key, or make it here and send the public key that is printed to who keeps the\n"
 		    "   topology file:\n\n", t->name);

@@ -24,7 +24,7 @@ for target in compose systemd kubernetes; do
   rm -r "$D/before"
 done
 holds compose/newark/compose.yaml 'dipole-controller, --topology, /etc/dipole/topology.yaml, --node, nwk,'
-holds compose/newark/compose.yaml 'ipv4_address: 10.1.0.1'
+holds compose/newark/compose.yaml 'ipv4_address: "10.1.0.1"'
 holds compose/newark/compose.yaml 'socket=/var/lib/dipole/nwk/host.sock'
 holds compose/hartford/compose.yaml 'dipole-mirrord'
 lacks compose/hartford/compose.yaml nbdkit
@@ -33,7 +33,7 @@ for other in nwk west relay-west relay-east; do
 done
 holds systemd/princeton/README.md 'systemctl enable --now dipole-relay@relay-west.service'
 lacks systemd/princeton/README.md dipole-nbd
-holds kubernetes/hartford/manifest.yaml 'nodeSelector: {dipole/site: hartford, dipole/node: east}'
+holds kubernetes/hartford/manifest.yaml 'nodeSelector: {dipole/node-east: "true"}'
 
 # A change somewhere else changes nothing here but the file.
 sed 's/hartford:     {at: .*/&\n  nowhere:      {at: [0, 0]}/; s/  - {between: \[relay-east-2, east\]}/  - {between: [relay-east-2, east], distance: 30mi}/' "$file" >"$D/changed.yaml"

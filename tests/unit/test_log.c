@@ -169,6 +169,25 @@ Test(log, positions)
 	dp_log_clear(&log);
 }
 
+Test(log, bytes_between_two_positions)
+{
+	struct dp_log log;
+	begin(&log);
+	add(&log, 3000, 1);
+	dp_log_cut(&log, 2500);
+	add(&log, 100, 2);
+	dp_log_release(&log, 700);
+	for (uint64_t from = 700; from <= 2600; from += 19) {
+		uint64_t bytes = 0;
+		for (uint64_t to = from; to <= 2600; to++) {
+			bytes += to > from ? dp_log_entry(&log, to)->payload_len : 0;
+			cr_assert_eq(dp_log_bytes(&log, from, to), bytes, "%llu to %llu", (unsigned long long)from,
+				(unsigned long long)to);
+		}
+	}
+	dp_log_clear(&log);
+}
+
 Test(log, released_all_is_where_it_ended)
 {
 	struct dp_log log;

@@ -467,7 +467,12 @@ Test(resync, of_a_sealed_stream_takes_what_a_holder_sealed)
 	cr_assert_eq(fill_sealed(r, NULL, &w[0], w[0].id, AT), DP_EPERM, "open");
 	cr_assert_eq(fill_sealed(r, relay, &w[0], w[0].id, AT), DP_EPERM, "by no holder");
 	cr_assert_eq(fill_sealed(r, source, &w[1], w[0].id, AT), DP_EPERM, "of another place");
-	cr_assert_eq(fill_sealed(r, source, &w[0], w[0].id, w[0].min_seq - 1), DP_EPERM, "of before");
+	struct dp_wanted other = w[0];
+	other.min_seq--;
+	cr_assert_eq(fill_sealed(r, source, &other, w[0].id, AT), DP_EPERM, "of before");
+	other = w[0];
+	other.digest[0] ^= 1;
+	cr_assert_eq(fill_sealed(r, source, &other, w[0].id, AT), DP_EPERM, "to who has something else");
 	cr_assert_eq(r->disk->count, 0, "something is written");
 	for (unsigned i = 0; i < 4; i++)
 		cr_assert_eq(fill_sealed(r, source, &w[i], w[i].id, AT), 0);
