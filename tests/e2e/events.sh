@@ -20,7 +20,7 @@ done
 bounded 20 dipole events --state "$S" --json >"$D/once" || fail "events: $(cat "$D/once")"
 jq -e -s 'all(.[]; .event == "exists" and .at_us > 0) and any(.[]; .kind == "link" and .in_sync)' "$D/once" >/dev/null || fail "$(cat "$D/once")"
 
-background dipole events --follow --state "$S" >"$D/events"
+background "$BUILD/controller/cli/dipole" events --follow --state "$S" >"$D/events"
 wait_until 20 seen '^exists -$' || fail "nothing comes"
 before=$(wc -l <"$D/events")
 sleep 2
