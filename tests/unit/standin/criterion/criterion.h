@@ -24,8 +24,25 @@ struct standin_test {
 	struct standin_test *next;
 };
 
+/* What all tests of a suite begin and end with, whose own options name nothing else. */
+struct standin_suite {
+	const char *name;
+	void (*init)(void), (*fini)(void);
+	struct standin_suite *next;
+};
+
+static struct standin_suite *standin_suites;
 static struct standin_test *standin_tests, **standin_end = &standin_tests;
 static bool standin_failed; /* a cr_expect of this child */
+
+#define TestSuite(Suite, ...)                                                                      \
+	static struct standin_suite Suite##_suite = {.name = #Suite, __VA_ARGS__};                 \
+	__attribute__((constructor)) static void Suite##_suite_add(void)                           \
+	{                                                                                          \
+		Suite##_suite.next = standin_suites;                                               \
+		standin_suites = &Suite##_suite;                                                   \
+	}                                                                                          \
+	struct standin_suite
 
 #define Test(Suite, Name, ...)                                                                     \
 	static void Suite##_##Name##_body(void);                                                   \
@@ -93,12 +110,17 @@ static inline void standin_fail(
 
 static void standin_run_child(const struct standin_test *t)
 {
+	const struct standin_suite none = {0}, *suite = standin_suites;
+	while (suite && strcmp(suite->name, t->suite))
+		suite = suite->next;
+	if (!suite)
+		suite = &none;
 	alarm(t->timeout);
-	if (t->init)
-		t->init();
+	if (t->init || suite->init)
+		(t->init ? t->init : suite->init)();
 	t->body();
-	if (t->fini)
-		t->fini();
+	if (t->fini || suite->fini)
+		(t->fini ? t->fini : suite->fini)();
 	exit(standin_failed);
 }
 
