@@ -46,6 +46,15 @@ const struct dp_topo_link *dp_topology_link(const struct dp_topology *t, unsigne
 	return NULL;
 }
 
+bool dp_topology_uses(const struct dp_topo_stream *s, unsigned node)
+{
+	for (unsigned i = 0; i < s->leg_count; i++)
+		for (unsigned hop = 0; hop < s->legs[i].hop_count; hop++)
+			if (s->legs[i].hops[hop] == node)
+				return true;
+	return s->controller == node;
+}
+
 static unsigned add_once(unsigned *list, unsigned count, unsigned node)
 {
 	for (unsigned i = 0; i < count; i++)

@@ -151,6 +151,9 @@ int dp_topology_parse(const char *text, size_t size, const char *file, struct dp
 
 void dp_topology_destroy(struct dp_topology **t);
 
+/* Whether the node is the stream's controller or stands in one of its legs. */
+bool dp_topology_uses(const struct dp_topo_stream *s, unsigned node);
+
 /* Who may open what a sealed stream carries: its controller and the mirrors in its legs, as node indexes, each
  * once, in the order of the legs. Returns how many, at most DP_SEAL_HOLDERS_MAX + 1 (which is one too many). */
 unsigned dp_topology_holders(const struct dp_topology *t, unsigned stream,

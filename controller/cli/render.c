@@ -12,15 +12,10 @@ static const struct render_target *const targets[] = {&render_compose, &render_s
 
 bool render_is_here(const struct render *r, unsigned node)
 {
-	const struct dp_topology *t = r->t;
 	bool used = false;
-	for (unsigned i = 0; i < t->stream_count; i++) {
-		used = used || t->streams[i].controller == node;
-		for (unsigned l = 0; l < t->streams[i].leg_count; l++)
-			for (unsigned h = 0; h < t->streams[i].legs[l].hop_count; h++)
-				used = used || t->streams[i].legs[l].hops[h] == node;
-	}
-	return used && t->nodes[node].site == r->site;
+	for (unsigned i = 0; i < r->t->stream_count; i++)
+		used = used || dp_topology_uses(&r->t->streams[i], node);
+	return used && r->t->nodes[node].site == r->site;
 }
 
 const char *render_program(enum dp_role role)

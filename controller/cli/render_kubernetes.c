@@ -4,15 +4,6 @@
 
 #include <stdio.h>
 
-static bool uses(const struct dp_topo_stream *s, unsigned node)
-{
-	bool used = s->controller == node;
-	for (unsigned l = 0; l < s->leg_count; l++)
-		for (unsigned h = 0; h < s->legs[l].hop_count; h++)
-			used = used || s->legs[l].hops[h] == node;
-	return used;
-}
-
 /* What the node may need: a journal for each of its streams, and where it has images, each twice, as a resync
  * builds new ones beside the old. */
 static uint64_t disk_bytes(const struct dp_topology *t, unsigned node)
@@ -22,7 +13,7 @@ static uint64_t disk_bytes(const struct dp_topology *t, unsigned node)
 		const struct dp_topo_stream *s = &t->streams[i];
 		bool controls = s->controller == node;
 		bool images = t->nodes[node].role == DP_ROLE_MIRROR || (controls && s->local == DP_LOCAL_MIRROR);
-		if (!uses(s, node))
+		if (!dp_topology_uses(s, node))
 			continue;
 		bytes += controls ? s->journal_bytes : t->nodes[node].journal_bytes;
 		for (unsigned v = 0; images && v < t->volume_count; v++)

@@ -9,20 +9,9 @@
 
 #define WATCH_EVERY_US 1000000
 
-static bool in_stream(const struct dp_topo_stream *s, unsigned node)
-{
-	for (unsigned i = 0; i < s->leg_count; i++) {
-		for (unsigned k = 0; k < s->legs[i].hop_count; k++) {
-			if (s->legs[i].hops[k] == node)
-				return true;
-		}
-	}
-	return s->controller == node;
-}
-
 bool cli_survey_has(const struct cli_survey *survey, unsigned node)
 {
-	if (survey->stream && !in_stream(survey->stream, node))
+	if (survey->stream && !dp_topology_uses(survey->stream, node))
 		return false;
 	return survey->only < 0 || (unsigned)survey->only == node;
 }

@@ -1,6 +1,8 @@
 /* Heartbeats: when a link counts as up, and that recordings and strangers change nothing. */
 #include <criterion/criterion.h>
 
+#include <netinet/in.h>
+#include <poll.h>
 #include <sodium.h>
 #include <zmq.h>
 #include <string.h>
@@ -12,6 +14,7 @@
 #include "engine/health.h"
 #include "io/beat.h"
 #include "io/buffers.h"
+#include "io/heart.h"
 
 #define MS 1000ull
 
@@ -253,6 +256,44 @@ Test(beat, names_differ)
 	cr_assert_neq(dp_beat_name("shop", "east"), dp_beat_name("shop", "west"));
 	cr_assert_neq(dp_beat_name("shop", "east"), dp_beat_name("shope", "ast"));
 	cr_assert_eq(dp_beat_name("shop", "east"), dp_beat_name("shop", "east"));
+}
+
+/* ---- the thread ---- */
+
+/* A peer that says nothing. Its way may have changed, and a socket keeps the one it was connected by: while it is
+ * down beats come from a new socket now and then, and several from each, to which an answer finds back. */
+Test(heart, a_peer_that_is_down_is_connected_to_anew, .timeout = 30)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, from;
+	socklen_t size = sizeof at, from_size;
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	cr_assert_eq(bind(fd, (struct sockaddr *)&at, size), 0);
+	cr_assert_eq(getsockname(fd, (struct sockaddr *)&at, &size), 0);
+	struct dp_heart_config *cfg = calloc(1, sizeof *cfg);
+	struct dp_heart *heart;
+	cfg->name = 1;
+	cfg->peer_count = 1;
+	cfg->peers[0].name = 2;
+	cfg->peers[0].health = (struct dp_health_config){20 * MS, 100 * MS, 100 * MS};
+	snprintf(cfg->peers[0].address, sizeof cfg->peers[0].address, "tcp://127.0.0.1:%u", ntohs(at.sin_port));
+	cr_assert_eq(dp_heart_start(cfg, &heart), 0);
+	unsigned sockets = 0, beats = 0;
+	in_port_t last = 0;
+	while (sockets < 5) {
+		struct pollfd wait = {.fd = fd, .events = POLLIN};
+		char beat[256];
+		cr_assert_eq(poll(&wait, 1, 5000), 1, "no more beats after %u sockets", sockets);
+		from_size = sizeof from;
+		cr_assert_gt(recvfrom(fd, beat, sizeof beat, 0, (struct sockaddr *)&from, &from_size), 0);
+		beats++;
+		sockets += from.sin_port != last;
+		last = from.sin_port;
+		cr_assert_lt(beats, 200, "%u sockets in %u beats: it stays with one", sockets, beats);
+	}
+	cr_assert_geq(beats, 2 * (sockets - 1), "a new socket for each beat");
+	dp_heart_stop(&heart);
+	free(cfg);
+	close(fd);
 }
 
 /* ---- socket buffers ---- */
