@@ -132,7 +132,21 @@ static int link_to(struct builder *b, unsigned below, unsigned *index)
 	return 0;
 }
 
-static int add_down(struct builder *b, struct dp_node_stream *s, const char *leg, unsigned below)
+/* What a controller knows a leg by, whatever stands on the way to its mirror. Never 0. */
+static uint32_t leg_id(const struct builder *b, const struct dp_topo_leg *leg)
+{
+	const char *mirror = b->t->nodes[leg->hops[leg->hop_count - 1]].name;
+	uint8_t out[16];
+	crypto_generichash_state state;
+	crypto_generichash_init(&state, NULL, 0, sizeof out);
+	crypto_generichash_update(&state, (const uint8_t *)leg->name, strlen(leg->name) + 1);
+	crypto_generichash_update(&state, (const uint8_t *)mirror, strlen(mirror));
+	crypto_generichash_final(&state, out, sizeof out);
+	return dp_get32(out) | 1;
+}
+
+static int add_down(struct builder *b, struct dp_node_stream *s, const char *leg, uint32_t id,
+	unsigned below)
 {
 	unsigned index;
 	int err = link_to(b, below, &index);
@@ -146,6 +160,7 @@ static int add_down(struct builder *b, struct dp_node_stream *s, const char *leg
 	s->core.link_rate[s->core.down_count] = link ? link->rate_bits / 8 : 0;
 	s->near[s->core.down_count] = b->t->nodes[below].site == b->t->nodes[b->me].site;
 	snprintf(s->legs[s->core.down_count], sizeof s->legs[0], "%s", leg);
+	s->core.leg_ids[s->core.down_count] = id;
 	s->links[s->core.down_count++] = index;
 	return 0;
 }
@@ -168,13 +183,13 @@ static int add_leg(struct builder *b, const struct dp_topo_stream *ts,
 {
 	int err = 0;
 	if (ts->controller == b->me)
-		return add_down(b, s, leg->name, leg->hops[0]);
+		return add_down(b, s, leg->name, leg_id(b, leg), leg->hops[0]);
 	for (unsigned i = 0; i < leg->hop_count && !err; i++) {
 		if (leg->hops[i] != b->me)
 			continue;
 		err = set_up(b, s, i ? leg->hops[i - 1] : ts->controller);
 		if (!err && i + 1 < leg->hop_count)
-			err = add_down(b, s, leg->name, leg->hops[i + 1]);
+			err = add_down(b, s, leg->name, 0, leg->hops[i + 1]);
 	}
 	return err;
 }

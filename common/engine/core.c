@@ -96,9 +96,15 @@ bool dp_core_lazy(const struct dp_core *c)
 {
 	/* While a leg is away the journal has what it lacks; and a controller that starts from a journal
 	 * that still says so does not ask that leg: that it is back has to be there, too. */
-	bool all = c->cfg.ack_legs == c->cfg.down_count && !c->away && !c->log.last.away &&
-		   c->durable >= c->insync_seq;
-	return c->cfg.role == DP_CORE_CONTROLLER && !c->cfg.image && c->cfg.ack != DP_CORE_LOCAL && all;
+	bool all = !c->away && !c->log.last.away && c->durable >= c->insync_seq;
+	return dp_core_may_be_lazy(c) && all && !c->log.last.complete && !c->base_token;
+}
+
+/* By its configuration. */
+bool dp_core_may_be_lazy(const struct dp_core *c)
+{
+	return c->cfg.role == DP_CORE_CONTROLLER && !c->cfg.image && c->cfg.ack != DP_CORE_LOCAL &&
+	       c->cfg.ack_legs == c->cfg.down_count;
 }
 
 int dp_core_init(struct dp_core *c, const struct dp_core_config *cfg, const struct dp_meta *tail)
@@ -108,6 +114,9 @@ int dp_core_init(struct dp_core *c, const struct dp_core_config *cfg, const stru
 	bool unordered = cfg->down_count > 1 && cfg->read_order[0] == cfg->read_order[1];
 	for (uint32_t i = 0; unordered && i < cfg->down_count; i++)
 		c->cfg.read_order[i] = (uint8_t)i;
+	for (uint32_t i = 0; i < cfg->down_count; i++)
+		if (!cfg->leg_ids[i])
+			c->cfg.leg_ids[i] = i + 1;
 	struct dp_meta start = *tail;
 	if (start.at.seq == 0)
 		start.at.chain = dp_chain_start(cfg->stream);
@@ -174,9 +183,8 @@ int dp_core_restore_barrier(struct dp_core *c, const struct dp_meta *meta)
 		dp_log_cut(log, meta->at.seq);
 		dp_sets_cut(&c->sets, meta->at.seq);
 	}
-	log->last.promised = log->tail.promised = meta->promised;
-	log->last.based = log->tail.based = meta->based;
-	log->last.images = log->tail.images = meta->images;
+	dp_meta_own(&log->last, meta);
+	dp_meta_own(&log->tail, meta);
 	restored(c);
 	return 0;
 }
@@ -305,7 +313,7 @@ static uint64_t reached_by_set(const struct dp_core *c, enum dp_core_stage stage
 	uint64_t positions[DP_DOWN_MAX];
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
-		if (c->away >> i & 1)
+		if (dp_core_is_away(c, i))
 			continue;
 		uint64_t p = position(&c->down[i], stage);
 		uint32_t j = n++;
@@ -326,13 +334,13 @@ uint64_t dp_core_reached(const struct dp_core *c, enum dp_core_stage stage)
 	/* Legs that are resynced leave the set even where too few are left: then nobody is told
 	 * anything, while what there is goes on being agreed, or no resync would end. */
 	unsigned counting = dp_insync_count(c, c->away);
-	bool too_few = counting < c->cfg.keep_serving && counting < c->cfg.down_count;
+	bool too_few = counting < dp_insync_needed(c) && counting < c->cfg.down_count;
 	return too_few && stage != DP_CORE_LOCAL ? 0 : reached_by_set(c, stage);
 }
 
 bool dp_core_writes_wait(const struct dp_core *c)
 {
-	return dp_insync_count(c, c->log.last.away) < c->cfg.keep_serving;
+	return dp_insync_count(c, c->log.last.away) < dp_insync_needed(c);
 }
 
 bool dp_core_can_resync(const struct dp_core *c, uint32_t link)
@@ -344,9 +352,9 @@ bool dp_core_is_current(const struct dp_core *c)
 {
 	unsigned there = 0;
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)
-		there += c->down[i].state == DP_DOWN_ACTIVE && !(c->away >> i & 1);
+		there += c->down[i].state == DP_DOWN_ACTIVE && !dp_core_is_away(c, i);
 	return c->state == DP_CORE_OPEN && !c->superseded &&
-	       (there >= c->cfg.keep_serving || there == c->cfg.down_count);
+	       (there >= dp_insync_needed(c) || there == c->cfg.down_count);
 }
 
 static void settle_agreed(struct dp_core *c, struct dp_actions *out)
@@ -387,7 +395,7 @@ static uint64_t given_up(const struct dp_core *c, uint32_t i)
 {
 	bool full = c->cfg.track && c->room < c->cfg.low_room;
 	uint64_t wanted = full ? UINT64_MAX : c->down[i].drop_to;
-	bool may = wanted && (c->away >> i & 1) && c->down[i].state != DP_DOWN_ACTIVE && dp_resync_possible(c, i);
+	bool may = wanted && dp_core_is_away(c, i) && c->down[i].state != DP_DOWN_ACTIVE && dp_resync_possible(c, i);
 	return may ? wanted : 0;
 }
 
@@ -523,6 +531,15 @@ static void loaded(struct dp_core *c, uint64_t seq, struct dp_record *r, struct 
 	}
 }
 
+/* What is acknowledged from now on, too, is in the journal first. It can be started again with other legs
+ * and policies then, and asks nobody what was acknowledged. */
+static void stop(struct dp_core *c, struct dp_actions *out)
+{
+	if (c->cfg.role != DP_CORE_CONTROLLER || c->state != DP_CORE_OPEN || c->log.last.complete)
+		return;
+	dp_core_complete(c, true, out);
+}
+
 void dp_core_step(struct dp_core *c, const struct dp_event *ev, struct dp_actions *out)
 {
 	c->now_us = ev->now_us;
@@ -579,6 +596,9 @@ void dp_core_step(struct dp_core *c, const struct dp_event *ev, struct dp_action
 		break;
 	case DP_EV_TICK:
 		tick(c, out);
+		break;
+	case DP_EV_STOP:
+		stop(c, out);
 		break;
 	}
 	settle(c, out);

@@ -41,6 +41,7 @@ struct dp_core_config {
 	bool track;               /* with less than low_room, legs that are lost are given up: */
 	uint64_t low_room;        /* they are resynced when they return */
 	unsigned down_count;
+	uint32_t leg_ids[DP_DOWN_MAX]; /* controller: names of its links that no start changes; 0: their numbers */
 	uint8_t read_order[DP_DOWN_MAX]; /* links, the nearest first; all 0: as they are */
 	uint64_t window_bytes;    /* unacknowledged bytes per link; payload kept in memory */
 	uint64_t link_window[DP_DOWN_MAX]; /* unacknowledged bytes of one link, where less; 0: not so */
@@ -172,10 +173,12 @@ struct dp_core {
 	uint64_t agreed, applied, apply_told, committed;
 	uint64_t image_seq;  /* the images may hold parts of what comes up to here, from before a restart */
 	uint64_t replied;    /* the host has the answer to everything up to here: reads must see it */
-	/* Controller: legs that do not count (a bit each), and the record that says so. What the
-	 * newest such record says (log.last.away, at insync_seq) holds once it is durable here and
-	 * at all legs that count by it. */
+	/* Controller: legs that do not count (a bit each, at their places), and the record that says so.
+	 * What the newest such record says (log.last.away, at insync_seq) holds once it is durable here
+	 * and at all legs that count by it. */
 	uint64_t away, away_seq, insync_seq;
+	uint8_t place[DP_DOWN_MAX]; /* of link i, in log.last.places */
+	bool complete;              /* at its start it had all that was ever acknowledged */
 	uint64_t room;       /* journal bytes free; set by the shell before each step */
 	bool high;           /* the alarm of high_room was raised */
 	uint64_t owed;       /* journal bytes that (appended, last] will take */
@@ -225,6 +228,7 @@ enum dp_event_type {
 	DP_EV_WANT,     /* u.want: a resync of the node's own images needs this */
 	DP_EV_COPIED,   /* u.copied: how far it is */
 	DP_EV_TICK,
+	DP_EV_STOP,     /* the node will be stopped in good order */
 };
 
 struct dp_host_request {
@@ -326,6 +330,12 @@ bool dp_core_makes_record(const struct dp_core *c, const struct dp_host_request 
 /* Whether this controller may answer out of what it remembers: nobody is known to have taken its
  * place, and the legs that must count are there. */
 bool dp_core_is_current(const struct dp_core *c);
+
+/* Whether leg i does not count. */
+static inline bool dp_core_is_away(const struct dp_core *c, uint32_t i)
+{
+	return c->away >> c->place[i] & 1;
+}
 
 /* Whether records go to the journal only if they stay for long: each answered one is durable on all legs. */
 bool dp_core_lazy(const struct dp_core *c);

@@ -324,7 +324,7 @@ static void send_refill(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	if (!dp_resync_possible(c, i) && !d->refill_sent) {
 		dp_alarm(out, "there is no other copy to resync this leg from, as ordered", i);
 		d->refill = false;
-	} else if (c->cfg.role != DP_CORE_CONTROLLER || (c->away >> i & 1)) {
+	} else if (c->cfg.role != DP_CORE_CONTROLLER || dp_core_is_away(c, i)) {
 		dp_resync_refill(c, i, out);
 	}
 }

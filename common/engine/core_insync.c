@@ -13,9 +13,93 @@ unsigned dp_insync_count(const struct dp_core *c, uint64_t away)
 {
 	unsigned count = 0;
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)
-		count += !(away >> i & 1);
+		count += !(away >> c->place[i] & 1);
 	return count;
 }
+
+/* ---- places ---- */
+
+bool dp_insync_is_new(const struct dp_core *c, uint32_t i)
+{
+	return c->cfg.role == DP_CORE_CONTROLLER && !(c->log.last.places.joined >> c->place[i] & 1);
+}
+
+/* A leg that is new need not count before it has been filled. */
+unsigned dp_insync_needed(const struct dp_core *c)
+{
+	unsigned joined = 0;
+	for (uint32_t i = 0; i < c->cfg.down_count; i++)
+		joined += !dp_insync_is_new(c, i);
+	unsigned least = c->cfg.keep_serving < joined ? c->cfg.keep_serving : joined;
+	return least ? least : 1;
+}
+
+static int place_of(const struct dp_places *p, uint32_t id)
+{
+	for (int i = 0; i < DP_PLACES; i++)
+		if (p->id[i] == id)
+			return i;
+	return -1;
+}
+
+/* A journal that knows no places is new, or of a time when legs were not to change. */
+static bool first_places(const struct dp_core *c, struct dp_places *p)
+{
+	for (unsigned i = 0; i < DP_PLACES; i++)
+		if (p->id[i])
+			return false;
+	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
+		p->id[i] = c->cfg.leg_ids[i];
+		p->joined |= 1u << i;
+	}
+	return true;
+}
+
+static void leave_places(const struct dp_core *c, struct dp_places *p)
+{
+	struct dp_places before = *p;
+	*p = (struct dp_places){0};
+	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
+		int at = place_of(&before, c->cfg.leg_ids[i]);
+		if (at < 0)
+			continue;
+		p->id[at] = before.id[at];
+		p->joined |= before.joined & 1u << at;
+	}
+}
+
+/* The promise that follows takes this to the journal. What older records say of a place may be of a leg that
+ * is gone: one that is new stays out until it is filled, whatever they say. */
+void dp_insync_places(struct dp_core *c)
+{
+	struct dp_places p = c->log.last.places;
+	if (c->cfg.role != DP_CORE_CONTROLLER)
+		return;
+	c->complete = c->log.last.based && (c->log.last.complete || c->log.last.away);
+	if (!first_places(c, &p))
+		leave_places(c, &p);
+	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
+		int at = place_of(&p, c->cfg.leg_ids[i]);
+		c->place[i] = (uint8_t)(at < 0 ? place_of(&p, 0) : at);
+		p.id[c->place[i]] = c->cfg.leg_ids[i];
+	}
+	c->log.last.places = c->log.tail.places = p;
+}
+
+static void note_joined(struct dp_core *c, uint64_t away, struct dp_actions *out)
+{
+	uint32_t joined = c->log.last.places.joined;
+	for (uint32_t i = 0; i < c->cfg.down_count; i++)
+		if (!(away >> c->place[i] & 1))
+			joined |= 1u << c->place[i];
+	if (joined == c->log.last.places.joined)
+		return;
+	c->log.last.places.joined = c->log.tail.places.joined = joined;
+	dp_core_append_upto(c, c->log.last.at.seq, out);
+	dp_core_barrier(c, &c->log.last, out);
+}
+
+/* ---- who counts ---- */
 
 static bool is_lost(const struct dp_down *d)
 {
@@ -36,17 +120,17 @@ static bool has_caught_up(const struct dp_core *c, const struct dp_down *d)
 
 static uint64_t wanted(const struct dp_core *c)
 {
-	uint64_t away = c->log.last.away;
+	uint64_t away = 0;
+	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
+		uint64_t bit = 1ull << c->place[i];
+		bool is_away = (c->log.last.away & bit) || dp_insync_is_new(c, i);
+		if (dp_is_hollow(&c->down[i]) || (is_away && !has_caught_up(c, &c->down[i])))
+			away |= bit;
+	}
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)
-		if ((away >> i & 1) && has_caught_up(c, &c->down[i]))
-			away &= ~(1ull << i);
-	for (uint32_t i = 0; i < c->cfg.down_count; i++)
-		if (dp_is_hollow(&c->down[i]))
-			away |= 1ull << i;
-	for (uint32_t i = 0; i < c->cfg.down_count; i++)
-		if (!(away >> i & 1) && is_lost(&c->down[i]) &&
-			dp_insync_count(c, away) > c->cfg.keep_serving)
-			away |= 1ull << i;
+		if (!(away >> c->place[i] & 1) && is_lost(&c->down[i]) &&
+			dp_insync_count(c, away) > dp_insync_needed(c))
+			away |= 1ull << c->place[i];
 	return away;
 }
 
@@ -57,7 +141,7 @@ static bool holds(const struct dp_core *c)
 	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
 		const struct dp_down *d = &c->down[i];
 		uint64_t has = c->cfg.ack == DP_CORE_COMMITTED ? d->committed : d->cached;
-		if (!(c->log.last.away >> i & 1) && has < c->insync_seq)
+		if (!(c->log.last.away >> c->place[i] & 1) && has < c->insync_seq)
 			return false;
 	}
 	return true;
@@ -66,7 +150,7 @@ static bool holds(const struct dp_core *c)
 static void tell_back(const struct dp_core *c, uint64_t legs, struct dp_actions *out)
 {
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)
-		if (legs >> i & 1)
+		if (legs >> c->place[i] & 1)
 			dp_alarm(out, "a leg has caught up and counts again", i);
 }
 
@@ -76,9 +160,10 @@ static void say(struct dp_core *c, uint64_t away, struct dp_actions *out)
 	if (!dp_core_write_insync(c, away))
 		return;
 	c->insync_seq = c->log.last.at.seq;
-	bool wait = dp_insync_count(c, away) < c->cfg.keep_serving;
+	bool wait = dp_insync_count(c, away) < dp_insync_needed(c);
 	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
-		if (!(before >> i & 1) && (away >> i & 1))
+		uint64_t bit = 1ull << c->place[i];
+		if (!(before & bit) && (away & bit) && !dp_insync_is_new(c, i))
 			dp_alarm(out, wait ? "a leg no longer counts; writes wait for it"
 					   : "a leg no longer counts; writes go on without it", i);
 	}
@@ -98,6 +183,7 @@ void dp_insync_settle(struct dp_core *c, struct dp_actions *out)
 	uint64_t away = wanted(c);
 	if (away != c->log.last.away)
 		say(c, away, out);
+	note_joined(c, c->log.last.away, out);
 	if (c->away != c->log.last.away && holds(c)) {
 		tell_back(c, c->away & ~c->log.last.away, out);
 		c->away = c->log.last.away;

@@ -16,6 +16,10 @@ bool dp_core_genuine(const struct dp_core *c, const struct dp_record *r);
 void dp_core_append_upto(struct dp_core *c, uint64_t seq, struct dp_actions *out);
 uint64_t dp_core_barrier(struct dp_core *c, const struct dp_meta *meta, struct dp_actions *out);
 void dp_core_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out);
+bool dp_core_may_be_lazy(const struct dp_core *c);
+/* Says in the journal, behind all there is, whether it has all that was acknowledged. Until that is
+ * durable it must. */
+void dp_core_complete(struct dp_core *c, bool complete, struct dp_actions *out);
 /* The log stands at meta now, with nothing in it; a barrier is to say so. */
 void dp_core_jump(struct dp_core *c, const struct dp_meta *meta);
 void dp_core_open(struct dp_core *c, struct dp_actions *out);
@@ -52,6 +56,9 @@ void dp_down_tick(struct dp_core *c, uint32_t i, struct dp_actions *out);
  * acknowledged until it is whole. */
 bool dp_is_hollow(const struct dp_down *d);
 unsigned dp_insync_count(const struct dp_core *c, uint64_t away);
+unsigned dp_insync_needed(const struct dp_core *c); /* how many must count */
+void dp_insync_places(struct dp_core *c); /* at the start */
+bool dp_insync_is_new(const struct dp_core *c, uint32_t i); /* leg i has never counted */
 void dp_insync_open(struct dp_core *c);
 void dp_insync_settle(struct dp_core *c, struct dp_actions *out);
 

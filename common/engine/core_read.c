@@ -40,7 +40,7 @@ static bool to_link(struct dp_core *c, struct dp_read *r, struct dp_actions *out
 	for (uint32_t n = 0; n < c->cfg.down_count; n++) {
 		uint32_t turn = (r->turn + n) % c->cfg.down_count, i = c->cfg.read_order[turn];
 		/* A leg that is behind would let the read wait. */
-		if (c->down[i].state != DP_DOWN_ACTIVE || (c->away >> i & 1) ||
+		if (c->down[i].state != DP_DOWN_ACTIVE || dp_core_is_away(c, i) ||
 			dp_is_hollow(&c->down[i]) || (r->fetch && r->fetch_link == i))
 			continue;
 		r->down = i;

@@ -11,10 +11,21 @@
 
 #define ADOPT_STALL_US 2000000
 
+/* A leg that is new has nothing to say, unless all are. */
+static bool is_asked(const struct dp_core *c, uint32_t i)
+{
+	bool any = false;
+	for (uint32_t n = 0; n < c->cfg.down_count; n++)
+		any = any || !dp_insync_is_new(c, n);
+	return !any || !dp_insync_is_new(c, i);
+}
+
 static uint32_t answers_needed(const struct dp_core *c)
 {
-	bool complete = c->cfg.role == DP_CORE_CONTROLLER && !dp_core_lazy(c) && c->log.last.based;
-	return complete ? 0 : c->cfg.down_count; /* complete: it has all that was ever acknowledged */
+	uint32_t asked = 0;
+	for (uint32_t i = 0; i < c->cfg.down_count; i++)
+		asked += is_asked(c, i);
+	return c->complete ? 0 : asked;
 }
 
 /* A controller's new epoch: durable before anybody hears of it. */
@@ -32,6 +43,7 @@ void dp_recover_start(struct dp_core *c, struct dp_actions *out)
 	 * have been given up. Those below say. */
 	c->committed = c->cfg.down_count ? 0 : c->log.tail.at.seq;
 	c->replied = c->log.last.at.seq;
+	dp_insync_places(c);
 	if (c->cfg.image) {
 		c->apply_told = c->agreed;
 		dp_act(out, DP_ACT_APPLY)->seq = c->agreed;
@@ -46,15 +58,22 @@ void dp_recover_start(struct dp_core *c, struct dp_actions *out)
 		dp_down_connect(c, i, out);
 }
 
+void dp_core_complete(struct dp_core *c, bool complete, struct dp_actions *out)
+{
+	c->log.last.complete = c->log.tail.complete = complete;
+	dp_core_append_upto(c, c->log.last.at.seq, out);
+	c->base_token = dp_core_barrier(c, &c->log.last, out);
+}
+
 void dp_core_open(struct dp_core *c, struct dp_actions *out)
 {
 	c->state = DP_CORE_OPEN;
 	c->replied = c->log.last.at.seq;
 	dp_insync_open(c);
-	if (!c->log.last.based) {
+	bool complete = c->cfg.role == DP_CORE_CONTROLLER && !dp_core_may_be_lazy(c);
+	if (!c->log.last.based || c->log.last.complete != complete) {
 		c->log.last.based = c->log.tail.based = true;
-		dp_core_append_upto(c, c->log.last.at.seq, out);
-		c->base_token = dp_core_barrier(c, &c->log.last, out);
+		dp_core_complete(c, complete, out);
 	}
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)
 		if (c->down[i].state == DP_DOWN_WAITING)
@@ -84,9 +103,7 @@ static bool meet(struct dp_core *c, const struct dp_welcome *w, struct dp_action
 	if (c->cfg.image)
 		return false; /* an image cannot jump: that is a resync */
 	struct dp_meta meta = w->tail;
-	meta.promised = c->log.last.promised;
-	meta.based = c->log.last.based;
-	meta.images = c->log.last.images;
+	dp_meta_own(&meta, &c->log.last);
 	dp_core_jump(c, &meta);
 	dp_core_barrier(c, &meta, out);
 	return true;
@@ -141,7 +158,7 @@ void dp_recover_try(struct dp_core *c, struct dp_actions *out)
 	uint32_t answers = 0, best = 0;
 	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
 		struct dp_down *d = &c->down[i];
-		if (d->state != DP_DOWN_WAITING)
+		if (d->state != DP_DOWN_WAITING || !is_asked(c, i))
 			continue;
 		/* The longest history for a controller; the shortest for a relay, which must be
 		 * able to serve all of its links. */

@@ -18,7 +18,7 @@ bool dp_resync_possible(const struct dp_core *c, uint32_t i)
 	for (uint32_t n = 0; n < c->cfg.down_count; n++) {
 		const struct dp_down *d = &c->down[n];
 		if (n != i && d->state == DP_DOWN_ACTIVE && d->images == DP_IMAGES_WHOLE && !dp_is_hollow(d) &&
-			!(c->away >> n & 1))
+			!dp_core_is_away(c, n))
 			return true;
 	}
 	return false;
@@ -33,6 +33,7 @@ void dp_resync_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
 		return;
 	}
 	*m.u.reset = (struct dp_reset){.common = d->cached, .meta = c->log.tail};
+	m.u.reset->meta.places = (struct dp_places){0};
 	d->images = DP_IMAGES_RESYNCING;
 	d->sent = c->log.tail.at.seq;
 	d->flight = 0;
@@ -49,6 +50,7 @@ void dp_resync_refill(struct dp_core *c, uint32_t i, struct dp_actions *out)
 		return;
 	}
 	*m.u.reset = (struct dp_reset){.common = c->down[i].refill_id, .meta = c->log.tail};
+	m.u.reset->meta.places = (struct dp_places){0};
 	c->down[i].refill_sent = true;
 	c->down[i].refill_us = c->now_us;
 	dp_core_send_down(c, i, DP_MSG_RESET, &m, out);
@@ -144,9 +146,7 @@ static void jump(struct dp_core *c, struct dp_actions *out)
 	struct dp_meta meta = *c->reset, own = c->log.last;
 	free(c->reset);
 	c->reset = NULL;
-	meta.promised = own.promised;
-	meta.based = own.based;
-	meta.images = own.images;
+	dp_meta_own(&meta, &own);
 	if (c->cfg.image) {
 		if (!meta.images.building)
 			meta.images.building = meta.images.generation + 1;

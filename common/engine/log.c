@@ -160,8 +160,7 @@ void dp_log_cut(struct dp_log *log, uint64_t seq)
 		drop_record(log, slot(log, s));
 	/* The state after `seq`: replayed from the tail, the only way to have its clients. */
 	struct dp_meta at = log->tail;
-	at.promised = log->last.promised;
-	at.based = log->last.based;
+	dp_meta_own(&at, &log->last);
 	for (uint64_t s = log->tail.at.seq + 1; s <= seq; s++) {
 		struct dp_header h = dp_log_header(slot(log, s), s);
 		dp_meta_advance(&at, &h);

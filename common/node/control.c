@@ -72,7 +72,7 @@ static json_t *links(struct node *n, const struct node_stream *s)
 					    ? dp_health_state_name(n->links[s->cfg->links[i]].health)
 				    : resyncing ? "Resyncing"
 						: dp_down_state_name(d->state);
-		bool counts = c->cfg.role == DP_CORE_CONTROLLER && !(c->away >> i & 1);
+		bool counts = c->cfg.role == DP_CORE_CONTROLLER && !dp_core_is_away(c, i);
 		json_t *link =
 			json_pack("{s:s,s:s,s:s,s:b,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "leg", s->cfg->legs[i],
 				"peer", n->cfg->links[s->cfg->links[i]].peer, "state",
@@ -292,7 +292,7 @@ static json_t *leg(struct node *n, const json_t *request)
 		dp_log(DP_LOG_NOTICE, "leg", "stream=%s leg=%s order=%s", s->cfg->name, s->cfg->legs[i], order);
 		const struct dp_core *c = dp_stream_core(s->stream);
 		bool waits = k == DP_LEG_RESYNC ? dp_core_writes_wait(c)
-			     : k != DP_LEG_RESUME && !(c->log.last.away >> i & 1);
+			     : k != DP_LEG_RESUME && !(c->log.last.away >> c->place[i] & 1);
 		return json_pack("{s:b,s:b}", "ok", 1, "writes_wait", waits);
 	}
 	return fail("\"order\" must be pause, drop, resume or resync");

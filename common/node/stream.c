@@ -605,6 +605,9 @@ void dp_stream_close(struct dp_stream **ps)
 
 void dp_stream_drain(struct dp_stream *s)
 {
+	struct dp_event ev = {.type = DP_EV_STOP};
+	step_all(s, &ev);
+	dp_journal_kick(s->journal);
 	dp_journal_tidy(s->journal);
 	if (s->store)
 		dp_store_drain(s->store);

@@ -72,8 +72,8 @@ bool dp_stream_full(const struct dp_stream *s);
 /* Forgets replies for a host that is gone: `match(tag)` picks its requests, which still run. */
 void dp_stream_forget(struct dp_stream *s, bool (*match)(void *tag, void *arg), void *arg);
 
-/* Before a clean stop: what is agreed goes to the images, and what is not needed any more leaves the
- * journal. Goes on while dp_stream_busy(). */
+/* Before a clean stop: a controller's journal is made complete, what is agreed goes to the images, and what is
+ * not needed any more leaves the journal. Goes on while dp_stream_busy(). */
 void dp_stream_drain(struct dp_stream *s);
 
 const struct dp_core *dp_stream_core(const struct dp_stream *s);

@@ -83,6 +83,15 @@ void dp_clients_merge(struct dp_clients *into, const struct dp_clients *from)
 		dp_clients_note(into, from->entry[i].client, from->entry[i].request);
 }
 
+void dp_meta_own(struct dp_meta *meta, const struct dp_meta *own)
+{
+	meta->promised = own->promised;
+	meta->based = own->based;
+	meta->complete = own->complete;
+	meta->places = own->places;
+	meta->images = own->images;
+}
+
 void dp_meta_advance(struct dp_meta *meta, const struct dp_header *h)
 {
 	dp_history_add(&meta->history, h, meta->at);
@@ -95,6 +104,14 @@ void dp_meta_advance(struct dp_meta *meta, const struct dp_header *h)
 		meta->away = h->offset;
 }
 
+static bool has_places(const struct dp_places *p)
+{
+	for (unsigned i = 0; i < DP_PLACES; i++)
+		if (p->id[i])
+			return true;
+	return false;
+}
+
 uint32_t dp_meta_encode(const struct dp_meta *meta, uint8_t *out)
 {
 	memset(out, 0, DP_META_HEAD);
@@ -105,6 +122,9 @@ uint32_t dp_meta_encode(const struct dp_meta *meta, uint8_t *out)
 	dp_put64(out + 32, meta->set);
 	out[40] = meta->set_closed;
 	out[41] = meta->based;
+	out[42] = meta->complete;
+	out[43] = has_places(&meta->places);
+	dp_put32(out + 44, meta->places.joined);
 	dp_put32(out + 48, meta->history.count);
 	dp_put32(out + 52, meta->clients.count);
 	dp_put64(out + 56, meta->away);
@@ -113,6 +133,8 @@ uint32_t dp_meta_encode(const struct dp_meta *meta, uint8_t *out)
 	dp_put64(out + 80, meta->images.copied);
 	dp_put64(out + 88, meta->images.valid_seq);
 	uint8_t *p = out + DP_META_HEAD;
+	for (uint32_t i = 0; out[43] && i < DP_PLACES; i++, p += 4)
+		dp_put32(p, meta->places.id[i]);
 	for (uint32_t i = 0; i < meta->history.count; i++, p += 24) {
 		dp_put64(p, meta->history.entry[i].epoch);
 		dp_put64(p + 8, meta->history.entry[i].start);
@@ -131,14 +153,17 @@ int dp_meta_decode(const uint8_t *in, uint32_t size, struct dp_meta *meta)
 	if (size < DP_META_HEAD)
 		return DP_EBADMSG;
 	uint32_t epochs = dp_get32(in + 48), clients = dp_get32(in + 52);
+	uint32_t head = DP_META_HEAD + (in[43] ? DP_META_PLACES : 0);
 	if (epochs > DP_HISTORY_MAX || clients > DP_CLIENTS_MAX ||
-		size != DP_META_HEAD + 24 * epochs + 16 * clients)
+		size != head + 24 * epochs + 16 * clients)
 		return DP_EBADMSG;
 	meta->promised = dp_get64(in);
 	meta->at = (struct dp_position){dp_get64(in + 8), dp_get64(in + 16), dp_get64(in + 24)};
 	meta->set = dp_get64(in + 32);
 	meta->set_closed = in[40];
 	meta->based = in[41];
+	meta->complete = in[42];
+	meta->places.joined = dp_get32(in + 44);
 	meta->away = dp_get64(in + 56);
 	meta->images.generation = dp_get64(in + 64);
 	meta->images.building = dp_get64(in + 72);
@@ -147,6 +172,8 @@ int dp_meta_decode(const uint8_t *in, uint32_t size, struct dp_meta *meta)
 	meta->history.count = epochs;
 	meta->clients.count = clients;
 	const uint8_t *p = in + DP_META_HEAD;
+	for (uint32_t i = 0; in[43] && i < DP_PLACES; i++, p += 4)
+		meta->places.id[i] = dp_get32(p);
 	for (uint32_t i = 0; i < epochs; i++, p += 24) {
 		meta->history.entry[i].epoch = dp_get64(p);
 		meta->history.entry[i].start = dp_get64(p + 8);

@@ -61,7 +61,7 @@ struct resync_step {
 /* Rounds and batches take turns: no record is applied while a round is under way, so an answer,
  * which sees at least what was applied when it was asked for, never undoes a newer write. */
 struct resync {
-	bool running, all, reported_all, my_turn, switching;
+	bool running, all, reported_all, my_turn, switching, postponed;
 	uint64_t at, next, total; /* bytes over the volumes in their order */
 	uint64_t synced_at, valid_seq, since_sync, fetched;
 	uint64_t ids, start_us, start_at, next_round_us;

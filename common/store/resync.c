@@ -89,12 +89,14 @@ static int begin_building(struct dp_store *s)
 	return err;
 }
 
-/* A read that began before the resync may still have to do with the old images. */
+/* A read that began before the resync may still have to do with the old images. A resync that is ordered
+ * meanwhile begins when they are gone. */
 static void try_switch(struct dp_store *s)
 {
-	if (!s->resync.switching || s->reads)
+	struct resync *r = &s->resync;
+	if (!r->switching || s->reads)
 		return;
-	s->resync.switching = false;
+	r->switching = false;
 	for (unsigned i = 0; i < s->volume_count; i++) {
 		struct volume *v = &s->volumes[i];
 		s->disk->ops->close(v->old);
@@ -102,6 +104,8 @@ static void try_switch(struct dp_store *s)
 		if (remove_image(s, v, images(s)->generation - 1))
 			dp_store_fail(s);
 	}
+	if (r->postponed)
+		dp_store_resync(s, r->ids);
 }
 
 void dp_store_switch(struct dp_store *s)
@@ -345,7 +349,7 @@ void dp_store_resync_step(struct dp_store *s, struct resync_step step)
 void dp_store_resync_stop(struct dp_store *s)
 {
 	struct resync *r = &s->resync;
-	r->running = false;
+	r->running = r->postponed = false;
 	r->next = r->at; /* a round that is under way fills nothing in */
 	for (unsigned i = 0; i < SLOTS; i++) {
 		r->slots[i].stale = true; /* a new round makes its slots anew */
@@ -358,6 +362,10 @@ void dp_store_resync(struct dp_store *s, uint64_t seed)
 {
 	struct resync *r = &s->resync;
 	dp_store_resync_stop(s);
+	r->postponed = r->switching;
+	r->ids = seed;
+	if (r->postponed)
+		return;
 	if (begin_building(s)) {
 		dp_store_fail(s);
 		return;
@@ -367,7 +375,6 @@ void dp_store_resync(struct dp_store *s, uint64_t seed)
 	/* A sync that is under way says nothing of this copy. */
 	r->at = r->next = r->synced_at = images(s)->copied;
 	r->valid_seq = images(s)->valid_seq;
-	r->ids = seed;
 	r->start_us = s->now_us;
 	r->start_at = r->at;
 	r->fetched = r->since_sync = 0;

@@ -258,7 +258,8 @@ static bool may_apply(const struct dp_store *s)
 
 void dp_store_work(struct dp_store *s)
 {
-	if (s->applying || s->syncing || s->job || s->failed || s->resync.used)
+	if (s->applying || s->syncing || s->job || s->failed || s->resync.used ||
+		s->resync.postponed)
 		return;
 	if (s->resync.my_turn && dp_store_round(s))
 		return;

@@ -83,4 +83,5 @@ void sim_seed(struct sim *sim, uint64_t seed)
 	sim->failure_rng.state = rng_next(&root);
 	sim->memory_rng.state = rng_next(&root);
 	sim->seal_rng.state = rng_next(&root);
+	sim->change_rng.state = rng_next(&root);
 }

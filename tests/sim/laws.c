@@ -120,8 +120,10 @@ void laws_written(void *arg, const uint8_t *data, uint64_t size)
 			n->jumped = meta.at.seq;
 		if (meta.images.building)
 			check_copied(n->sim, n, &meta.images);
-		if (n->images.building && !meta.images.building)
+		if (n->images.building && !meta.images.building) {
 			n->whole = meta.at;
+			n->fallback = n->next_fallback;
+		}
 		n->images = meta.images;
 		if (n->disk_promised < meta.promised)
 			n->disk_promised = meta.promised;
@@ -164,15 +166,30 @@ static bool lazy(const struct sim *sim)
 	       sim->opt.ack_legs == sim->opt.legs;
 }
 
+static bool legs_hold(const struct sim *sim, struct dp_position p)
+{
+	const struct node *controller = &sim->nodes[0];
+	unsigned count = 0;
+	for (unsigned i = 0; i < controller->down_count; i++) {
+		if (away(sim) >> i & 1)
+			continue;
+		if (!holds(sim, &sim->nodes[controller->down[i]], p))
+			return false;
+		count++;
+	}
+	return count > 0;
+}
+
 /* NULL: p satisfies the policy at this stage. Otherwise a node that lacks it. */
 static const struct node *unsatisfied(
 	const struct sim *sim, struct dp_position p, enum dp_core_stage stage)
 {
 	const struct node *controller = &sim->nodes[0], *missing = NULL;
 	unsigned legs = 0, counting = 0;
-	/* A journal that was lazy until a leg left lacks what all legs had committed by then. */
+	/* A journal that was lazy until a leg left, or the policy changed, lacks what all legs had
+	 * committed by then. */
 	if (!lazy(sim) && !check_kept(sim->check, controller->index, p) &&
-		!(away(sim) && holds(sim, controller, p)))
+		!((away(sim) || sim->opt.changes) && legs_hold(sim, p)))
 		return controller;
 	for (unsigned i = 0; i < controller->down_count && stage != DP_CORE_LOCAL; i++) {
 		const struct node *first = &sim->nodes[controller->down[i]], *without;
@@ -210,6 +227,15 @@ static void check_shrunk(struct sim *sim, struct node *n, const struct dp_core *
 
 static const char *const stage_name[] = {"durable here", "cached", "committed"};
 
+/* Of the legs that have ever counted, as the controller says. */
+static unsigned must_count(const struct sim *sim)
+{
+	const struct dp_core *c = dp_stream_core(sim->nodes[0].stream);
+	unsigned joined = (unsigned)__builtin_popcount(c->log.last.places.joined);
+	unsigned least = sim->opt.keep_serving < joined ? sim->opt.keep_serving : joined;
+	return least ? least : 1;
+}
+
 static void check_answer(
 	struct sim *sim, uint64_t request, struct dp_position p, enum dp_core_stage stage)
 {
@@ -217,8 +243,8 @@ static void check_answer(
 	unsigned counting = sim->nodes[0].down_count;
 	for (unsigned i = 0; i < sim->nodes[0].down_count; i++)
 		counting -= (away(sim) >> i & 1) != 0;
-	if (stage != DP_CORE_LOCAL && counting < sim->opt.keep_serving)
-		sim_fail("law 5: %u legs count, and %u must", counting, sim->opt.keep_serving);
+	if (stage != DP_CORE_LOCAL && counting < must_count(sim))
+		sim_fail("law 5: %u legs count, and %u must", counting, must_count(sim));
 	if (missing)
 		sim_fail("law 1: request %" PRIu64
 			 " is answered as %s by %u legs, and record %" PRIu64
@@ -366,6 +392,8 @@ static void check_applied(struct sim *sim, struct node *n, const struct dp_core 
 	bool begins = c->reset_token || c->refill_token;
 	if (begins && !n->jumping && !n->images.building)
 		n->fallback = n->applied;
+	else if (begins && !n->jumping && c->switch_token)
+		n->next_fallback = n->applied;
 	n->jumping = begins;
 	if (!c->cfg.image || c->apply_told <= n->applied.seq ||
 		!dp_log_position(&c->log, c->apply_told, &p))

@@ -308,6 +308,15 @@ static void tick(struct sim *sim, void *arg, uint64_t life)
 
 /* ---- starting and crashing ---- */
 
+static void draw_policies(struct rng *g, struct sim_options *o)
+{
+	o->ack = rng_chance(g, 0.6) ? DP_CORE_CACHED
+		 : rng_chance(g, 0.7) ? DP_CORE_COMMITTED : DP_CORE_LOCAL;
+	o->flush = rng_chance(g, 0.5) ? DP_CORE_CACHED : DP_CORE_COMMITTED;
+	o->ack_legs = rng_chance(g, 0.6) ? o->legs : (unsigned)rng_between(g, 1, o->legs);
+	o->keep_serving = rng_chance(g, 0.4) ? o->legs : (unsigned)rng_between(g, 1, o->legs);
+}
+
 static struct dp_seal *new_seal(struct sim *sim, const uint8_t *secret)
 {
 	uint8_t random[32];
@@ -342,12 +351,36 @@ static void close_node(struct node *n)
 	dp_seal_free(&n->cfg.core.seal);
 }
 
+/* What the topology file may say differently the next time. */
+static void change_policies(struct sim *sim, struct node *n)
+{
+	struct dp_core_config *cfg = &n->cfg.core;
+	struct sim_options *o = &sim->opt;
+	struct rng *g = &sim->change_rng;
+	if (!o->changes || !rng_chance(g, 0.7))
+		return;
+	/* The first few of the legs; one may go only where the others can do without it. */
+	unsigned legs = (unsigned)rng_between(g, 1, o->all_legs);
+	if (!o->wipes && (legs > o->legs || n->was_whole))
+		o->legs = n->down_count = cfg->down_count = legs;
+	draw_policies(g, o);
+	cfg->ack = o->ack;
+	cfg->flush = o->flush;
+	cfg->ack_legs = o->ack_legs;
+	cfg->keep_serving = o->keep_serving;
+	if (sim->verbose)
+		printf("%10.6f legs %u ack %d/%u keep %u flush %d\n", (double)sim->now / 1e6, o->legs,
+			o->ack, o->ack_legs, o->keep_serving, o->flush);
+}
+
 static void start_node(struct sim *sim, void *arg, uint64_t number)
 {
 	struct node *n = arg;
 	(void)number;
 	if (n->stream)
 		return;
+	if (n->role == DP_CORE_CONTROLLER && n->life && !sim->healed)
+		change_policies(sim, n);
 	n->cfg.random = rng_next(&sim->process_rng) | 1;
 	int err = open_node(sim, n);
 	if (err == DP_ECORRUPT && n->rotten) {
@@ -425,6 +458,17 @@ static bool others_are_whole(struct sim *sim, const struct node *n)
 	return whole;
 }
 
+static void crash_later(struct sim *sim, void *arg, uint64_t life)
+{
+	struct node *n = arg;
+	if (sim->healed || !n->stream || n->life != life)
+		return;
+	const struct dp_core *core = dp_stream_core(n->stream);
+	n->was_whole = !core->away && !core->log.last.away;
+	world_crash(sim, n);
+	sim_at(sim, RESTART_US, start_node, n, 0);
+}
+
 static void fault_crash(struct sim *sim, void *arg, uint64_t number)
 {
 	struct node *n = &sim->nodes[rng_below(&sim->process_rng, sim->node_count)];
@@ -442,9 +486,15 @@ static void fault_crash(struct sim *sim, void *arg, uint64_t number)
 	/* Nor may the journal be lost that has what a leg lacks. */
 	const struct dp_core *core = n->stream ? dp_stream_core(n->stream) : NULL;
 	bool whole = core && !core->away && !core->log.last.away;
+	n->was_whole = whole;
+	if (sim->opt.changes && n->stream && rng_chance(&sim->change_rng, 0.5)) {
+		dp_stream_drain(n->stream); /* a stop in good order, or cut short */
+		sim_at(sim, rng_between(&sim->change_rng, 1, 100000), crash_later, n, n->life);
+		return;
+	}
 	world_crash(sim, n);
-	/* One disk of a relay, or the controller's where its journal is lazy, may be lost
-	 * altogether under retain: committed. */
+	/* One disk of a relay, or the controller's where its journal is lazy and always was, may be
+	 * lost altogether under retain: committed. */
 	bool lazy = !sim->opt.local_image && sim->opt.ack != DP_CORE_LOCAL &&
 		    sim->opt.ack_legs == sim->opt.legs;
 	bool source = sim->opt.legs > 1 || sim->opt.local_image;
@@ -453,7 +503,7 @@ static void fault_crash(struct sim *sim, void *arg, uint64_t number)
 		sim->nodes[0].stream ? dp_stream_core(sim->nodes[0].stream) : NULL;
 	bool may = n->role == DP_CORE_RELAY    ? controller && controller->state == DP_CORE_OPEN
 		   : n->role == DP_CORE_MIRROR ? source && sim->nodes[0].stream != NULL
-					       : lazy && whole;
+					       : lazy && whole && !sim->opt.changes;
 	bool again = n->role == DP_CORE_MIRROR && sim->now >= sim->wiped_us + WIPE_REST_US &&
 		     others_are_whole(sim, n);
 	bool rot = n->role == DP_CORE_RELAY && rng_chance(&sim->process_rng, 0.5);
@@ -572,6 +622,10 @@ void world_start_faults(struct sim *sim)
 void world_heal(struct sim *sim)
 {
 	sim->healed = true;
+	if (sim->opt.legs < sim->opt.all_legs) {
+		world_crash(sim, &sim->nodes[0]);
+		sim->opt.legs = sim->nodes[0].down_count = sim->nodes[0].cfg.core.down_count = sim->opt.all_legs;
+	}
 	for (unsigned i = 0; i < sim->node_count; i++) {
 		struct node *n = &sim->nodes[i];
 		n->to_up.cut = false;
@@ -669,14 +723,16 @@ static void draw_options(struct sim *sim)
 	if (o->resyncs)
 		draw_resyncs(&sim->resync_rng, o);
 	o->sealed = rng_chance(&sim->seal_rng, 0.2);
+	o->changes = !o->resyncs && rng_chance(&sim->change_rng, 0.3);
 	if (sim->verbose)
 		printf("legs %u (hops %u %u %u) ack %d/%u keep %u flush %d next_hop %d local %d window %" PRIu64
 		       " fault %" PRIu64 " sync %" PRIu64 " latency %" PRIu64
-		       " loss %.3f corrupt %.3f dup %.2f bad writes %.4f no memory %.5f crash %" PRIu64 " cut %" PRIu64 " wipes %d resyncs %d host dies %.1f sealed %d\n",
+		       " loss %.3f corrupt %.3f dup %.2f bad writes %.4f no memory %.5f crash %" PRIu64 " cut %" PRIu64 " wipes %d resyncs %d host dies %.1f sealed %d changes %d\n",
 			o->legs, o->hops[0], o->hops[1], o->hops[2], o->ack, o->ack_legs, o->keep_serving, o->flush,
 			o->next_hop, o->local_image, o->window_bytes, o->fault_us, o->sync_us,
 			o->latency_us, o->loss, o->corruption, o->duplication, o->bad_writes, o->no_memory, o->crash_mean_us,
-			o->cut_mean_us, o->wipes, o->resyncs, o->host_dies, o->sealed);
+			o->cut_mean_us, o->wipes, o->resyncs, o->host_dies, o->sealed,
+			o->changes);
 }
 
 static struct dp_store_volume volumes[2] = {{1, 0, "v1"}, {2, 0, "v2"}};
@@ -713,6 +769,8 @@ static struct node *add_node(struct sim *sim, enum dp_core_role role, const char
 		.resync_rate = sim->opt.resync_rate,
 		.read_cache = role == DP_CORE_CONTROLLER ? sim->opt.read_cache : 0,
 	};
+	for (uint32_t i = 0; i < DP_DOWN_MAX; i++)
+		n->cfg.core.leg_ids[i] = 100 + i;
 	return n;
 }
 
@@ -747,6 +805,7 @@ static void join(struct sim *sim, struct node *above, struct node *below)
 
 void world_build(struct sim *sim)
 {
+	sim->opt.all_legs = sim->opt.legs;
 	volumes[0].size = volumes[1].size = sim->opt.volume_size / 2;
 	if (sim->opt.no_memory > 0)
 		sim_memory(starve, sim);

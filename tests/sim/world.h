@@ -43,6 +43,7 @@ struct node {
 	uint64_t told_promised, disk_promised; /* epochs: said to others, safe on the disk */
 	struct dp_position applied; /* what its image may hold */
 	struct dp_position fallback; /* of a node that is resynced: what its old images hold */
+	struct dp_position next_fallback; /* the same, of a resync that is ordered before the switch is durable */
 	bool jumping;               /* it is about to be resynced */
 	uint64_t jumped;            /* where its log began then: what came before it gets as content */
 	struct dp_images images;    /* as its disk says */
@@ -50,14 +51,16 @@ struct node {
 	struct dp_position seen;    /* of the controller's log, by the checker */
 	uint64_t seen_tail;
 	bool was_open;
+	bool was_whole; /* controller, when it crashed: all legs counted */
 };
 
 struct sim_options {
-	unsigned legs, hops[DP_DOWN_MAX];
+	unsigned legs, all_legs, hops[DP_DOWN_MAX]; /* legs of all_legs: the controller's at the time */
 	enum dp_core_stage ack, flush;
 	unsigned ack_legs, keep_serving;
 	struct dp_health_config health;
 	bool next_hop, local_image, wipes, track, orders, sealed;
+	bool changes; /* the controller is started anew with other policies */
 	uint64_t controller_sync_us; /* of resyncs */
 	bool resyncs; /* legs are resynced all the time, and what they copy is often cut */
 	uint64_t track_kib; /* used of the journal when lost legs are given up */
@@ -92,7 +95,7 @@ struct sim {
 	struct event *events;
 	size_t event_count, event_capacity;
 	struct rng options_rng, network_rng, disk_rng, process_rng, host_rng, deposed_rng, health_rng,
-		operator_rng, resync_rng, failure_rng, memory_rng, seal_rng;
+		operator_rng, resync_rng, failure_rng, memory_rng, seal_rng, change_rng;
 	struct wire deposed_wire; /* from a controller that is none any more */
 	struct sim_options opt;
 	struct node nodes[SIM_NODES];

@@ -654,3 +654,148 @@ Test(engine, ordered_images_to_fall_back_on_are_whole_after_a_restart, .fini = d
 	applied(2);
 	cr_assert_not_null(find(DP_ACT_BARRIER, 0));
 }
+
+/* ---- other legs and policies after a start ---- */
+
+/* What stands in the journal for the next start. */
+static struct dp_meta stopped(void)
+{
+	step((struct dp_event){.type = DP_EV_STOP});
+	struct dp_action *a = find(DP_ACT_BARRIER, 0);
+	cr_assert_not_null(a, "a lazy journal is not made complete");
+	return *a->meta;
+}
+
+/* Started again, with the legs of these names. */
+static void start_with(const struct dp_meta *meta, unsigned legs, const uint32_t *ids, unsigned ack_legs)
+{
+	struct dp_core_config cfg = core.cfg;
+	done();
+	actions = (struct dp_actions){0};
+	cfg.down_count = legs;
+	cfg.ack_legs = ack_legs;
+	cfg.keep_serving = legs;
+	memset(cfg.leg_ids, 0, sizeof cfg.leg_ids);
+	memcpy(cfg.leg_ids, ids, legs * sizeof *ids);
+	cr_assert_eq(dp_core_init(&core, &cfg, meta), 0);
+	step((struct dp_event){.type = DP_EV_START, .u.random = 4});
+	barrier_done(barrier_token());
+}
+
+/* Three records that all have, and a clean stop. */
+static struct dp_meta stopped_after_three(void)
+{
+	open_controller(2, DP_CORE_CACHED);
+	core.cfg.keep_serving = 2;
+	for (uint64_t i = 1; i <= 3; i++)
+		host(DP_OP_TRIM, i, &core);
+	ack_images(0, 3, DP_IMAGES_WHOLE);
+	ack_images(1, 3, DP_IMAGES_WHOLE);
+	struct dp_meta meta = stopped();
+	cr_assert(meta.complete && meta.at.seq == 3);
+	return meta;
+}
+
+Test(change, after_a_clean_stop_no_leg_is_asked, .fini = done)
+{
+	struct dp_meta meta = stopped_after_three();
+	start_with(&meta, 2, (uint32_t[]){1, 2}, 2);
+	cr_assert_eq(core.state, DP_CORE_OPEN);
+	struct dp_action *a = find(DP_ACT_BARRIER, 0);
+	cr_assert(a && !a->meta->complete, "a journal that may be lazy is called complete");
+	cr_assert(!dp_core_lazy(&core), "lazy before that is durable");
+	barrier_done(a->seq);
+	cr_assert(dp_core_lazy(&core));
+}
+
+/* It was lazy: that fewer legs answer for a write now says nothing of those before. */
+Test(change, after_a_crash_all_legs_are_asked_whatever_the_policy_is_now, .fini = done)
+{
+	open_controller(2, DP_CORE_CACHED);
+	struct dp_meta meta = core.log.last;
+	start_with(&meta, 2, (uint32_t[]){1, 2}, 1);
+	cr_assert_eq(core.state, DP_CORE_RECOVERING);
+	welcome_from(0);
+	cr_assert_eq(core.state, DP_CORE_RECOVERING);
+	welcome_from(1);
+	cr_assert_eq(core.state, DP_CORE_OPEN);
+}
+
+Test(change, what_is_answered_after_the_order_to_stop_is_in_the_journal, .fini = done)
+{
+	int write;
+	stopped_after_three();
+	host(DP_OP_TRIM, 4, &write);
+	cr_assert_not_null(find(DP_ACT_APPEND, 0));
+	ack_images(0, 4, DP_IMAGES_WHOLE);
+	ack_images(1, 4, DP_IMAGES_WHOLE);
+	cr_assert_null(find(DP_ACT_REPLY, 0), "answered before it is in the journal");
+	durable(4);
+	cr_assert_not_null(find(DP_ACT_REPLY, 0));
+}
+
+static struct dp_position third(const struct dp_meta *meta)
+{
+	return meta->at;
+}
+
+/* All must count, and the new one does not yet: the others are enough until it is filled, and from then
+ * on it must count as they do. */
+Test(change, a_new_leg_is_filled_before_it_counts, .fini = done)
+{
+	int write;
+	struct dp_meta meta = stopped_after_three();
+	start_with(&meta, 3, (uint32_t[]){1, 2, 3}, 3);
+	barrier_done(barrier_token());
+	cr_assert_eq(core.log.last.away, 4, "a new leg counts at once");
+	welcome_with(0, third(&meta));
+	welcome_with(1, third(&meta));
+	ack_images(0, 4, DP_IMAGES_WHOLE);
+	ack_images(1, 4, DP_IMAGES_WHOLE);
+	durable(4);
+	host(DP_OP_TRIM, 5, &write);
+	durable(5);
+	ack_images(0, 5, DP_IMAGES_WHOLE);
+	ack_images(1, 5, DP_IMAGES_WHOLE);
+	cr_assert_not_null(find(DP_ACT_REPLY, 0), "writes wait for a leg that is new");
+	welcome_from(2);
+	cr_assert_not_null(find(DP_ACT_SEND_DOWN, DP_MSG_RESET));
+	cr_assert_eq(core.log.last.places.joined, 3);
+	ack_images(2, 5, DP_IMAGES_WHOLE);
+	cr_assert_eq(core.log.last.away, 0);
+	cr_assert_eq(core.log.last.places.joined, 7);
+	struct dp_action *a = find(DP_ACT_BARRIER, 0);
+	cr_assert(a && a->meta->places.joined == 7, "that it has counted is not said");
+	durable(6);
+	for (uint32_t i = 0; i < 3; i++)
+		ack_images(i, 6, DP_IMAGES_WHOLE);
+	step((struct dp_event){.type = DP_EV_LINK, .peer = 2, .u.up = false});
+	cr_assert_eq(core.log.last.away, 0, "a leg that must count leaves");
+}
+
+/* The first leg goes, the second stays what it was: away. */
+Test(change, legs_keep_their_places, .fini = done)
+{
+	open_controller(1, DP_CORE_CACHED);
+	core.cfg.keep_serving = 1;
+	step((struct dp_event){.type = DP_EV_LINK, .peer = 1, .u.up = false});
+	cr_assert_eq(core.log.last.away, 2);
+	durable(1);
+	struct dp_meta meta = core.log.last;
+	start_with(&meta, 2, (uint32_t[]){2, 5}, 1);
+	cr_assert_eq(core.state, DP_CORE_OPEN, "a journal that had all asks a leg");
+	cr_assert_eq(core.place[0], 1);
+	cr_assert_eq(core.place[1], 0, "the place that is free");
+	cr_assert_eq(core.log.last.away, 3, "one is away still, the other is new");
+}
+
+/* A leg that went and comes back has missed what came between. */
+Test(change, a_leg_that_comes_back_is_new, .fini = done)
+{
+	struct dp_meta meta = stopped_after_three();
+	start_with(&meta, 1, (uint32_t[]){1}, 1);
+	meta = core.log.last;
+	start_with(&meta, 2, (uint32_t[]){1, 2}, 2);
+	welcome_with(0, third(&meta)); /* it is the only one that is asked */
+	cr_assert_eq(core.log.last.away, 2);
+}

@@ -211,19 +211,22 @@ Test(meta, round_trip_empty_and_full)
 {
 	for (int full = 0; full < 2; full++) {
 		struct dp_meta m = {.promised = 1, .at = {2, 3, 4}, .set = 5, .set_closed = full,
-			.based = !full}, out;
+			.based = !full, .complete = full}, out;
 		uint8_t bytes[DP_META_MAX + 1];
 		if (full)
 			build_epochs(&m, 1, 100);
 		for (uint64_t i = 0; full && i < DP_CLIENTS_MAX; i++)
 			dp_clients_note(&m.clients, 100 + i, i + 1);
+		if (full)
+			m.places = (struct dp_places){.id = {7, 0, 9}, .joined = 5};
 		uint32_t size = dp_meta_encode(&m, bytes);
 		cr_assert_leq(size, DP_META_MAX);
 		cr_assert(!full || size == DP_META_MAX);
 		cr_assert_eq(dp_meta_decode(bytes, size, &out), 0);
 		cr_assert(out.promised == m.promised && out.set == m.set);
 		cr_assert(dp_position_equal(out.at, m.at) && out.at.epoch == m.at.epoch);
-		cr_assert(out.set_closed == m.set_closed && out.based == m.based);
+		cr_assert(out.set_closed == m.set_closed && out.based == m.based && out.complete == m.complete);
+		cr_assert(memcmp(&out.places, &m.places, sizeof m.places) == 0);
 		cr_assert_arr_eq((uint8_t *)&out.history, (uint8_t *)&m.history, sizeof m.history);
 		cr_assert_arr_eq((uint8_t *)&out.clients, (uint8_t *)&m.clients, sizeof m.clients);
 		for (uint32_t other = 0; other <= size + 1; other++)

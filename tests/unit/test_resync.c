@@ -793,6 +793,29 @@ Test(resync, the_switch_waits_for_readers)
 	end(r);
 }
 
+/* What readers still hold up is not what the next one builds on. */
+Test(resync, a_resync_that_is_ordered_meanwhile_begins_after_the_switch)
+{
+	struct rig *r = begin();
+	memset(r->base[0], 3, sizes[0]);
+	jump(r);
+	copy_all(r);
+	check_whole(r);
+	say_images(r, (struct dp_images){.generation = 1});
+	memdisk_run(r->disk);
+	dp_store_read(r->store, &(struct dp_wanted){.id = 1, .volume = ID(0), .length = 512});
+	dp_store_switch(r->store);
+	say_images(r, (struct dp_images){.generation = 1, .building = 2, .valid_seq = r->log.last.at.seq});
+	dp_store_resync(r->store, 9);
+	cr_assert_null(memdisk_bytes(r->disk, "image.a.2", NULL), "begun under a reader");
+	memdisk_run(r->disk);
+	tick(r, 1000);
+	cr_assert_null(memdisk_bytes(r->disk, old_files[0], NULL));
+	cr_assert_not_null(memdisk_bytes(r->disk, "image.a.2", NULL));
+	check_file(r, new_files[0], r->base[0], sizes[0]);
+	end(r);
+}
+
 /* A crash between the state that says so and the removal; and one before a resync really began. */
 Test(resync, what_a_crash_leaves_is_removed)
 {
