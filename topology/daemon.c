@@ -11,6 +11,8 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/textfile.h"
+#include "topology/change.h"
 
 struct arguments {
 	const char *topology, *node, *state;
@@ -74,17 +76,31 @@ static int parse(int argc, char **argv, const char *program, struct arguments *a
 	return -1;
 }
 
-static int load(const struct arguments *a, FILE *messages, struct dp_topology **t)
+/* What the node is run with: dp_node_source's context. */
+struct source {
+	const struct arguments *a;
+	char *text; /* loaded last */
+};
+
+static int parse_text(const char *text, const char *name, FILE *messages, struct dp_topology **t)
 {
 	struct dp_topo_errors *errors = calloc(1, sizeof *errors);
 	if (!errors)
 		return EX_SOFTWARE;
-	int err = dp_topology_load(a->topology, t, errors);
+	int err = dp_topology_parse(text, strlen(text), name, t, errors);
 	dp_topology_print_errors(errors, messages);
 	free(errors);
-	if (err == DP_ECONFIG)
-		return EX_CONFIG;
-	return err ? EX_NOINPUT : 0;
+	return err == DP_ECONFIG ? EX_CONFIG : err ? EX_SOFTWARE : 0;
+}
+
+static int read_text(const char *path, FILE *messages, char **text)
+{
+	int err = dp_text_read(path, DP_TOPOLOGY_FILE_MAX, text);
+	if (err)
+		fprintf(messages, "%s: %s\n", path, err == DP_ERANGE ? "too large; expected at most 1MiB"
+						      : err == DP_EBADMSG ? "not a text; expected YAML in UTF-8"
+									  : dp_strerror(err));
+	return err == DP_ERANGE || err == DP_EBADMSG ? EX_CONFIG : err ? EX_NOINPUT : 0;
 }
 
 /* The secret key belongs to nobody else: a file that others can read is refused. */
@@ -137,44 +153,181 @@ static int prepare(const struct arguments *a, const struct dp_topology *t, FILE 
 	return a->check || !cfg->public_key[0] ? 0 : load_secret(a->state, messages, cfg);
 }
 
-/* For a node that runs: as dp_node_reload.load. */
-static int load_again(void *ctx, struct dp_node_config *out, char *why, size_t size)
+/* ---- what the node ran with before ---- */
+
+#define APPLIED_MAX 4096
+static char *applied_path(const struct arguments *a, char path[APPLIED_MAX])
 {
-	const struct arguments *a = ctx;
+	snprintf(path, APPLIED_MAX, "%s/applied.yaml", a->state);
+	return path;
+}
+
+static void add_gone(struct dp_node_config *cfg, const char *name, bool stream)
+{
+	if (cfg->gone_count == DP_NODE_GONE_MAX)
+		return;
+	struct dp_node_gone *gone = &cfg->gone[cfg->gone_count++];
+	snprintf(gone->name, sizeof gone->name, "%s", name);
+	gone->stream = stream;
+}
+
+static struct dp_node_stream *find_stream(struct dp_node_config *cfg, const char *name)
+{
+	for (unsigned i = 0; i < cfg->stream_count; i++)
+		if (strcmp(cfg->streams[i].name, name) == 0)
+			return &cfg->streams[i];
+	return NULL;
+}
+
+/* Of a stream that the node had: the volumes that have come, grown and gone. */
+static void mark_volumes(const struct dp_topology *old, unsigned stream, struct dp_node_config *cfg,
+	struct dp_node_stream *s)
+{
+	for (unsigned i = 0; s && i < s->volume_count; i++) {
+		struct dp_node_volume *v = &s->volumes[i];
+		int before = dp_topology_volume(old, v->name);
+		v->is_new = before < 0;
+		v->grown = before >= 0 && v->size > old->volumes[before].size;
+	}
+	for (unsigned i = 0; i < old->volume_count; i++) {
+		bool stays = false;
+		for (unsigned k = 0; s && k < s->volume_count; k++)
+			stays = stays || strcmp(s->volumes[k].name, old->volumes[i].name) == 0;
+		if (old->volumes[i].stream == stream && !stays)
+			add_gone(cfg, old->volumes[i].name, false);
+	}
+}
+
+static void mark_changes(const struct dp_topology *old, struct dp_node_config *cfg)
+{
+	int me = dp_topology_node(old, cfg->name);
+	for (unsigned i = 0; me >= 0 && i < old->stream_count; i++) {
+		if (!dp_topology_uses(&old->streams[i], (unsigned)me))
+			continue;
+		struct dp_node_stream *s = find_stream(cfg, old->streams[i].name);
+		mark_volumes(old, i, cfg, s);
+		if (!s)
+			add_gone(cfg, old->streams[i].name, true);
+	}
+}
+
+static int compare(const struct dp_topology *old, const struct dp_topology *new, FILE *messages)
+{
+	struct dp_topo_changes *changes = calloc(1, sizeof *changes);
+	if (!changes)
+		return EX_SOFTWARE;
+	dp_topology_compare(old, new, changes);
+	const struct dp_topo_change *refused = dp_topology_refused(changes);
+	if (refused)
+		fprintf(messages, "%s: %s\n", refused->what, refused->means);
+	int code = changes->refused ? EX_CONFIG : 0;
+	free(changes);
+	return code;
+}
+
+/* A node that has run goes on from what it ran with: what cannot change is refused. */
+static int go_on(const struct arguments *a, const struct dp_topology *new, FILE *messages,
+	struct dp_node_config *cfg)
+{
+	char path[APPLIED_MAX], *text;
+	struct dp_topology *old = NULL;
+	int err = dp_text_read(applied_path(a, path), DP_TOPOLOGY_FILE_MAX, &text);
+	if (err == DP_ENOENT)
+		return 0;
+	int code = err ? EX_NOINPUT : parse_text(text, path, messages, &old);
+	if (err)
+		fprintf(messages, "%s: %s\n", path, dp_strerror(err));
+	if (!code)
+		code = compare(old, new, messages);
+	if (!code)
+		mark_changes(old, cfg);
+	dp_topology_destroy(&old);
+	free(text);
+	return code;
+}
+
+/* ---- dp_node_source ---- */
+
+static int load_text(const struct arguments *a, const char *text, FILE *messages, struct dp_node_config *out)
+{
 	struct dp_topology *t = NULL;
-	FILE *messages = fmemopen(why, size, "w");
-	int code = messages ? load(a, messages, &t) : EX_SOFTWARE;
+	int code = parse_text(text, a->topology, messages, &t);
 	if (!code)
 		code = prepare(a, t, messages, out);
-	else if (code == EX_NOINPUT)
-		fprintf(messages, "%s cannot be read", a->topology);
+	if (!code && a->state)
+		code = go_on(a, t, messages, out);
 	dp_topology_destroy(&t);
+	return code;
+}
+
+static int load(struct source *s, const char *text, FILE *messages, struct dp_node_config *out)
+{
+	char *own = NULL;
+	int code = text ? 0 : read_text(s->a->topology, messages, &own);
+	if (text)
+		own = strdup(text);
+	if (!code)
+		code = own ? load_text(s->a, own, messages, out) : EX_SOFTWARE;
+	if (code) {
+		free(own);
+		return code;
+	}
+	free(s->text);
+	s->text = own;
+	return 0;
+}
+
+static int source_load(void *ctx, const char *text, struct dp_node_config *out, char *why, size_t size)
+{
+	FILE *messages = fmemopen(why, size, "w");
+	int code = messages ? load(ctx, text, messages, out) : EX_SOFTWARE;
 	if (messages)
 		fclose(messages);
 	return code;
 }
 
+static int source_replace(void *ctx, const char *text, char *why, size_t size)
+{
+	const struct source *s = ctx;
+	int error = dp_text_write(s->a->topology, text, 0644);
+	if (error)
+		snprintf(why, size, "%s cannot be replaced: %s; put the file there, and use dipole reload",
+			s->a->topology, strerror(error));
+	return error;
+}
+
+static int source_keep(void *ctx)
+{
+	const struct source *s = ctx;
+	char path[APPLIED_MAX], *before;
+	int read = dp_text_read(applied_path(s->a, path), DP_TOPOLOGY_FILE_MAX, &before);
+	bool same = !read && strcmp(before, s->text) == 0;
+	if (!read)
+		free(before);
+	int error = same ? 0 : dp_text_write(path, s->text, 0600);
+	if (error)
+		dp_log(DP_LOG_ERROR, "state-failed", "file=%s error=\"%s\"", path, strerror(error));
+	return dp_err_from_errno(error);
+}
+
 int dp_daemon_main(int argc, char **argv, const char *program, enum dp_role role)
 {
 	struct arguments a = {.role = role};
-	struct dp_topology *t = NULL;
+	struct source s = {.a = &a};
 	struct dp_node_config *cfg = NULL;
 	int code = parse(argc, argv, program, &a);
 	if (code >= 0)
 		return code;
-	if (sodium_init() < 0)
+	if (sodium_init() < 0 || !(cfg = calloc(1, sizeof *cfg)))
 		return EX_SOFTWARE;
-	code = load(&a, stderr, &t);
-	cfg = code ? NULL : calloc(1, sizeof *cfg);
-	if (!code)
-		code = cfg ? prepare(&a, t, stderr, cfg) : EX_SOFTWARE;
-	dp_topology_destroy(&t);
-	if (!code && !a.check) {
-		dp_log_open(a.node, a.verbose ? DP_LOG_DEBUG : DP_LOG_INFO);
-		code = dp_node_run(cfg, &(struct dp_node_reload){load_again, &a});
-	}
-	if (cfg)
+	dp_log_open(a.node, a.verbose ? DP_LOG_DEBUG : DP_LOG_INFO);
+	do {
+		code = load(&s, NULL, stderr, cfg);
+		if (!code && !a.check)
+			code = dp_node_run(cfg, &(struct dp_node_source){source_load, source_replace, source_keep, &s});
 		sodium_memzero(cfg, sizeof *cfg);
+	} while (code == DP_NODE_RESTART);
 	free(cfg);
+	free(s.text);
 	return code;
 }

@@ -103,13 +103,14 @@ DIPOLE_API int dipole_connect(const char *path, const char *volume,
  * on this client may be under way. NULL is allowed. */
 DIPOLE_API void dipole_close(struct dipole_client *client);
 
+/* As it was when the client connected first: a volume that has grown since is used up to there. */
 DIPOLE_API uint64_t dipole_size(const struct dipole_client *client);
 DIPOLE_API void dipole_limits(const struct dipole_client *client, struct dipole_limits *limits);
 DIPOLE_API void dipole_counters(struct dipole_client *client, struct dipole_counters *counters);
 
 /* Sends or queues a request; never blocks.
  * Errors: EAGAIN (max_requests are unanswered), EINVAL (beyond the volume or a limit), EIO (the
- * volume is gone or changed its size). On error the request stays the caller's. */
+ * volume is gone or has become smaller). On error the request stays the caller's. */
 DIPOLE_API int dipole_submit(struct dipole_client *client, struct dipole_request *request);
 
 /* Waits for a request without a callback; interrupted may be NULL. The request's error, or
@@ -128,7 +129,7 @@ DIPOLE_API int dipole_fd(const struct dipole_client *client);
 
 /* Reads replies, sends what waits, reconnects. Waits up to timeout_ms for there to be something
  * (0: not at all, negative: for ever), and returns after one such step.
- * Errors: EIO (the volume is gone or changed its size; all requests have ended with EIO). */
+ * Errors: EIO (the volume is gone or has become smaller; all requests have ended with EIO). */
 DIPOLE_API int dipole_process(struct dipole_client *client, int timeout_ms);
 
 /* How the calls below wait. NULL: without interruption, in the current write set. */

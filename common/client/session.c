@@ -220,7 +220,8 @@ static void volume_described(
 		client_fail(c, EIO, done);
 		return;
 	}
-	if (v->size != c->limits.size) {
+	/* One that has grown is used as far as it was known: who wants to see more connects anew. */
+	if (v->size < c->limits.size) {
 		client_fail(c, EIO, done);
 		return;
 	}

@@ -39,6 +39,8 @@ enum {
 				DP_DISK_ALIGN; prewritten when created */
 	DP_OPEN_SOON = 4,    /* space is only reserved when created, not prewritten: that takes no
 				time now, and some at each first write */
+	DP_OPEN_GROW = 8,    /* a file that is smaller gets this size, durably, and reads as zeros there;
+				a device stays as it is */
 };
 
 #define DP_DISK_ALIGN 4096u

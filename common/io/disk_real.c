@@ -224,6 +224,13 @@ static int real_open(struct dp_disk *disk, const char *name, unsigned flags, uin
 		close(fd);
 		return err;
 	}
+	bool grow = flags & DP_OPEN_GROW && S_ISREG(st.st_mode) && (uint64_t)st.st_size < size;
+	if (grow && (ftruncate(fd, (off_t)size) || fsync(fd))) {
+		int err = last_error();
+		free(file);
+		close(fd);
+		return err;
+	}
 	int direct = flags & DP_OPEN_DURABLE ? -1 : openat(d->dir, name, O_RDWR | O_CLOEXEC | O_DIRECT);
 	*file = (struct dp_file){.fd = fd, .direct_fd = direct, .durable = flags & DP_OPEN_DURABLE, .disk = d,
 		.block_device = S_ISBLK(st.st_mode)};

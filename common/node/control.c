@@ -340,6 +340,14 @@ static json_t *digest(struct node *n, const json_t *request)
 	return json_pack("{s:b,s:b}", "ok", 1, "done", 0);
 }
 
+static json_t *apply(struct node *n, const json_t *request)
+{
+	const char *text = json_string_value(json_object_get(request, "topology"));
+	if (!text)
+		return fail("\"topology\" is missing");
+	return reload_answer(n, text, json_is_true(json_object_get(request, "dry_run")));
+}
+
 json_t *control_answer(struct node *n, const json_t *request)
 {
 	const char *cmd = json_string_value(json_object_get(request, "cmd"));
@@ -352,7 +360,9 @@ json_t *control_answer(struct node *n, const json_t *request)
 	if (strcmp(cmd, "leg") == 0)
 		return leg(n, request);
 	if (strcmp(cmd, "reload") == 0)
-		return reload_answer(n);
+		return reload_answer(n, NULL, false);
+	if (strcmp(cmd, "apply") == 0)
+		return apply(n, request);
 	if (strcmp(cmd, "mark") == 0)
 		return mark(n, request);
 	if (strcmp(cmd, "digest") == 0)

@@ -71,7 +71,7 @@ struct MHD_Daemon;
 struct node {
 	const struct dp_node_config *cfg;
 	struct dp_node_config *live; /* the same, for reload.c alone */
-	const struct dp_node_reload *reload;
+	const struct dp_node_source *source;
 	struct dp_disk *disk;
 	struct dp_disk *twin; /* over disk, if images are kept twice; or NULL */
 	struct dp_heart *heart; /* peers: those of links, then those above */
@@ -90,7 +90,7 @@ struct node {
 	uint64_t now_us, start_us;
 	uint64_t bad_messages, refused_keys;
 	unsigned minute; /* of the day, local time; NODE_NO_MINUTE: links have to be looked at */
-	bool stopping, was_clean; /* was_clean: the process before was stopped in good order */
+	bool stopping, restart, was_clean; /* was_clean: the process before was stopped in good order */
 };
 
 uint64_t node_clock_us(void);
@@ -130,6 +130,7 @@ void local_ready(struct node *n, struct conn *c, short events);
 bool local_flush(struct node *n); /* whether requests were taken that had to wait */
 void local_reply(struct node *n, void *tag, int err, uint64_t set, struct dp_buf *data);
 void local_hang_up(struct node *n); /* all host connections */
+bool local_uses(const struct node *n, const char *volume); /* a host is connected to it */
 
 /* control.c: one JSON object in, one out (new reference) */
 json_t *control_answer(struct node *n, const json_t *request);
@@ -140,7 +141,11 @@ int http_open(struct node *n); /* 0 or a dp_err, logged */
 void http_run(struct node *n); /* what its descriptor says, or time */
 void http_close(struct node *n);
 
-/* reload.c: as an answer of the control socket */
-json_t *reload_answer(struct node *n);
+/* reload.c: as an answer of the control socket. `text`: the file to take instead of the one that is there; NULL:
+ * that one. dry: says what would be done, and does nothing. */
+json_t *reload_answer(struct node *n, const char *text, bool dry);
+
+/* aside.c: what the node has no more. 0 or a dp_err, logged. */
+int aside_all(const struct node *n);
 
 #endif

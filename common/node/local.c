@@ -206,6 +206,14 @@ void local_hang_up(struct node *n)
 	local_flush(n);
 }
 
+bool local_uses(const struct node *n, const char *volume)
+{
+	for (unsigned i = 0; i < n->conn_count; i++)
+		if (n->conns[i]->volume && strcmp(n->conns[i]->volume->name, volume) == 0)
+			return true;
+	return false;
+}
+
 /* ---- host requests ---- */
 
 static void answer(struct conn *c, const struct dp_local_request *r, int error, uint64_t set,

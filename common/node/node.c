@@ -122,6 +122,9 @@ static void say_why(const struct dp_node_stream *s, int err)
 			   : err == DP_ESEALED ? "the journal has sealed records and the topology does not "
 						 "say that the stream is sealed, or open ones and it does"
 			   : err == DP_ECONFIG ? "the key of a node that is to open the stream is none"
+			   : err == DP_EAGAIN ? "a volume is new or has grown, and images are being "
+						"resynced; start with the volumes as they were until that is "
+						"complete"
 			   : err == DP_EVERSION ? "the journal has a format this version does not know"
 						: dp_strerror(err);
 	dp_log(DP_LOG_ERROR, "stream-failed", "stream=%s error=\"%s\"", s->name, what);
@@ -182,7 +185,8 @@ static int open_stream(struct node *n, struct node_stream *ns)
 	snprintf(journal, sizeof journal, "journal.%s", cfg->name);
 	for (unsigned i = 0; i < cfg->volume_count; i++) {
 		snprintf(files[i], sizeof files[i], "image.%s", cfg->volumes[i].name);
-		volumes[i] = (struct dp_store_volume){cfg->volumes[i].id, cfg->volumes[i].size, files[i]};
+		volumes[i] = (struct dp_store_volume){cfg->volumes[i].id, cfg->volumes[i].size, files[i],
+			cfg->volumes[i].is_new, cfg->volumes[i].grown};
 	}
 	struct dp_stream_config sc = {.core = cfg->core, .journal_file = journal,
 		.journal_size = cfg->journal_bytes, .volumes = volumes, .volume_count = cfg->volume_count,
@@ -245,6 +249,8 @@ static int open_all(struct node *n)
 		err = open_disk(n);
 	if (!err)
 		n->was_clean = take_clean_mark(n);
+	if (!err)
+		err = aside_all(n);
 	const char *delay = getenv("DIPOLE_COMMIT_DELAY_US"); /* benchmarks: a slower disk */
 	if (!err && delay)
 		dp_disk_real_delay(n->disk, (unsigned)strtoul(delay, NULL, 10));
@@ -261,7 +267,18 @@ static int open_all(struct node *n)
 		err = local_open(n);
 	if (!err)
 		err = http_open(n);
+	if (!err && n->source)
+		err = n->source->keep(n->source->ctx);
 	return err;
+}
+
+/* They are what they are from now on. */
+static void forget_changes(struct dp_node_config *cfg)
+{
+	for (unsigned s = 0; s < cfg->stream_count; s++)
+		for (unsigned v = 0; v < cfg->streams[s].volume_count; v++)
+			cfg->streams[s].volumes[v].is_new = cfg->streams[s].volumes[v].grown = false;
+	cfg->gone_count = 0;
 }
 
 /* ---- the loop ---- */
@@ -339,7 +356,7 @@ static void turn(struct node *n, uint64_t timeout_us)
 	struct signalfd_siginfo info;
 	if (fds[0].revents && read(n->signal_fd, &info, sizeof info) == sizeof info) {
 		if (info.ssi_signo == SIGHUP)
-			json_decref(reload_answer(n));
+			json_decref(reload_answer(n, NULL, false));
 		else
 			n->stopping = true;
 	}
@@ -465,7 +482,7 @@ static bool busy(const struct node *n)
  * is on its way to a disk gets there. */
 static void stop(struct node *n)
 {
-	sd_notify(0, "STOPPING=1");
+	sd_notifyf(0, n->restart ? "RELOADING=1\nMONOTONIC_USEC=%llu" : "STOPPING=1", (unsigned long long)node_clock_us());
 	local_hang_up(n);
 	for (unsigned i = 0; i < n->cfg->stream_count; i++)
 		dp_stream_drain(n->streams[i].stream);
@@ -522,14 +539,14 @@ static int close_all(struct node *n, int code)
 	return code;
 }
 
-int dp_node_run(struct dp_node_config *cfg, const struct dp_node_reload *reload)
+int dp_node_run(struct dp_node_config *cfg, const struct dp_node_source *source)
 {
 	struct node *n = sodium_init() < 0 ? NULL : calloc(1, sizeof *n);
 	if (!n)
 		return EX_SOFTWARE;
 	n->cfg = n->live = cfg;
 	n->minute = NODE_NO_MINUTE;
-	n->reload = reload;
+	n->source = source;
 	n->host_fd = n->control_fd = n->signal_fd = -1;
 	n->start_us = n->now_us = node_clock_us();
 	int err = open_all(n);
@@ -538,6 +555,7 @@ int dp_node_run(struct dp_node_config *cfg, const struct dp_node_reload *reload)
 			leave_clean_mark(n); /* nothing was served that could be cut off */
 		return close_all(n, exit_code(err));
 	}
+	forget_changes(cfg);
 	for (unsigned i = 0; i < cfg->stream_count; i++)
 		dp_stream_start(n->streams[i].stream, node_clock_us());
 	dp_log(DP_LOG_NOTICE, "ready", "version=%s streams=%u", DIPOLE_VERSION, cfg->stream_count);
@@ -547,9 +565,9 @@ int dp_node_run(struct dp_node_config *cfg, const struct dp_node_reload *reload)
 	if (died)
 		dp_log(DP_LOG_ERROR, "out-of-memory", "streams are stopped to keep what is durable");
 	stop(n);
-	bool clean = !died && !busy(n) && !failed(n);
+	bool clean = !died && !busy(n) && !failed(n), restart = n->restart;
 	if (clean)
 		leave_clean_mark(n);
-	dp_log(DP_LOG_NOTICE, "stopped", "clean=%d", clean);
-	return close_all(n, died ? EX_SOFTWARE : 0);
+	dp_log(DP_LOG_NOTICE, "stopped", "clean=%d restart=%d", clean, restart);
+	return close_all(n, died ? EX_SOFTWARE : restart ? DP_NODE_RESTART : 0);
 }

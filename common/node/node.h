@@ -17,6 +17,7 @@ struct dp_node_volume {
 	uint32_t id;
 	uint64_t size;
 	bool skip_unchanged; /* writes of what the read cache knows to be there make no record */
+	bool is_new, grown;  /* since the node ran last */
 };
 
 struct dp_node_stream {
@@ -53,6 +54,13 @@ struct dp_node_key {
 	char key[DP_KEY_SIZE];
 };
 
+/* What the node had when it ran last, and has no more: its files are set aside. */
+#define DP_NODE_GONE_MAX 320 /* all volumes and streams of a topology */
+struct dp_node_gone {
+	char name[DP_NAME_MAX + 1];
+	bool stream; /* its journal; else a volume's images */
+};
+
 struct dp_node_config {
 	char name[DP_NAME_MAX + 1], deployment[DP_NAME_MAX + 1];
 	enum dp_core_role role;
@@ -70,16 +78,28 @@ struct dp_node_config {
 	unsigned above_count;
 	struct dp_node_stream streams[DP_NODE_STREAMS_MAX];
 	unsigned stream_count;
+	struct dp_node_gone gone[DP_NODE_GONE_MAX];
+	unsigned gone_count;
 };
 
-/* Reads the configuration again, as it is now: 0, or another number and why it cannot be used. */
-struct dp_node_reload {
-	int (*load)(void *ctx, struct dp_node_config *out, char *why, size_t size);
+/* Where a node's configuration comes from. */
+struct dp_node_source {
+	/* Reads `text`, or what stands there now if it is NULL. 0, or another number and why it cannot be
+	 * used, also beside what the node runs with (topology/change.h). */
+	int (*load)(void *ctx, const char *text, struct dp_node_config *out, char *why, size_t size);
+	/* Puts `text` there, durably and at once. 0, or another number and why. */
+	int (*replace)(void *ctx, const char *text, char *why, size_t size);
+	/* The node runs with what was loaded last; the next change counts from there. 0 or a dp_err. */
+	int (*keep)(void *ctx);
 	void *ctx;
 };
 
-/* Runs until SIGTERM or SIGINT; SIGHUP and the control socket's "reload" take over what has changed in
- * the configuration and can (reload.c). `reload` may be NULL. Returns an exit code of sysexits.h. */
-int dp_node_run(struct dp_node_config *cfg, const struct dp_node_reload *reload);
+#define DP_NODE_RESTART (-1)
+
+/* Runs until SIGTERM or SIGINT. SIGHUP and the control socket's "reload" and "apply" take over what has
+ * changed in the configuration (reload.c); what cannot be taken over as the node runs ends it with
+ * DP_NODE_RESTART, to be loaded and run anew: hosts ride that out. `source` may be NULL. Else returns an exit
+ * code of sysexits.h. */
+int dp_node_run(struct dp_node_config *cfg, const struct dp_node_source *source);
 
 #endif

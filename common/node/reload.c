@@ -1,6 +1,9 @@
-/* A changed topology file, taken over while the node runs: addresses and keys of other nodes,
- * heartbeat intervals, when a link sends, and what bounds journals, links and resyncs. Everything else is
- * refused as a whole, with the name of what would need a restart, and nothing is changed then. */
+/* A changed topology file, taken over while the node runs. What is a number or a name in a table is put
+ * there: addresses and keys of other nodes, heartbeat intervals, when a link sends, what bounds journals,
+ * links and resyncs. All else begins with the streams, so that the node ends, and is run anew by the same
+ * process: hosts and neighbours ride that out. What must not be done at all is refused as a whole, with the
+ * reason, and nothing is changed then. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,39 +17,68 @@ struct comparison {
 	const struct dp_node_config *old, *new;
 	char *why; /* WHY_MAX; "": nothing speaks against it */
 	json_t *changed;
+	bool anew;  /* the node has to be run anew */
 	bool heart; /* heartbeats are to be set up anew */
 	bool links[DP_NODE_LINKS_MAX];
 };
 
-static void refuse(struct comparison *c, const char *what, const char *name)
-{
-	if (!c->why[0])
-		snprintf(c->why, WHY_MAX, "%s%s%.*s cannot be changed while the node runs", what,
-			name[0] ? " " : "", DP_NAME_MAX, name);
-}
-
 static void changed(struct comparison *c, const char *what, const char *name)
 {
-	json_array_append_new(c->changed, json_sprintf("%s %s", what, name));
+	json_array_append_new(c->changed, json_sprintf("%s%s%s", what, name[0] ? " " : "", name));
+}
+
+static void needs_restart(struct comparison *c, const char *what, const char *name)
+{
+	changed(c, what, name);
+	c->anew = true;
 }
 
 /* ---- what differs ---- */
 
+/* A key that is no more ends what runs under it. */
+static bool all_keys_stay(const struct dp_node_config *a, const struct dp_node_config *b)
+{
+	for (unsigned i = 0; i < a->key_count; i++) {
+		bool stays = false;
+		for (unsigned k = 0; k < b->key_count && !stays; k++)
+			stays = memcmp(&a->keys[i], &b->keys[k], sizeof a->keys[i]) == 0;
+		if (!stays)
+			return false;
+	}
+	return true;
+}
+
 static void compare_node(struct comparison *c)
 {
 	const struct dp_node_config *a = c->old, *b = c->new;
-	if (strcmp(a->deployment, b->deployment))
-		refuse(c, "the deployment's name", "");
 	if (strcmp(a->listen, b->listen) || a->listen_curve != b->listen_curve)
-		refuse(c, "the node's own address, or whether links to it are trusted", "");
+		needs_restart(c, "the node's own address, or whether links to it are trusted", "");
 	if (strcmp(a->metrics, b->metrics))
-		refuse(c, "the address of the metrics", "");
-	if (strcmp(a->second_store, b->second_store))
-		refuse(c, "the second store", "");
+		needs_restart(c, "the address of the metrics", "");
 	if (strcmp(a->public_key, b->public_key))
-		refuse(c, "the node's own key", "");
-	if (memcmp(a->keys, b->keys, sizeof a->keys))
-		changed(c, "keys", "of nodes");
+		needs_restart(c, "the node's own key", "");
+	if (!all_keys_stay(a, b))
+		needs_restart(c, "keys of nodes", "");
+	else if (memcmp(a->keys, b->keys, sizeof a->keys))
+		changed(c, "keys of nodes", "");
+}
+
+static void compare_peer(struct comparison *c, const struct dp_node_link *a, const struct dp_node_link *b, bool *moved)
+{
+	*moved = strcmp(a->address, b->address) || strcmp(a->key, b->key);
+	if (strcmp(a->peer, b->peer) || a->connection != b->connection)
+		needs_restart(c, "the neighbour", a->peer);
+	if ((a->key[0] == 0) != (b->key[0] == 0))
+		needs_restart(c, "whether the link is trusted to", a->peer);
+	if (*moved)
+		changed(c, "address or key of", a->peer);
+	if (memcmp(&a->health, &b->health, sizeof a->health))
+		changed(c, "heartbeats with", a->peer);
+	if (memcmp(&a->hours, &b->hours, sizeof a->hours))
+		changed(c, "hours of sending to", a->peer);
+	if (a->compress != b->compress)
+		changed(c, "compression of what is sent to", a->peer);
+	c->heart |= *moved || memcmp(&a->health, &b->health, sizeof a->health);
 }
 
 static void compare_peers(struct comparison *c, bool above)
@@ -55,26 +87,14 @@ static void compare_peers(struct comparison *c, bool above)
 	const struct dp_node_link *b = above ? c->new->above : c->new->links;
 	unsigned count = above ? c->old->above_count : c->old->link_count;
 	if (count != (above ? c->new->above_count : c->new->link_count)) {
-		refuse(c, "the number of neighbours", "");
+		needs_restart(c, "the neighbours", "");
 		return;
 	}
 	for (unsigned i = 0; i < count; i++) {
-		bool moved = strcmp(a[i].address, b[i].address) || strcmp(a[i].key, b[i].key);
-		if (strcmp(a[i].peer, b[i].peer) || a[i].connection != b[i].connection)
-			refuse(c, "the neighbour", a[i].peer);
-		if ((a[i].key[0] == 0) != (b[i].key[0] == 0))
-			refuse(c, "whether the link is trusted to", a[i].peer);
-		if (moved)
-			changed(c, "address or key of", a[i].peer);
+		bool moved;
+		compare_peer(c, &a[i], &b[i], &moved);
 		if (moved && !above)
 			c->links[i] = true;
-		if (memcmp(&a[i].health, &b[i].health, sizeof a[i].health))
-			changed(c, "heartbeats with", a[i].peer);
-		if (memcmp(&a[i].hours, &b[i].hours, sizeof a[i].hours))
-			changed(c, "hours of sending to", a[i].peer);
-		if (a[i].compress != b[i].compress)
-			changed(c, "compression of what is sent to", a[i].peer);
-		c->heart |= moved || memcmp(&a[i].health, &b[i].health, sizeof a[i].health);
 	}
 }
 
@@ -94,16 +114,104 @@ static bool same_but_limits(const struct dp_node_stream *a, const struct dp_node
 static void compare_streams(struct comparison *c)
 {
 	if (c->old->stream_count != c->new->stream_count) {
-		refuse(c, "the number of streams", "");
+		needs_restart(c, "the streams", "");
 		return;
 	}
 	for (unsigned i = 0; i < c->old->stream_count; i++) {
 		const struct dp_node_stream *a = &c->old->streams[i], *b = &c->new->streams[i];
 		if (!same_but_limits(a, b))
-			refuse(c, "legs, volumes, ack, sizes and the like of stream", a->name);
+			needs_restart(c, "legs, volumes or policies of stream", b->name);
 		else if (memcmp(a, b, sizeof *a))
 			changed(c, "limits of stream", a->name);
 	}
+}
+
+/* ---- what is to wait, as things are ---- */
+
+static void refuse(struct comparison *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void refuse(struct comparison *c, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	if (!c->why[0])
+		vsnprintf(c->why, WHY_MAX, format, args);
+	va_end(args);
+}
+
+static bool has_records_of(const struct dp_log *log, uint32_t volume)
+{
+	for (uint64_t seq = log->tail.at.seq + 1; seq <= log->last.at.seq; seq++) {
+		const struct dp_log_entry *e = dp_log_entry(log, seq);
+		if (dp_op_has_extent(e->op) && e->volume == volume)
+			return true;
+	}
+	return false;
+}
+
+/* A volume of the same name may come later: nothing of this one may be on its way then. */
+static void check_gone_volume(struct comparison *c, const struct node *n, struct node_stream *s,
+	const struct dp_node_volume *v)
+{
+	struct dp_store *store = dp_stream_store(s->stream);
+	if (local_uses(n, v->name))
+		refuse(c, "volume %s is in use by a host", v->name);
+	if (!has_records_of(&dp_stream_core(s->stream)->log, v->id))
+		return;
+	if (store)
+		dp_store_hurry(store);
+	refuse(c, "volume %s has writes that are not in all images yet; try again in a moment", v->name);
+}
+
+static const struct dp_node_stream *stream_in(const struct dp_node_config *cfg, const char *name)
+{
+	for (unsigned i = 0; i < cfg->stream_count; i++)
+		if (strcmp(cfg->streams[i].name, name) == 0)
+			return &cfg->streams[i];
+	return NULL;
+}
+
+static bool is_gone(const struct dp_node_config *new, const char *name)
+{
+	for (unsigned i = 0; i < new->gone_count; i++)
+		if (!new->gone[i].stream && strcmp(new->gone[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Legs may go only where those that stay have everything. */
+static void check_gone_legs(struct comparison *c, const struct node_stream *s, const struct dp_node_stream *new)
+{
+	const struct dp_core *core = dp_stream_core(s->stream);
+	const char *gone = NULL, *behind = NULL;
+	for (unsigned i = 0; i < core->cfg.down_count; i++) {
+		bool stays = false;
+		for (unsigned k = 0; k < new->core.down_count; k++)
+			stays = stays || new->core.leg_ids[k] == core->cfg.leg_ids[i];
+		bool counts = !dp_core_is_away(core, i) && core->down[i].state == DP_DOWN_ACTIVE;
+		gone = stays ? gone : s->cfg->legs[i];
+		behind = stays && !counts ? s->cfg->legs[i] : behind;
+	}
+	if (gone && behind)
+		refuse(c, "leg %s cannot go while leg %s is not up to date", gone, behind);
+	if (core->state != DP_CORE_OPEN)
+		refuse(c, "stream %s is not open: its legs have not answered", new->name);
+}
+
+static void check_stream(struct comparison *c, struct node *n, struct node_stream *s)
+{
+	const struct dp_node_stream *new = stream_in(c->new, s->cfg->name);
+	bool grows = false;
+	for (unsigned i = 0; i < s->cfg->volume_count; i++)
+		if (is_gone(c->new, s->cfg->volumes[i].name) && new)
+			check_gone_volume(c, n, s, &s->cfg->volumes[i]);
+		else if (!new && local_uses(n, s->cfg->volumes[i].name))
+			refuse(c, "volume %s is in use by a host", s->cfg->volumes[i].name);
+	for (unsigned i = 0; new && i < new->volume_count; i++)
+		grows = grows || new->volumes[i].is_new || new->volumes[i].grown;
+	if (grows && dp_stream_core(s->stream)->log.last.images.building)
+		refuse(c, "volumes of stream %s cannot change while images are being resynced", new->name);
+	if (new && n->cfg->role == DP_CORE_CONTROLLER && !same_but_limits(s->cfg, new))
+		check_gone_legs(c, s, new);
 }
 
 /* ---- taking it over ---- */
@@ -128,7 +236,7 @@ static bool take(struct node *n, const struct comparison *c)
 	for (unsigned i = 0; i < live->link_count; i++)
 		if (c->links[i] && net_relink(n, i))
 			return false;
-	return !c->heart || health_reopen(n, c->links) == 0;
+	return (!c->heart || health_reopen(n, c->links) == 0) && n->source->keep(n->source->ctx) == 0;
 }
 
 static void log_refusal(const char *why)
@@ -138,24 +246,43 @@ static void log_refusal(const char *why)
 		why[size] && why[size + 1] ? " ..." : "");
 }
 
-json_t *reload_answer(struct node *n)
+static void compare(struct node *n, struct comparison *c)
+{
+	compare_node(c);
+	compare_peers(c, false);
+	compare_peers(c, true);
+	compare_streams(c);
+	for (unsigned i = 0; i < n->cfg->stream_count && c->anew; i++)
+		check_stream(c, n, &n->streams[i]);
+}
+
+static void do_it(struct node *n, const struct comparison *c)
+{
+	dp_log(DP_LOG_NOTICE, "reload", "changes=%zu restart=%d", json_array_size(c->changed), c->anew);
+	if (c->anew) {
+		n->restart = n->stopping = true;
+	} else if (!take(n, c)) {
+		n->stopping = true;
+		snprintf(c->why, WHY_MAX, "links or heartbeats cannot be set up again, or the state is not "
+					  "to be written (see the log), and the node stops");
+	}
+}
+
+json_t *reload_answer(struct node *n, const char *text, bool dry)
 {
 	char why[WHY_MAX] = "";
 	struct dp_node_config *new = calloc(1, sizeof *new);
 	struct comparison c = {.old = n->cfg, .new = new, .why = why, .changed = json_array()};
-	if (!new || !n->reload || n->reload->load(n->reload->ctx, new, why, sizeof why)) {
+	if (!new || !n->source || n->source->load(n->source->ctx, text, new, why, sizeof why)) {
 		if (!why[0])
 			snprintf(why, sizeof why, "the topology file cannot be read again");
 	} else {
-		compare_node(&c);
-		compare_peers(&c, false);
-		compare_peers(&c, true);
-		compare_streams(&c);
+		compare(n, &c);
 	}
-	if (!why[0] && !take(n, &c)) {
-		n->stopping = true;
-		snprintf(why, sizeof why, "links or heartbeats cannot be set up again (see the log), and the node stops");
-	}
+	if (!why[0] && text && !dry)
+		n->source->replace(n->source->ctx, text, why, sizeof why);
+	if (!why[0] && !dry)
+		do_it(n, &c);
 	if (new)
 		explicit_bzero(new, sizeof *new); /* it has the secret key */
 	free(new);
@@ -164,6 +291,5 @@ json_t *reload_answer(struct node *n)
 		json_decref(c.changed);
 		return json_pack("{s:b,s:s}", "ok", 0, "error", why);
 	}
-	dp_log(DP_LOG_NOTICE, "reload", "changes=%zu", json_array_size(c.changed));
-	return json_pack("{s:b,s:o}", "ok", 1, "changed", c.changed);
+	return json_pack("{s:b,s:o,s:b}", "ok", 1, "changed", c.changed, "restart", c.anew);
 }

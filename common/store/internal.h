@@ -120,7 +120,7 @@ int dp_store_data(struct dp_store *s, const struct dp_record *r, struct dp_buf *
 void dp_store_chunk_digest(const uint8_t *data, size_t size, uint8_t *out); /* DP_WANTED_DIGEST */
 
 /* resync.c */
-int dp_store_open_images(struct dp_store *s, struct volume *v);
+int dp_store_open_images(struct dp_store *s, struct volume *v, const struct dp_store_volume *from);
 void dp_store_close_images(struct dp_store *s, struct volume *v);
 bool dp_store_building(const struct dp_store *s);
 bool dp_store_round(struct dp_store *s); /* starts one if it is time; false: not now */

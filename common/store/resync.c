@@ -31,13 +31,12 @@ static void image_name(const struct volume *v, uint64_t generation, char *out, s
 }
 
 /* An image that holds what the journal has released is never made anew. */
-static int open_image(struct dp_store *s, struct volume *v, uint64_t generation, bool may_create,
+static int open_image(struct dp_store *s, struct volume *v, uint64_t generation, unsigned flags,
 	struct dp_file **out)
 {
 	char name[DP_NAME_MAX + 40];
 	bool created;
 	image_name(v, generation, name, sizeof name);
-	unsigned flags = may_create ? DP_OPEN_CREATE : 0;
 	int err = s->disk->ops->open(s->disk, name, flags, v->size, out, &created);
 	return err ? err : s->disk->ops->size(*out) < v->size ? DP_EINVAL : 0;
 }
@@ -49,15 +48,19 @@ static int remove_image(struct dp_store *s, struct volume *v, uint64_t generatio
 	return s->disk->ops->remove(s->disk, name);
 }
 
-int dp_store_open_images(struct dp_store *s, struct volume *v)
+/* How far a resync is, is counted over the volumes as they are: they cannot change meanwhile. */
+int dp_store_open_images(struct dp_store *s, struct volume *v, const struct dp_store_volume *from)
 {
 	const struct dp_images *im = images(s);
 	bool empty = s->log->tail.at.seq == 0 && im->generation == 0;
-	int err = open_image(s, v, im->generation, empty, &v->file);
+	if (im->building && (from->is_new || from->grown))
+		return DP_EAGAIN;
+	unsigned flags = (empty || from->is_new ? DP_OPEN_CREATE : 0) | (from->grown ? DP_OPEN_GROW : 0);
+	int err = open_image(s, v, im->generation, flags, &v->file);
 	if (!err && im->building) {
 		v->old = v->file;
 		v->file = NULL;
-		err = open_image(s, v, im->building, true, &v->file);
+		err = open_image(s, v, im->building, DP_OPEN_CREATE, &v->file);
 	}
 	/* What a crash left behind: of before the last switch, or of a resync that never began. */
 	if (!err && im->generation)
@@ -84,7 +87,7 @@ static int begin_building(struct dp_store *s)
 			continue;
 		v->old = v->file;
 		v->file = NULL;
-		err = open_image(s, v, images(s)->building, true, &v->file);
+		err = open_image(s, v, images(s)->building, DP_OPEN_CREATE, &v->file);
 	}
 	return err;
 }

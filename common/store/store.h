@@ -20,6 +20,8 @@ struct dp_store_volume {
 	uint32_t id;
 	uint64_t size;
 	const char *file; /* name in the state directory, or the path of a block device */
+	bool is_new; /* it has come into the stream since the last start: zeros */
+	bool grown;  /* it has become larger since then */
 };
 
 struct dp_store_events {
@@ -44,7 +46,8 @@ struct dp_store_mark {
 /* Opens or creates (sparse) the images that log->last.images names; also those that a resync was
  * building. `log` is the core's. `seal` opens what sealed records and answers carry, it is borrowed and NULL
  * where the stream is not sealed.
- * Errors: those of the disk, DP_EINVAL (an image is smaller than its volume), DP_ENOMEM. */
+ * Errors: those of the disk, DP_EINVAL (an image is smaller than its volume), DP_ENOMEM, DP_EAGAIN (a volume
+ * is new or grown, and a resync is under way). */
 int dp_store_open(struct dp_disk *disk, const struct dp_store_volume *volumes, unsigned count,
 	const struct dp_log *log, struct dp_journal *journal, struct dp_seal *seal,
 	const struct dp_store_events *events, struct dp_store **out);

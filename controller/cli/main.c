@@ -25,6 +25,7 @@ static const struct cli_command *const commands[] = {
 	&cli_resume,
 	&cli_resync,
 	&cli_reload,
+	&cli_apply,
 	&cli_digest,
 	&cli_verify,
 	&cli_report,

@@ -58,6 +58,7 @@ int cli_place_open(const char *option, struct cli_place *place)
 	/* Where services run, the file stands with the machine's other configuration. */
 	if (!option && access(path, F_OK) && access(INSTALLED, F_OK) == 0)
 		snprintf(path, sizeof path, "%s", INSTALLED);
+	snprintf(place->file, sizeof place->file, "%s", path);
 	int err = dp_topology_load(path, &place->topology, &errors);
 	if (!err)
 		return 0;

@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "cli.h"
 
@@ -31,6 +32,7 @@ struct up_child {
 	uint64_t backoff_us;
 	bool ready;
 	bool given_up; /* it is not restarted */
+	bool gone;     /* nor is it to run: the topology has it no more */
 	int exit_code; /* of the last run; -1: none or a signal */
 };
 
@@ -46,6 +48,7 @@ struct up {
 	bool stopping; /* a signal asked for it, or the start failed: nothing is restarted */
 	int lock_fd, signal_fd;
 	sigset_t old_mask;
+	struct timespec file_time; /* of topology.yaml, as it was read last */
 	struct up_child *children; /* [UP_CHILDREN_MAX] */
 	unsigned count;
 };
@@ -78,6 +81,8 @@ void up_find_plugin(char path[PATH_MAX]);
 
 /* Fills in the children of all nodes. Returns 0 or an exit status, printed. */
 int up_add_children(struct up *up);
+/* The same for what up->topology has and did not have: `start` is called with each. */
+int up_add_new(struct up *up, void (*start)(struct up *, struct up_child *));
 void up_free_children(struct up *up);
 
 /* Starts the child; a failure to fork is a restart that is due later. */

@@ -94,6 +94,16 @@ static int add_nbdkit(struct up *up, const struct dp_topo_node *node)
 	return 0;
 }
 
+static int add_node(struct up *up, const struct dp_topo_node *node)
+{
+	if (up->count + 2 > UP_CHILDREN_MAX)
+		return cli_fail(EX_OSERR, "too many nodes have come and gone: start `dipole up` again");
+	int status = add_daemon(up, node);
+	if (!status && up->nbd && node->role == DP_ROLE_CONTROLLER)
+		status = add_nbdkit(up, node);
+	return status;
+}
+
 int up_add_children(struct up *up)
 {
 	const struct dp_topology *t = up->topology;
@@ -101,10 +111,33 @@ int up_add_children(struct up *up)
 	up->children = calloc(UP_CHILDREN_MAX, sizeof *up->children);
 	if (!up->children)
 		return cli_fail(EX_OSERR, "out of memory");
-	for (unsigned i = 0; i < t->node_count && !status; i++) {
-		status = add_daemon(up, &t->nodes[i]);
-		if (!status && up->nbd && t->nodes[i].role == DP_ROLE_CONTROLLER)
-			status = add_nbdkit(up, &t->nodes[i]);
+	for (unsigned i = 0; i < t->node_count && !status; i++)
+		status = add_node(up, &t->nodes[i]);
+	return status;
+}
+
+static bool has_child(const struct up *up, const char *node)
+{
+	for (unsigned i = 0; i < up->count; i++)
+		if (!up->children[i].gone && strcmp(up->children[i].name, node) == 0)
+			return true;
+	return false;
+}
+
+int up_add_new(struct up *up, void (*start)(struct up *, struct up_child *))
+{
+	int status = 0;
+	for (unsigned i = 0; i < up->topology->node_count && !status; i++) {
+		const struct dp_topo_node *node = &up->topology->nodes[i];
+		char key[DP_KEY_TEXT + 1];
+		unsigned first = up->count;
+		if (has_child(up, node->name))
+			continue;
+		status = cli_key_ensure(up->dir, node->name, key);
+		if (!status)
+			status = add_node(up, node);
+		for (unsigned c = first; c < up->count && !status; c++)
+			start(up, &up->children[c]);
 	}
 	return status;
 }
@@ -247,7 +280,7 @@ static void note_end(struct up *up, struct up_child *child, int wait_status)
 	child->ready = false;
 	child->exit_code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1;
 	unlink(child->pid_file);
-	if (up->stopping)
+	if (up->stopping || child->gone)
 		return;
 	child->given_up = is_final(up, child);
 	if (!child->given_up)

@@ -3,13 +3,16 @@
 
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define START_LIMIT_US 30000000
 #define LINKS_LIMIT_US 5000000
 #define STOP_LIMIT_US  20000000
 #define LOOK_EVERY_US  50000
+#define FOLLOW_EVERY_US 500000
 #define FOREVER_US     UINT64_MAX
 
 static void restart_due(struct up *up)
@@ -125,10 +128,53 @@ int up_begin(struct up *up)
 	return status;
 }
 
+/* ---- a file that has changed (dipole apply) ---- */
+
+static void end_gone(struct up *up)
+{
+	for (unsigned i = 0; i < up->count; i++) {
+		struct up_child *child = &up->children[i];
+		char node[sizeof child->name];
+		snprintf(node, sizeof node, "%.*s", (int)strcspn(child->name, " "), child->name);
+		if (child->gone || dp_topology_node(up->topology, node) >= 0)
+			continue;
+		child->gone = child->given_up = true;
+		child->restart_us = 0;
+		if (child->pid)
+			kill(child->pid, SIGTERM);
+	}
+}
+
+/* Nodes that stay have taken it by themselves. */
+static void follow(struct up *up)
+{
+	struct dp_topo_errors errors = {.count = 0};
+	struct dp_topology *t;
+	struct stat st;
+	char path[PATH_MAX];
+	cli_node_path(up->dir, "topology.yaml", "", path);
+	bool same = stat(path, &st) || (st.st_mtim.tv_sec == up->file_time.tv_sec &&
+					       st.st_mtim.tv_nsec == up->file_time.tv_nsec);
+	if (same)
+		return;
+	bool first = up->file_time.tv_sec == 0;
+	up->file_time = st.st_mtim;
+	if (first || dp_topology_load(path, &t, &errors)) {
+		dp_topology_print_errors(&errors, stderr);
+		return;
+	}
+	dp_topology_destroy(&up->topology);
+	up->topology = t;
+	end_gone(up);
+	up_add_new(up, up_start);
+}
+
 void up_supervise(struct up *up)
 {
-	while (!up->stopping)
-		turn(up, FOREVER_US);
+	while (!up->stopping) {
+		follow(up);
+		turn(up, FOLLOW_EVERY_US);
+	}
 }
 
 /* ---- stop ---- */

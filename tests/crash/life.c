@@ -150,7 +150,7 @@ static int open_store(struct life *l)
 	struct dp_store_volume volumes[MODEL_VOLUMES];
 	for (unsigned v = 0; v < MODEL_VOLUMES; v++)
 		volumes[v] =
-			(struct dp_store_volume){MODEL_VOLUME(v), l->model->sizes[v], files[v]};
+			(struct dp_store_volume){.id = MODEL_VOLUME(v), .size = l->model->sizes[v], .file = files[v]};
 	int err = dp_store_open(
 		&l->disk->base, volumes, MODEL_VOLUMES, &l->log, l->j, NULL, &events, &l->store);
 	if (!err)

@@ -174,7 +174,7 @@ int mirror_open(struct mirror *m)
 	struct dp_store_volume volumes[MODEL_VOLUMES];
 	for (unsigned v = 0; v < MODEL_VOLUMES; v++)
 		volumes[v] =
-			(struct dp_store_volume){MODEL_VOLUME(v), m->model->sizes[v], files[v]};
+			(struct dp_store_volume){.id = MODEL_VOLUME(v), .size = m->model->sizes[v], .file = files[v]};
 	struct dp_stream_config cfg = {
 		.core = {.stream = MODEL_STREAM,
 			.config = CONFIG,

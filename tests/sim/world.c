@@ -735,7 +735,7 @@ static void draw_options(struct sim *sim)
 			o->changes);
 }
 
-static struct dp_store_volume volumes[2] = {{1, 0, "v1"}, {2, 0, "v2"}};
+static struct dp_store_volume volumes[2] = {{.id = 1, .file = "v1"}, {.id = 2, .file = "v2"}};
 
 static struct node *add_node(struct sim *sim, enum dp_core_role role, const char *name)
 {

@@ -55,6 +55,11 @@ static int mem_open(struct dp_disk *disk, const char *name, unsigned flags, uint
 		f = add(d, name, size);
 		*created = true;
 	}
+	if (flags & DP_OPEN_GROW && f->size < size) {
+		f->bytes = realloc(f->bytes, size);
+		memset(f->bytes + f->size, 0, size - f->size);
+		f->size = size;
+	}
 	d->opened++;
 	*out = f;
 	return 0;

@@ -526,9 +526,33 @@ Test(client, a_volume_that_is_gone_fails_requests)
 	volume_changed(ENOENT, VOLUME_SIZE);
 }
 
-Test(client, a_volume_of_another_size_fails_requests)
+Test(client, a_volume_that_is_smaller_fails_requests)
 {
-	volume_changed(0, VOLUME_SIZE * 2);
+	volume_changed(0, VOLUME_SIZE / 2);
+}
+
+/* What was asked for before goes on; what is new is for those who connect from now on. */
+Test(client, a_volume_that_has_grown_is_used_as_it_was)
+{
+	struct fake f;
+	struct answers a = {.count = 0};
+	struct dp_local_request seen;
+	uint8_t data[512] = {0};
+	start(&f);
+	struct dipole_request r = a_write(0, data, sizeof data);
+	r.callback = note;
+	r.arg = &a;
+	cr_assert_eq(dipole_submit(f.client, &r), 0);
+	drop(&f);
+	f.volume.size = 2 * VOLUME_SIZE;
+	reconnect(&f);
+	expect(&f, DP_LOCAL_WRITE, 0, &seen);
+	reply(f.fd, &seen, 0);
+	process_until(&f, &a, 1);
+	cr_assert_eq(r.error, 0);
+	cr_assert_eq(dipole_size(f.client), VOLUME_SIZE);
+	cr_assert_eq(dipole_pwrite(f.client, data, 512, VOLUME_SIZE, NULL), EINVAL);
+	fake_free(&f);
 }
 
 Test(client, a_starting_controller_is_asked_again)

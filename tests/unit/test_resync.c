@@ -149,7 +149,7 @@ static void open_all(struct rig *r)
 	struct dp_store_events se = {on_applied, on_image, on_want, on_copied, on_failed, r};
 	struct dp_store_volume volumes[VOLUMES];
 	for (unsigned v = 0; v < VOLUMES; v++)
-		volumes[v] = (struct dp_store_volume){ID(v), sizes[v], old_files[v]};
+		volumes[v] = (struct dp_store_volume){.id = ID(v), .size = sizes[v], .file = old_files[v]};
 	r->dying = false;
 	cr_assert_eq(dp_journal_open(&r->disk->base, "journal", &cfg, &je, &scan, &r->j), 0);
 	cr_assert_eq(dp_store_open(&r->disk->base, volumes, VOLUMES, &r->log, r->j, NULL, &se, &r->store), 0);

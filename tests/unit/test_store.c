@@ -39,6 +39,7 @@ struct rig {
 	struct dp_store *store;
 	struct dp_log log;
 	uint64_t sizes[VOLUMES];
+	unsigned is_new, grown; /* which volume, from 1; 0: none */
 	struct dp_record *made[MADE_MAX]; /* by seq */
 	uint64_t durable, agreed, told, now;
 	unsigned failures;
@@ -161,7 +162,8 @@ static int open_store(struct rig *r)
 	struct dp_store_events events = {.applied = on_applied, .image = on_image, .want = on_want,
 		.copied = on_copied, .failed = on_failed, .ctx = r};
 	for (unsigned v = 0; v < VOLUMES; v++)
-		volumes[v] = (struct dp_store_volume){ID(v), r->sizes[v], files[v]};
+		volumes[v] = (struct dp_store_volume){.id = ID(v), .size = r->sizes[v], .file = files[v],
+			.is_new = r->is_new == v + 1, .grown = r->grown == v + 1};
 	return dp_store_open(&r->disk->base, volumes, VOLUMES, &r->log, r->j, NULL, &events, &r->store);
 }
 
@@ -946,12 +948,17 @@ Test(failure, records_beyond_a_volume_are_not_applied)
 	check_refused(r);
 }
 
-Test(failure, records_of_an_unknown_volume_are_not_applied)
+/* It has gone since they were written. */
+Test(change, records_of_a_volume_that_is_gone_are_passed_over)
 {
 	struct rig *r = begin();
-	put(r, 0, 4096);
 	append_as(r, DP_OP_WRITE, 99, 0, 512);
-	check_refused(r);
+	put(r, 0, 4096);
+	commit(r);
+	agree(r, 2);
+	settle(r);
+	cr_assert(r->failures == 0 && r->told == 2);
+	end(r);
 }
 
 Test(failure, an_image_that_is_too_small_is_refused)
@@ -967,6 +974,89 @@ Test(failure, an_image_that_is_too_small_is_refused)
 	cr_assert_eq(r->disk->opened, 0);
 	dp_log_clear(log);
 	r->sizes[1] -= 4096;
+	open_all(r);
+	end(r);
+}
+
+/* A journal from which records were released: what the images hold stands nowhere else. */
+static struct rig *begin_released(void)
+{
+	struct rig *r = begin();
+	put(r, 0, 4096);
+	commit(r);
+	agree(r, 1);
+	settle(r);
+	dp_log_release(&r->log, 1);
+	dp_journal_release(r->j, &r->log.tail);
+	dp_journal_tidy(r->j);
+	memdisk_run(r->disk);
+	close_all(r);
+	return r;
+}
+
+/* The log as a start finds it, without the store. */
+static int open_changed(struct rig *r)
+{
+	struct dp_meta tail = {.promised = 1, .at = {1, 1, 99}, .based = true};
+	cr_assert_eq(dp_log_init(&r->log, &tail), 0);
+	int err = open_store(r);
+	dp_store_close(&r->store);
+	dp_log_clear(&r->log);
+	return err;
+}
+
+Test(change, a_new_volume_is_zeros_and_an_image_that_is_lost_is_not)
+{
+	struct rig *r = begin_released();
+	uint64_t size;
+	r->disk->base.ops->remove(&r->disk->base, files[1]);
+	cr_assert_eq(open_changed(r), DP_ENOENT, "a lost image is made anew");
+	r->is_new = 2;
+	cr_assert_eq(open_changed(r), 0);
+	const uint8_t *bytes = memdisk_bytes(r->disk, files[1], &size);
+	cr_assert(bytes && size == r->sizes[1]);
+	for (uint64_t i = 0; i < size; i++)
+		cr_assert_eq(bytes[i], 0);
+	r->is_new = 0;
+	open_all(r);
+	end(r);
+}
+
+Test(change, a_volume_grows_and_keeps_what_it_holds)
+{
+	struct rig *r = begin_released();
+	uint64_t size, before = r->sizes[0];
+	uint8_t *held = malloc(before);
+	memcpy(held, memdisk_bytes(r->disk, files[0], NULL), before);
+	r->sizes[0] *= 2;
+	cr_assert_eq(open_changed(r), DP_EINVAL, "an image that is too small is taken");
+	r->grown = 1;
+	cr_assert_eq(open_changed(r), 0);
+	const uint8_t *bytes = memdisk_bytes(r->disk, files[0], &size);
+	cr_assert(size == 2 * before && memcmp(bytes, held, before) == 0);
+	for (uint64_t i = before; i < size; i++)
+		cr_assert_eq(bytes[i], 0);
+	free(held);
+	r->grown = 0;
+	free(r->safe[0]);
+	r->safe[0] = calloc(1, size);
+	open_all(r);
+	end(r);
+}
+
+/* How far a resync is, is counted over the volumes in their order and size. */
+Test(change, no_volume_comes_or_grows_while_images_are_resynced)
+{
+	struct rig *r = begin_released();
+	for (unsigned i = 0; i < 2; i++) {
+		struct dp_meta tail = {.promised = 1, .at = {1, 1, 99}, .based = true, .images.building = 1};
+		r->is_new = i ? 2 : 0;
+		r->grown = i ? 0 : 1;
+		cr_assert_eq(dp_log_init(&r->log, &tail), 0);
+		cr_assert_eq(open_store(r), DP_EAGAIN);
+		dp_log_clear(&r->log);
+	}
+	r->is_new = r->grown = 0;
 	open_all(r);
 	end(r);
 }

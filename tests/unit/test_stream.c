@@ -57,7 +57,7 @@ static void settle(void)
 
 static void start(uint64_t read_cache)
 {
-	static const struct dp_store_volume volume = {1, 1 << 20, "image"};
+	static const struct dp_store_volume volume = {.id = 1, .size = 1 << 20, .file = "image"};
 	struct dp_stream_config cfg = {.core = {.stream = 7, .config = 1, .role = DP_CORE_CONTROLLER,
 			.image = true, .ack = DP_CORE_LOCAL, .flush = DP_CORE_LOCAL, .window_bytes = 1 << 24},
 		.journal_file = "journal", .journal_size = DP_JOURNAL_SIZE_MIN, .random = 12345,

@@ -74,7 +74,7 @@ void testnode_start(struct testnode *t)
 {
 	static const struct dp_stream_ops ops = {on_send_up, on_send_down, on_reply, on_alarm};
 	const struct dp_node_stream *s = &t->cfg.streams[0];
-	struct dp_store_volume volume = {TEST_VOLUME, TEST_SIZE, "image.v"};
+	struct dp_store_volume volume = {.id = TEST_VOLUME, .size = TEST_SIZE, .file = "image.v"};
 	struct dp_stream_config sc = {.core = s->core, .journal_file = "journal.s",
 		.journal_size = s->journal_bytes, .random = 4711, .volumes = &volume,
 		.volume_count = 1};

@@ -1,0 +1,227 @@
+/* dipole apply: moves a running deployment to a new topology file. All nodes are asked first, and nothing is
+ * changed unless all agree; then each takes the file, mirrors before those that send to them. */
+#include "cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/textfile.h"
+#include "topology/change.h"
+
+/* A node that ends its work in good order before it is run anew may take its time. */
+#define APPLY_TIMEOUT_US 30000000
+#define BACK_LIMIT_US	 60000000
+#define BACK_LOOK_US	 100000
+
+struct apply {
+	const char *file, *state;
+	bool dry, json;
+	char *text;
+	struct cli_place place; /* as it is */
+	struct dp_topology *new;
+	struct dp_topo_changes changes;
+	json_t *nodes; /* what each said */
+};
+
+static int read_new(struct apply *a)
+{
+	struct dp_topo_errors *errors = calloc(1, sizeof *errors);
+	int err = errors ? dp_topology_load(a->file, &a->new, errors) : DP_ENOMEM;
+	if (errors)
+		dp_topology_print_errors(errors, stderr);
+	free(errors);
+	if (!err)
+		err = dp_text_read(a->file, DP_TOPOLOGY_FILE_MAX, &a->text);
+	return !err ? 0 : err == DP_ECONFIG ? EX_CONFIG : EX_NOINPUT;
+}
+
+/* ---- what differs ---- */
+
+static void print_changes(const struct apply *a)
+{
+	if (!a->changes.count)
+		puts("the topology is the same");
+	for (unsigned i = 0; i < a->changes.count; i++) {
+		const struct dp_topo_change *c = &a->changes.list[i];
+		printf("%s%s%s%s\n", c->refused ? "refused: " : "", c->what, c->means[0] ? ": " : "", c->means);
+	}
+}
+
+static json_t *changes_json(const struct apply *a)
+{
+	json_t *list = json_array();
+	for (unsigned i = 0; i < a->changes.count; i++) {
+		const struct dp_topo_change *c = &a->changes.list[i];
+		json_array_append_new(list,
+			json_pack("{s:s,s:s,s:b}", "what", c->what, "means", c->means, "refused", c->refused));
+	}
+	return list;
+}
+
+/* ---- nodes ---- */
+
+/* Those that were there and stay; one that is new is started with the file, one that goes needs none. */
+static bool is_asked(const struct apply *a, unsigned node)
+{
+	const char *name = a->place.topology->nodes[node].name;
+	for (unsigned s = 0; s < a->new->stream_count; s++) {
+		int n = dp_topology_node(a->new, name);
+		if (n >= 0 && dp_topology_uses(&a->new->streams[s], (unsigned)n))
+			return true;
+	}
+	return false;
+}
+
+static int ask(const struct apply *a, unsigned node, bool dry, json_t **answer, char error[CLI_ERROR_MAX])
+{
+	json_t *request = json_pack("{s:s,s:s,s:b}", "cmd", "apply", "topology", a->text, "dry_run", dry);
+	return cli_ask(&a->place, node, request, APPLY_TIMEOUT_US, answer, error);
+}
+
+static int ask_all(struct apply *a)
+{
+	int status = 0;
+	for (unsigned i = 0; i < a->place.topology->node_count; i++) {
+		const char *name = a->place.topology->nodes[i].name;
+		char error[CLI_ERROR_MAX];
+		json_t *answer;
+		if (!is_asked(a, i))
+			continue;
+		int err = ask(a, i, true, &answer, error);
+		if (err) {
+			status = err == DP_EINVAL ? EX_CONFIG : EX_UNAVAILABLE;
+			cli_fail(0, "%s: %s", name, error);
+			continue;
+		}
+		json_array_append_new(a->nodes,
+			json_pack("{s:s,s:O,s:O}", "node", name, "changed", json_object_get(answer, "changed"),
+				"restart", json_object_get(answer, "restart")));
+		json_decref(answer);
+	}
+	return status;
+}
+
+static void print_nodes(const struct apply *a)
+{
+	json_t *entry, *what;
+	size_t i, k;
+	json_array_foreach(a->nodes, i, entry) {
+		json_t *list = json_object_get(entry, "changed");
+		bool anew = json_is_true(json_object_get(entry, "restart"));
+		if (!json_array_size(list))
+			continue;
+		printf("%s%s:", cli_text(entry, "node"), anew ? " begins anew, which takes a moment" : "");
+		json_array_foreach(list, k, what)
+			printf("%s %s", k ? "," : "", json_string_value(what));
+		putchar('\n');
+	}
+}
+
+/* ---- doing it ---- */
+
+static bool is_back(const struct apply *a, unsigned node, uint64_t pid_started)
+{
+	char error[CLI_ERROR_MAX];
+	json_t *answer = NULL;
+	int err = cli_ask(&a->place, node, json_pack("{s:s}", "cmd", "status"), CLI_ASK_TIMEOUT_US, &answer, error);
+	bool back = !err && cli_now_us() - pid_started >= cli_number(answer, "uptime_us");
+	json_decref(answer);
+	return back;
+}
+
+static int wait_back(const struct apply *a, unsigned node, uint64_t since)
+{
+	const char *name = a->place.topology->nodes[node].name;
+	for (uint64_t end = cli_now_us() + BACK_LIMIT_US; cli_now_us() < end; cli_sleep_us(BACK_LOOK_US))
+		if (is_back(a, node, since))
+			return 0;
+	return cli_fail(EX_UNAVAILABLE, "%s has taken the file and is not back; see its log", name);
+}
+
+static int change_node(const struct apply *a, unsigned node)
+{
+	const char *name = a->place.topology->nodes[node].name;
+	char error[CLI_ERROR_MAX];
+	json_t *answer;
+	uint64_t since = cli_now_us();
+	int err = ask(a, node, false, &answer, error);
+	if (err)
+		return cli_fail(err == DP_EINVAL ? EX_CONFIG : EX_UNAVAILABLE,
+			"%s: %s; those before it have the new file, apply it again", name, error);
+	bool anew = json_is_true(json_object_get(answer, "restart"));
+	json_decref(answer);
+	return anew ? wait_back(a, node, since) : 0;
+}
+
+static int change_all(const struct apply *a)
+{
+	static const enum dp_role order[] = {DP_ROLE_MIRROR, DP_ROLE_RELAY, DP_ROLE_CONTROLLER};
+	int status = 0;
+	for (unsigned r = 0; r < 3; r++)
+		for (unsigned i = 0; i < a->place.topology->node_count && !status; i++)
+			if (a->place.topology->nodes[i].role == order[r] && is_asked(a, i))
+				status = change_node(a, i);
+	return status;
+}
+
+/* Where nodes run on other machines, this command has a copy of its own. */
+static int keep_file(const struct apply *a)
+{
+	int error = dp_text_write(a->place.file, a->text, 0644);
+	return error ? cli_fail(EX_CANTCREAT, "cannot write %s: %s", a->place.file, strerror(error)) : 0;
+}
+
+static int apply(struct apply *a)
+{
+	dp_topology_compare(a->place.topology, a->new, &a->changes);
+	if (!a->json)
+		print_changes(a);
+	if (a->changes.refused)
+		return cli_fail(EX_CONFIG, "%s cannot be applied to what runs; nothing was changed", a->file);
+	int status = ask_all(a);
+	if (status)
+		return cli_fail(status, "nothing was changed");
+	if (!a->json)
+		print_nodes(a);
+	if (a->dry)
+		return 0;
+	status = change_all(a);
+	return status ? status : keep_file(a);
+}
+
+static int run(const struct cli_command *self, int argc, char **argv)
+{
+	struct apply a = {.dry = false};
+	const struct cli_option options[] = {
+		{"state", CLI_TEXT, &a.state, "DIR", "the state directory (see dipole(1))"},
+		{"dry-run", CLI_FLAG, &a.dry, NULL, "say what would change, and change nothing"},
+		{"json", CLI_FLAG, &a.json, NULL, "print JSON, one line"},
+		{.name = NULL},
+	};
+	cli_parse(self, argc, argv, options, &a.file, 1, 1);
+	int status = read_new(&a);
+	if (!status)
+		status = cli_place_open(a.state, &a.place);
+	a.nodes = json_array();
+	if (!status) {
+		status = apply(&a);
+		if (a.json)
+			cli_print_json(json_pack("{s:b,s:b,s:o,s:O}", "ok", !status, "dry_run", a.dry, "changes",
+				changes_json(&a), "nodes", a.nodes));
+	}
+	json_decref(a.nodes);
+	cli_place_close(&a.place);
+	dp_topology_destroy(&a.new);
+	free(a.text);
+	return status;
+}
+
+const struct cli_command cli_apply = {
+	.name = "apply",
+	.arguments = "FILE [--dry-run] [--state DIR] [--json]",
+	.summary = "Move a running deployment to a new topology file.",
+	.run = run,
+};
