@@ -10,23 +10,25 @@
 struct comparison {
 	const struct dp_topology *old, *new;
 	struct dp_topo_changes *out;
+	struct dp_topo_change beyond; /* where the list is full */
 };
 
 /* "WHAT" with its meaning; a name is at most DP_NAME_MAX long, so that it fits. */
-static void note(struct comparison *c, bool refused, const char *means, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
-static void note(struct comparison *c, bool refused, const char *means, const char *format, ...)
+static struct dp_topo_change *note(struct comparison *c, bool refused, const char *means, const char *format,
+	...) __attribute__((format(printf, 4, 5)));
+static struct dp_topo_change *note(struct comparison *c, bool refused, const char *means, const char *format,
+	...)
 {
+	bool full = c->out->count == DP_TOPO_CHANGES_MAX;
+	struct dp_topo_change *change = full ? &c->beyond : &c->out->list[c->out->count++];
 	c->out->refused += refused;
-	if (c->out->count == DP_TOPO_CHANGES_MAX)
-		return;
-	struct dp_topo_change *change = &c->out->list[c->out->count++];
 	va_list args;
 	va_start(args, format);
 	vsnprintf(change->what, sizeof change->what, format, args);
 	va_end(args);
 	snprintf(change->means, sizeof change->means, "%s", means);
 	change->refused = refused;
+	return change;
 }
 
 /* ---- nodes ---- */
@@ -119,10 +121,18 @@ static void compare_legs(struct comparison *c, const struct dp_topo_stream *a, c
 
 /* ---- streams ---- */
 
+/* Of the legs there are; all of them stays all of them. */
+static bool same_number(const struct dp_topo_stream *a, unsigned of_a, const struct dp_topo_stream *b,
+	unsigned of_b)
+{
+	return of_a == of_b || (of_a == a->leg_count && of_b == b->leg_count);
+}
+
 static bool same_policy(const struct dp_topo_stream *a, const struct dp_topo_stream *b)
 {
-	return a->ack_stage == b->ack_stage && a->ack_legs == b->ack_legs && a->flush == b->flush &&
-	       a->keep_serving == b->keep_serving;
+	return a->ack_stage == b->ack_stage && a->flush == b->flush &&
+	       same_number(a, a->ack_legs, b, b->ack_legs) &&
+	       same_number(a, a->keep_serving, b, b->keep_serving);
 }
 
 static bool same_limits(const struct dp_topo_stream *a, const struct dp_topo_stream *b)
@@ -139,7 +149,8 @@ static void compare_stream(struct comparison *c, const struct dp_topo_stream *a,
 	if (a->journal_bytes != b->journal_bytes)
 		note(c, true, "the size of a journal cannot be changed", "stream %s: journal size", a->name);
 	if (a->seal != b->seal)
-		note(c, true, "journals hold what was sealed as before", "stream %s: seal", a->name);
+		note(c, true, "journals hold what was sealed as before: stop all nodes in good order first",
+			"stream %s: seal", a->name)->may_at_start = true;
 	if (a->local != b->local)
 		note(c, true, "a controller's own images cannot come or go while the stream is in use",
 			"stream %s: local", a->name);
@@ -237,7 +248,7 @@ static void compare_links(struct comparison *c)
 void dp_topology_compare(const struct dp_topology *old, const struct dp_topology *new,
 	struct dp_topo_changes *out)
 {
-	struct comparison c = {old, new, out};
+	struct comparison c = {.old = old, .new = new, .out = out};
 	*out = (struct dp_topo_changes){.count = 0};
 	if (strcmp(old->name, new->name))
 		note(&c, true, "this is the file of another deployment", "name: %s instead of %s", new->name,
@@ -248,10 +259,10 @@ void dp_topology_compare(const struct dp_topology *old, const struct dp_topology
 	compare_links(&c);
 }
 
-const struct dp_topo_change *dp_topology_refused(const struct dp_topo_changes *changes)
+const struct dp_topo_change *dp_topology_refused(const struct dp_topo_changes *changes, bool running)
 {
 	for (unsigned i = 0; i < changes->count; i++)
-		if (changes->list[i].refused)
+		if (changes->list[i].refused && (running || !changes->list[i].may_at_start))
 			return &changes->list[i];
 	return NULL;
 }

@@ -9,6 +9,7 @@ struct dp_topo_change {
 	char what[200];
 	char means[200]; /* for the data, or why it is refused; empty: nothing worth a word */
 	bool refused;
+	bool may_at_start; /* but not if all nodes were stopped in good order, and are started with it */
 };
 
 #define DP_TOPO_CHANGES_MAX 200
@@ -24,7 +25,7 @@ struct dp_topo_changes {
 void dp_topology_compare(const struct dp_topology *old, const struct dp_topology *new,
 	struct dp_topo_changes *out);
 
-/* The first that is refused, or NULL. */
-const struct dp_topo_change *dp_topology_refused(const struct dp_topo_changes *changes);
+/* The first that is refused, as the nodes run or as one is started; or NULL. */
+const struct dp_topo_change *dp_topology_refused(const struct dp_topo_changes *changes, bool running);
 
 #endif

@@ -211,22 +211,22 @@ static void mark_changes(const struct dp_topology *old, struct dp_node_config *c
 	}
 }
 
-static int compare(const struct dp_topology *old, const struct dp_topology *new, FILE *messages)
+static int compare(const struct dp_topology *old, const struct dp_topology *new, bool running, FILE *messages)
 {
 	struct dp_topo_changes *changes = calloc(1, sizeof *changes);
 	if (!changes)
 		return EX_SOFTWARE;
 	dp_topology_compare(old, new, changes);
-	const struct dp_topo_change *refused = dp_topology_refused(changes);
+	const struct dp_topo_change *refused = dp_topology_refused(changes, running);
 	if (refused)
 		fprintf(messages, "%s: %s\n", refused->what, refused->means);
-	int code = changes->refused ? EX_CONFIG : 0;
+	int code = refused ? EX_CONFIG : 0;
 	free(changes);
 	return code;
 }
 
 /* A node that has run goes on from what it ran with: what cannot change is refused. */
-static int go_on(const struct arguments *a, const struct dp_topology *new, FILE *messages,
+static int go_on(const struct arguments *a, const struct dp_topology *new, bool running, FILE *messages,
 	struct dp_node_config *cfg)
 {
 	char path[APPLIED_MAX], *text;
@@ -238,7 +238,7 @@ static int go_on(const struct arguments *a, const struct dp_topology *new, FILE 
 	if (err)
 		fprintf(messages, "%s: %s\n", path, dp_strerror(err));
 	if (!code)
-		code = compare(old, new, messages);
+		code = compare(old, new, running, messages);
 	if (!code)
 		mark_changes(old, cfg);
 	dp_topology_destroy(&old);
@@ -248,26 +248,27 @@ static int go_on(const struct arguments *a, const struct dp_topology *new, FILE 
 
 /* ---- dp_node_source ---- */
 
-static int load_text(const struct arguments *a, const char *text, FILE *messages, struct dp_node_config *out)
+static int load_text(const struct arguments *a, const char *text, bool running, FILE *messages,
+	struct dp_node_config *out)
 {
 	struct dp_topology *t = NULL;
 	int code = parse_text(text, a->topology, messages, &t);
 	if (!code)
 		code = prepare(a, t, messages, out);
 	if (!code && a->state)
-		code = go_on(a, t, messages, out);
+		code = go_on(a, t, running, messages, out);
 	dp_topology_destroy(&t);
 	return code;
 }
 
-static int load(struct source *s, const char *text, FILE *messages, struct dp_node_config *out)
+static int load(struct source *s, const char *text, bool running, FILE *messages, struct dp_node_config *out)
 {
 	char *own = NULL;
 	int code = text ? 0 : read_text(s->a->topology, messages, &own);
 	if (text)
 		own = strdup(text);
 	if (!code)
-		code = own ? load_text(s->a, own, messages, out) : EX_SOFTWARE;
+		code = own ? load_text(s->a, own, running, messages, out) : EX_SOFTWARE;
 	if (code) {
 		free(own);
 		return code;
@@ -280,7 +281,7 @@ static int load(struct source *s, const char *text, FILE *messages, struct dp_no
 static int source_load(void *ctx, const char *text, struct dp_node_config *out, char *why, size_t size)
 {
 	FILE *messages = fmemopen(why, size, "w");
-	int code = messages ? load(ctx, text, messages, out) : EX_SOFTWARE;
+	int code = messages ? load(ctx, text, true, messages, out) : EX_SOFTWARE;
 	if (messages)
 		fclose(messages);
 	return code;
@@ -322,7 +323,7 @@ int dp_daemon_main(int argc, char **argv, const char *program, enum dp_role role
 		return EX_SOFTWARE;
 	dp_log_open(a.node, a.verbose ? DP_LOG_DEBUG : DP_LOG_INFO);
 	do {
-		code = load(&s, NULL, stderr, cfg);
+		code = load(&s, NULL, false, stderr, cfg);
 		if (!code && !a.check)
 			code = dp_node_run(cfg, &(struct dp_node_source){source_load, source_replace, source_keep, &s});
 		sodium_memzero(cfg, sizeof *cfg);

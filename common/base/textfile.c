@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -67,7 +68,7 @@ int dp_text_write(const char *path, const char *text, unsigned mode)
 	int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
 	if (fd < 0)
 		return errno;
-	int bad = write_all(fd, text), saved = errno;
+	int bad = fchmod(fd, mode) || write_all(fd, text), saved = errno; /* whatever the umask is */
 	if (close(fd) && !bad) {
 		bad = -1;
 		saved = errno;
