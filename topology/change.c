@@ -50,7 +50,11 @@ static void compare_node(struct comparison *c, const struct dp_topo_node *a, con
 		note(c, true, "a second copy of the images cannot come or go while the node has them",
 			"node %s: second-store", a->name);
 	if (strcmp(a->key, b->key))
-		note(c, false, "sessions with its old key end", "node %s: key", a->name);
+		note(c, false, strcmp(b->former_key, a->key) ? "what runs with its old key ends at once"
+							     : "both are good until former-key is taken out",
+			"node %s: key", a->name);
+	if (a->former_key[0] && !b->former_key[0])
+		note(c, false, "what runs with it ends at once", "node %s: former-key: gone", a->name);
 	if (!same_node_limits(a, b))
 		note(c, false, "", "node %s: addresses or retain", a->name);
 }

@@ -69,12 +69,16 @@ static void check_seal(struct dp_loader *l, unsigned index)
 	/* Only legs without a mistake can be counted over. */
 	if (s->seal == DP_SEAL_NONE || l->errors->count)
 		return;
-	if (dp_topology_holders(l->t, index, holders) <= DP_SEAL_HOLDERS_MAX)
+	unsigned count = dp_topology_holders(l->t, index, holders), keys = count;
+	for (unsigned i = 0; i < count && i < DP_SEAL_HOLDERS_MAX; i++)
+		keys += l->t->nodes[holders[i]].former_key[0] != 0;
+	if (keys <= DP_SEAL_HOLDERS_MAX)
 		return;
 	struct dp_path top = {NULL, "streams", 0}, stream = {&top, l->streams.text[index], 0};
 	struct dp_path at = {&stream, "seal", 0};
 	dp_loader_error(l, &at, l->streams.key_at[index],
-		"too many nodes would open it; expected at most %d: the controller and the mirrors of all legs",
+		"too many nodes would open it; expected at most %d: the controller and the mirrors of all "
+		"legs, and their former keys",
 		DP_SEAL_HOLDERS_MAX);
 }
 
@@ -90,6 +94,23 @@ static void not_shared(struct dp_loader *l, unsigned index, const char *key, uns
 		l->t->nodes[earlier].name);
 }
 
+/* Whether `key`, of one of the two, is a key of the other, too. */
+static bool is_key_of(const struct dp_topo_node *n, const char *key)
+{
+	return key[0] && (strcmp(n->key, key) == 0 || strcmp(n->former_key, key) == 0);
+}
+
+static void check_former(struct dp_loader *l, unsigned index)
+{
+	const struct dp_topo_node *n = &l->t->nodes[index];
+	struct dp_path top = {NULL, "nodes", 0}, node = {&top, l->nodes.text[index], 0};
+	struct dp_path at = {&node, "former-key", 0};
+	if (!n->former_key[0] || (n->key[0] && strcmp(n->key, n->former_key)))
+		return;
+	dp_loader_error(l, &at, dp_loader_find(l, l->nodes.value_at[index], "former-key"), "%s",
+		n->key[0] ? "same as key; expected the one before it" : "without key; expected both");
+}
+
 static void check_shared(struct dp_loader *l, unsigned index)
 {
 	const struct dp_topo_node *n = &l->t->nodes[index];
@@ -101,8 +122,10 @@ static void check_shared(struct dp_loader *l, unsigned index)
 			not_shared(l, index, "listen", i);
 		if (n->metrics[0] && strcmp(other->metrics, n->metrics) == 0)
 			not_shared(l, index, "metrics", i);
-		if (n->key[0] && strcmp(other->key, n->key) == 0)
+		if (is_key_of(other, n->key))
 			not_shared(l, index, "key", i);
+		if (is_key_of(other, n->former_key))
+			not_shared(l, index, "former-key", i);
 	}
 }
 
@@ -201,6 +224,7 @@ void dp_schema_check(struct dp_loader *l)
 {
 	for (unsigned i = 0; i < l->t->node_count; i++) {
 		check_shared(l, i);
+		check_former(l, i);
 		check_listen(l, i);
 		check_trust(l, i);
 	}

@@ -5,14 +5,14 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sysexits.h>
-#include <zmq.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
 #include "base/textfile.h"
 #include "topology/change.h"
+#include "topology/secret.h"
 
 struct arguments {
 	const char *topology, *node, *state;
@@ -103,39 +103,86 @@ static int read_text(const char *path, FILE *messages, char **text)
 	return err == DP_ERANGE || err == DP_EBADMSG ? EX_CONFIG : err ? EX_NOINPUT : 0;
 }
 
-/* The secret key belongs to nobody else: a file that others can read is refused. */
-static int load_secret(const char *state, FILE *messages, struct dp_node_config *cfg)
+/* ---- keys: STATE/key is in use, key.next comes, key.former was ---- */
+
+#define PATH_SIZE 4096
+
+static enum dp_secret_fault read_secret(const char *state, const char *name, struct dp_secret *out)
 {
-	char path[4096], text[64] = "", public[DP_KEY_SIZE];
-	struct stat st;
-	snprintf(path, sizeof path, "%s/key", state);
-	FILE *f = fopen(path, "re");
-	if (!f || fstat(fileno(f), &st)) {
-		fprintf(messages, "%s: %s; make one with dipole keygen\n", path, strerror(errno));
-		if (f)
-			fclose(f);
-		return EX_NOINPUT;
-	}
-	bool open = st.st_mode & 077;
-	bool read = fgets(text, sizeof text, f) != NULL;
-	fclose(f);
-	text[strcspn(text, "\n")] = 0;
-	if (open || !read || strlen(text) != 40 || zmq_curve_public(public, text)) {
-		fprintf(messages, "%s: %s\n", path,
-			open ? "others can read it; expected mode 0600" : "expected a Z85 secret key");
-		return EX_CONFIG;
-	}
-	memcpy(cfg->secret_key, text, sizeof cfg->secret_key);
-	sodium_memzero(text, sizeof text);
-	if (strcmp(public, cfg->public_key)) {
-		fprintf(messages, "%s: does not belong to the public key of node %s in the topology\n",
-			path, cfg->name);
-		return EX_CONFIG;
-	}
+	char path[PATH_SIZE];
+	snprintf(path, sizeof path, "%s/%s", state, name);
+	return dp_secret_read(path, out);
+}
+
+static int move_file(const char *state, const char *from, const char *to)
+{
+	char a[PATH_SIZE], b[PATH_SIZE];
+	snprintf(a, sizeof a, "%s/%s", state, from);
+	snprintf(b, sizeof b, "%s/%s", state, to);
+	return rename(a, b);
+}
+
+/* The next key takes the place of the one in use. A crash in between leaves key.next, and no key. */
+static int promote(const char *state, FILE *messages)
+{
+	char key[PATH_SIZE];
+	snprintf(key, sizeof key, "%s/key", state);
+	bool bad = (access(key, F_OK) == 0 && move_file(state, "key", "key.former")) ||
+		   move_file(state, "key.next", "key");
+	move_file(state, "key.next.pub", "key.pub"); /* only to be looked at */
+	if (bad)
+		fprintf(messages, "%s: %s\n", key, strerror(errno));
+	return bad ? EX_CANTCREAT : 0;
+}
+
+static int use_secret(const char *state, const struct dp_secret *s, struct dp_node_config *cfg)
+{
+	struct dp_secret former;
+	memcpy(cfg->secret_key, s->secret, sizeof cfg->secret_key);
+	memcpy(cfg->public_key, s->public_key, sizeof cfg->public_key);
+	read_secret(state, "key.former", &former);
+	memcpy(cfg->former_secret, former.secret, sizeof cfg->former_secret);
+	sodium_memzero(&former, sizeof former);
 	return 0;
 }
 
-static int prepare(const struct arguments *a, const struct dp_topology *t, FILE *messages,
+/* A node goes on with its former key, as long as that is good: when its neighbours know the next one it is told to
+ * take it. */
+static int choose_secret(const char *state, const struct dp_topo_node *me, bool running, FILE *messages,
+	struct dp_node_config *cfg, struct dp_secret *own)
+{
+	struct dp_secret next;
+	enum dp_secret_fault fault = read_secret(state, "key", own);
+	bool has_next = read_secret(state, "key.next", &next) == DP_SECRET_GOOD &&
+			strcmp(next.public_key, me->key) == 0;
+	bool former_is_good = fault == DP_SECRET_GOOD && me->former_key[0] &&
+			      strcmp(own->public_key, me->former_key) == 0;
+	cfg->has_next_key = has_next;
+	if (has_next && !former_is_good) {
+		int code = running ? 0 : promote(state, messages);
+		*own = next;
+		sodium_memzero(&next, sizeof next);
+		return code ? code : use_secret(state, own, cfg);
+	}
+	sodium_memzero(&next, sizeof next);
+	if (fault == DP_SECRET_GOOD && (former_is_good || strcmp(own->public_key, me->key) == 0))
+		return use_secret(state, own, cfg);
+	fprintf(messages, "%s/key: %s%s\n", state,
+		fault ? dp_secret_fault_text(fault) : "does not belong to the public key in the topology of node ",
+		fault == DP_SECRET_MISSING ? "; make one with dipole keygen" : fault ? "" : me->name);
+	return fault == DP_SECRET_MISSING ? EX_NOINPUT : EX_CONFIG;
+}
+
+static int load_secret(const char *state, const struct dp_topo_node *me, bool running, FILE *messages,
+	struct dp_node_config *cfg)
+{
+	struct dp_secret own;
+	int code = choose_secret(state, me, running, messages, cfg, &own);
+	sodium_memzero(&own, sizeof own);
+	return code;
+}
+
+static int prepare(const struct arguments *a, const struct dp_topology *t, bool running, FILE *messages,
 	struct dp_node_config *cfg)
 {
 	char why[256];
@@ -150,15 +197,14 @@ static int prepare(const struct arguments *a, const struct dp_topology *t, FILE 
 		return EX_CONFIG;
 	}
 	cfg->state = a->state;
-	return a->check || !cfg->public_key[0] ? 0 : load_secret(a->state, messages, cfg);
+	return a->check || !cfg->public_key[0] ? 0 : load_secret(a->state, &t->nodes[index], running, messages, cfg);
 }
 
 /* ---- what the node ran with before ---- */
 
-#define APPLIED_MAX 4096
-static char *applied_path(const struct arguments *a, char path[APPLIED_MAX])
+static char *applied_path(const struct arguments *a, char path[PATH_SIZE])
 {
-	snprintf(path, APPLIED_MAX, "%s/applied.yaml", a->state);
+	snprintf(path, PATH_SIZE, "%s/applied.yaml", a->state);
 	return path;
 }
 
@@ -229,7 +275,7 @@ static int compare(const struct dp_topology *old, const struct dp_topology *new,
 static int go_on(const struct arguments *a, const struct dp_topology *new, bool running, FILE *messages,
 	struct dp_node_config *cfg)
 {
-	char path[APPLIED_MAX], *text;
+	char path[PATH_SIZE], *text;
 	struct dp_topology *old = NULL;
 	int err = dp_text_read(applied_path(a, path), DP_TOPOLOGY_FILE_MAX, &text);
 	if (err == DP_ENOENT)
@@ -254,7 +300,7 @@ static int load_text(const struct arguments *a, const char *text, bool running, 
 	struct dp_topology *t = NULL;
 	int code = parse_text(text, a->topology, messages, &t);
 	if (!code)
-		code = prepare(a, t, messages, out);
+		code = prepare(a, t, running, messages, out);
 	if (!code && a->state)
 		code = go_on(a, t, running, messages, out);
 	dp_topology_destroy(&t);
@@ -300,7 +346,7 @@ static int source_replace(void *ctx, const char *text, char *why, size_t size)
 static int source_keep(void *ctx)
 {
 	const struct source *s = ctx;
-	char path[APPLIED_MAX], *before;
+	char path[PATH_SIZE], *before;
 	int read = dp_text_read(applied_path(s->a, path), DP_TOPOLOGY_FILE_MAX, &before);
 	bool same = !read && strcmp(before, s->text) == 0;
 	if (!read)
@@ -309,6 +355,16 @@ static int source_keep(void *ctx)
 	if (error)
 		dp_log(DP_LOG_ERROR, "state-failed", "file=%s error=\"%s\"", path, strerror(error));
 	return dp_err_from_errno(error);
+}
+
+static int source_turn(void *ctx, char *why, size_t size)
+{
+	const struct source *s = ctx;
+	FILE *messages = fmemopen(why, size, "w");
+	int code = messages ? promote(s->a->state, messages) : EX_SOFTWARE;
+	if (messages)
+		fclose(messages);
+	return code;
 }
 
 int dp_daemon_main(int argc, char **argv, const char *program, enum dp_role role)
@@ -325,7 +381,7 @@ int dp_daemon_main(int argc, char **argv, const char *program, enum dp_role role
 	do {
 		code = load(&s, NULL, false, stderr, cfg);
 		if (!code && !a.check)
-			code = dp_node_run(cfg, &(struct dp_node_source){source_load, source_replace, source_keep, &s});
+			code = dp_node_run(cfg, &(struct dp_node_source){source_load, source_replace, source_keep, source_turn, &s});
 		sodium_memzero(cfg, sizeof *cfg);
 	} while (code == DP_NODE_RESTART);
 	free(cfg);

@@ -76,8 +76,10 @@ static void link_from(struct builder *b, unsigned above)
 			return;
 	struct dp_node_link *l = &cfg->above[cfg->above_count++];
 	snprintf(l->peer, sizeof l->peer, "%s", peer->name);
-	if (!is_trusted(b->t, b->me, above))
+	if (!is_trusted(b->t, b->me, above)) {
 		snprintf(l->key, sizeof l->key, "%s", peer->key);
+		snprintf(l->former_key, sizeof l->former_key, "%s", peer->former_key);
+	}
 	l->health = health_of(b->t, b->me, above);
 }
 
@@ -129,6 +131,7 @@ static int link_to(struct builder *b, unsigned below, unsigned *index)
 	if (err)
 		return err;
 	snprintf(l->key, sizeof l->key, "%s", peer->key);
+	snprintf(l->former_key, sizeof l->former_key, "%s", peer->former_key);
 	return 0;
 }
 
@@ -252,6 +255,8 @@ static int add_holders(struct builder *b, unsigned stream, struct dp_node_stream
 		if (!holder->key[0])
 			return refuse(b, "the stream is sealed and there is no key for node", holder->name);
 		snprintf(s->holders[s->holder_count++], sizeof s->holders[0], "%s", holder->key);
+		if (holder->former_key[0])
+			snprintf(s->holders[s->holder_count++], sizeof s->holders[0], "%s", holder->former_key);
 	}
 	return 0;
 }
@@ -293,6 +298,15 @@ static int add_stream(struct builder *b, unsigned index)
 	return add_holders(b, index, s);
 }
 
+static void add_key(struct dp_node_config *cfg, const char *node, const char *key)
+{
+	if (!key[0])
+		return;
+	struct dp_node_key *k = &cfg->keys[cfg->key_count++];
+	snprintf(k->node, sizeof k->node, "%s", node);
+	snprintf(k->key, sizeof k->key, "%s", key);
+}
+
 int dp_node_config_fill(const struct dp_topology *t, unsigned index, struct dp_node_config *cfg,
 	char *why, size_t why_size)
 {
@@ -307,11 +321,8 @@ int dp_node_config_fill(const struct dp_topology *t, unsigned index, struct dp_n
 	cfg->role = roles[me->role];
 	snprintf(cfg->second_store, sizeof cfg->second_store, "%s", me->second_store);
 	for (unsigned i = 0; i < t->node_count; i++) {
-		if (!t->nodes[i].key[0])
-			continue;
-		struct dp_node_key *k = &cfg->keys[cfg->key_count++];
-		snprintf(k->node, sizeof k->node, "%s", t->nodes[i].name);
-		snprintf(k->key, sizeof k->key, "%s", t->nodes[i].key);
+		add_key(cfg, t->nodes[i].name, t->nodes[i].key);
+		add_key(cfg, t->nodes[i].name, t->nodes[i].former_key);
 	}
 	for (unsigned i = 0; i < t->stream_count; i++) {
 		int err = add_stream(&b, i);

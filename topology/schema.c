@@ -93,6 +93,7 @@ static const struct dp_field node_fields[] = {
 	{"metrics", DP_OPTIONAL, "tcp://HOST:PORT with a port from 1 to 65535", NODE(metrics),
 		dp_scalar_listen, NULL},
 	{"key", DP_OPTIONAL, "a public key of 40 Z85 characters", NODE(key), dp_scalar_key, NULL},
+	{"former-key", DP_OPTIONAL, "a public key of 40 Z85 characters", NODE(former_key), dp_scalar_key, NULL},
 	{"journal", DP_OPTIONAL, EXPECT_JOURNAL, NODE(journal_bytes), dp_scalar_journal, NULL},
 	{"retain", DP_OPTIONAL, "committed or next-hop", NODE(retain), dp_scalar_retain, NULL},
 	{"second-store", DP_OPTIONAL, "an absolute path of letters, digits and / . _ -",

@@ -50,6 +50,7 @@ struct dp_topo_node {
 	char listen[DP_ADDRESS_MAX + 1]; /* "tcp://HOST:PORT"; empty: nothing connects to it */
 	char metrics[DP_ADDRESS_MAX + 1]; /* the same, where metrics can be read; empty: nowhere */
 	char key[DP_KEY_TEXT + 1];	 /* Z85 public key; empty: none given */
+	char former_key[DP_KEY_TEXT + 1]; /* good beside it, while the key changes; empty: none */
 	uint64_t journal_bytes;		 /* per stream; relay and mirror; default 1 GiB */
 	enum dp_retain retain;		 /* default committed */
 	char second_store[DP_PATH_MAX + 1]; /* mirror: where images are kept a second time; empty: nowhere */

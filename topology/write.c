@@ -35,6 +35,8 @@ static void write_node(const struct dp_topology *t, const struct dp_topo_node *n
 		fprintf(to, "    metrics: \"%s\"\n", n->metrics);
 	if (n->key[0])
 		fprintf(to, "    key: \"%s\"\n", n->key);
+	if (n->former_key[0])
+		fprintf(to, "    former-key: \"%s\"\n", n->former_key);
 	if (n->role == DP_ROLE_CONTROLLER)
 		return;
 	write_size(to, "    journal", n->journal_bytes);

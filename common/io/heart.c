@@ -22,6 +22,8 @@ struct origin {
 
 struct peer {
 	int fd; /* connected to a node below; -1: none, or not yet */
+	unsigned key; /* that the last good beat was made with; without any they are tried in turn */
+	bool heard, known; /* since the last beat was sent; ever */
 	uint64_t opened_us;
 	struct origin from, stranger; /* where beats came from */
 	struct dp_health health;
@@ -92,6 +94,18 @@ static void disconnect_peer(struct peer *p)
 
 /* ---- beats ---- */
 
+/* The one that was good last; the other one where nothing has come since the last beat. */
+static unsigned next_key(struct dp_heart *h, struct peer *p)
+{
+	pthread_mutex_lock(&h->lock);
+	if (!p->heard)
+		p->key = !p->key;
+	p->heard = false;
+	unsigned key = p->key;
+	pthread_mutex_unlock(&h->lock);
+	return key;
+}
+
 /* A beat that cannot be sent is as good as lost, and one of many. */
 static void send_beat(struct dp_heart *h, unsigned i, const struct dp_beat *beat,
 	const struct origin *to)
@@ -100,7 +114,7 @@ static void send_beat(struct dp_heart *h, unsigned i, const struct dp_beat *beat
 	struct peer *p = &h->peers[i];
 	uint8_t out[DP_BEAT_SIZE];
 	ssize_t sent = 0;
-	dp_beat_encode(beat, h->cfg.name, cfg->name, cfg->key, out);
+	dp_beat_encode(beat, h->cfg.name, cfg->name, cfg->key[next_key(h, p)], out);
 	if (cfg->address[0] && p->fd < 0)
 		connect_peer(p, cfg->address);
 	if (p->fd >= 0)
@@ -123,10 +137,15 @@ static void take(struct dp_heart *h, const uint8_t *in, uint32_t size, const str
 {
 	struct dp_beat beat;
 	int i = peer_named(h, dp_beat_from(in, size));
-	if (i < 0 || dp_beat_decode(in, size, h->cfg.name, h->cfg.peers[i].key, &beat)) {
+	unsigned key = 0;
+	while (i >= 0 && key < 2 && dp_beat_decode(in, size, h->cfg.name, h->cfg.peers[i].key[key], &beat))
+		key++;
+	if (i < 0 || key == 2) {
 		h->refused++;
 		return;
 	}
+	h->peers[i].key = key;
+	h->peers[i].heard = h->peers[i].known = true;
 	enum dp_beat_use use = dp_health_beat(&h->peers[i].health, &beat, now_us());
 	if (use == DP_BEAT_TAKEN)
 		h->peers[i].from = *from;
@@ -213,6 +232,7 @@ static void init_peers(struct dp_heart *h)
 		uint64_t incarnation;
 		randombytes_buf(&incarnation, sizeof incarnation);
 		h->peers[i].fd = -1;
+		h->peers[i].key = 1; /* so that the first beat is tried with the first key */
 		dp_health_init(&h->peers[i].health, health, incarnation | 1, now_us());
 		if (h->step_us > health->interval_us / 5)
 			h->step_us = health->interval_us / 5;
@@ -290,6 +310,14 @@ struct dp_health dp_heart_get(struct dp_heart *h, unsigned i)
 	struct dp_health health = h->peers[i].health;
 	pthread_mutex_unlock(&h->lock);
 	return health;
+}
+
+int dp_heart_key(struct dp_heart *h, unsigned i)
+{
+	pthread_mutex_lock(&h->lock);
+	int key = h->peers[i].known ? (int)h->peers[i].key : -1;
+	pthread_mutex_unlock(&h->lock);
+	return key;
 }
 
 uint64_t dp_heart_refused(struct dp_heart *h)

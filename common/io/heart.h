@@ -15,7 +15,7 @@ struct dp_heart;
 
 struct dp_heart_peer {
 	uint64_t name;            /* dp_beat_name() */
-	uint8_t key[DP_BEAT_KEY_SIZE];
+	uint8_t key[2][DP_BEAT_KEY_SIZE]; /* the second of the peer's former key; the same where there is none */
 	char address[128];        /* "tcp://HOST:PORT" of its listener; "": it connects to us */
 	struct dp_health_config health;
 };
@@ -37,6 +37,9 @@ bool dp_heart_changed(struct dp_heart *h);
 
 /* The state of the link to peers[i] now. */
 struct dp_health dp_heart_get(struct dp_heart *h, unsigned i);
+
+/* Which of its keys peers[i] used last, 0 or 1; -1: nothing was heard yet. */
+int dp_heart_key(struct dp_heart *h, unsigned i);
 
 /* Datagrams that were not what they should be: malformed, of unknown nodes, not authentic. */
 uint64_t dp_heart_refused(struct dp_heart *h);

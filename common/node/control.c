@@ -361,6 +361,8 @@ json_t *control_answer(struct node *n, const json_t *request)
 		return leg(n, request);
 	if (strcmp(cmd, "reload") == 0)
 		return reload_answer(n, NULL, false);
+	if (strcmp(cmd, "rekey") == 0)
+		return reload_rekey(n);
 	if (strcmp(cmd, "apply") == 0)
 		return apply(n, request);
 	if (strcmp(cmd, "mark") == 0)

@@ -13,7 +13,8 @@ static int add_peer(struct node *n, struct dp_heart_config *heart, const struct 
 	p->name = dp_beat_name(n->cfg->deployment, l->peer);
 	p->health = l->health;
 	memcpy(p->address, l->address, sizeof p->address);
-	return dp_beat_key(l->key, n->cfg->secret_key, p->key);
+	int err = dp_beat_key(l->key, n->cfg->secret_key, p->key[0]);
+	return err ? err : dp_beat_key(l->former_key[0] ? l->former_key : l->key, n->cfg->secret_key, p->key[1]);
 }
 
 /* The place of the peer of link i, or `next` if no link before it has the same. */

@@ -62,6 +62,7 @@ struct link {
 	uint64_t heard_us, connected_us; /* 0: never heard */
 	unsigned heart; /* its peer's place among those that heartbeats go to */
 	bool open; /* heartbeats have not closed it */
+	bool former; /* tried, or in use: its peer's former key */
 	enum dp_health_state health;
 };
 
@@ -144,6 +145,7 @@ void http_close(struct node *n);
 /* reload.c: as an answer of the control socket. `text`: the file to take instead of the one that is there; NULL:
  * that one. dry: says what would be done, and does nothing. */
 json_t *reload_answer(struct node *n, const char *text, bool dry);
+json_t *reload_rekey(struct node *n); /* runs anew, with the key that comes next */
 
 /* aside.c: what the node has no more. 0 or a dp_err, logged. */
 int aside_all(const struct node *n);

@@ -92,7 +92,7 @@ static int open_link(struct node *n, unsigned i)
 		  set_int(s, ZMQ_RECONNECT_IVL_MAX, 1000) | set_int(s, ZMQ_CONNECT_TIMEOUT, 1000) |
 		  set_int(s, ZMQ_HANDSHAKE_IVL, 3000);
 	if (l->key[0])
-		bad |= set_text(s, ZMQ_CURVE_SERVERKEY, l->key) |
+		bad |= set_text(s, ZMQ_CURVE_SERVERKEY, n->links[i].former ? l->former_key : l->key) |
 		       set_text(s, ZMQ_CURVE_PUBLICKEY, n->cfg->public_key) |
 		       set_text(s, ZMQ_CURVE_SECRETKEY, n->cfg->secret_key);
 	if (bad || zmq_connect(s, l->address)) {
@@ -512,11 +512,28 @@ static bool is_sending(const struct node *n, unsigned link)
 	return false;
 }
 
+/* A peer whose key changes has one of two; its heartbeats tell which. */
+static void follow_key(struct node *n, unsigned i)
+{
+	struct link *l = &n->links[i];
+	int key = n->cfg->links[i].former_key[0] ? dp_heart_key(n->heart, l->heart) : -1;
+	if (key < 0 || l->former == (key == 1))
+		return;
+	l->former = key == 1;
+	dp_log(DP_LOG_NOTICE, "peer-key", "peer=%s key=%s", n->cfg->links[i].peer, key ? "former" : "new");
+	bool open = l->open;
+	if (net_relink(n, i)) /* said in the log */
+		n->stopping = true;
+	else if (!open)
+		net_link(n, i, false);
+}
+
 /* libzmq gives up for good on a connection whose key was once refused: connect anew. */
 void net_tick(struct node *n)
 {
 	for (unsigned i = 0; i < n->cfg->link_count; i++) {
 		struct link *l = &n->links[i];
+		follow_key(n, i);
 		uint64_t since = l->heard_us > l->connected_us ? l->heard_us : l->connected_us;
 		if (!l->open || n->now_us - since < RECONNECT_US || is_sending(n, i))
 			continue;

@@ -164,15 +164,19 @@ static const char *unclean_text(const struct dp_core_config *c)
 static int open_seal(struct node *n, struct node_stream *ns)
 {
 	const struct dp_node_stream *cfg = ns->cfg;
-	uint8_t secret[DP_SEAL_KEY_SIZE], holders[DP_SEAL_HOLDERS_MAX][DP_SEAL_KEY_SIZE], random[32];
-	bool good = zmq_z85_decode(secret, n->cfg->secret_key) != NULL;
+	uint8_t secret[DP_SEAL_KEY_SIZE], former[DP_SEAL_KEY_SIZE], holders[DP_SEAL_HOLDERS_MAX][DP_SEAL_KEY_SIZE],
+		random[32];
+	bool has_former = n->cfg->former_secret[0], good = zmq_z85_decode(secret, n->cfg->secret_key) != NULL;
+	if (has_former)
+		good = zmq_z85_decode(former, n->cfg->former_secret) && good;
 	for (unsigned i = 0; i < cfg->holder_count; i++)
 		good = zmq_z85_decode(holders[i], cfg->holders[i]) && good;
 	randombytes_buf(random, sizeof random);
-	int err = good ? dp_seal_new(cfg->core.stream, cfg->seal, secret, holders, cfg->holder_count,
-				 random, &ns->seal)
+	int err = good ? dp_seal_new(cfg->core.stream, cfg->seal, secret, has_former ? former : NULL, holders,
+				 cfg->holder_count, random, &ns->seal)
 		       : DP_ECONFIG;
 	sodium_memzero(secret, sizeof secret);
+	sodium_memzero(former, sizeof former);
 	sodium_memzero(random, sizeof random);
 	return err;
 }

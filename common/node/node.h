@@ -9,7 +9,7 @@
 
 #define DP_NODE_STREAMS_MAX 64
 #define DP_NODE_LINKS_MAX   64
-#define DP_NODE_KEYS_MAX    64
+#define DP_NODE_KEYS_MAX    128 /* of each node of a topology two */
 #define DP_KEY_SIZE         41 /* Z85 with its 0 */
 
 struct dp_node_volume {
@@ -44,6 +44,7 @@ struct dp_node_link {
 	unsigned connection;
 	char address[128];
 	char key[DP_KEY_SIZE]; /* the peer's public key; "" on a trusted link */
+	char former_key[DP_KEY_SIZE]; /* that it may still use; "": none */
 	struct dp_health_config health;
 	struct dp_hours hours; /* of local time, when it is used */
 	bool compress;         /* what goes down it */
@@ -69,7 +70,9 @@ struct dp_node_config {
 	char listen[128];        /* "" if nothing connects here */
 	bool listen_curve;
 	char metrics[128];       /* where metrics can be read by HTTP, "tcp://HOST:PORT"; "": nowhere */
-	char public_key[DP_KEY_SIZE], secret_key[DP_KEY_SIZE];
+	char public_key[DP_KEY_SIZE], secret_key[DP_KEY_SIZE]; /* in use: the topology's key, or the former one */
+	char former_secret[DP_KEY_SIZE]; /* of before; opens what was sealed for it. "": none */
+	bool has_next_key; /* the former one is in use, and the topology's is there, too */
 	struct dp_node_key keys[DP_NODE_KEYS_MAX]; /* who may connect */
 	unsigned key_count;
 	struct dp_node_link links[DP_NODE_LINKS_MAX];
@@ -91,6 +94,8 @@ struct dp_node_source {
 	int (*replace)(void *ctx, const char *text, char *why, size_t size);
 	/* The node runs with what was loaded last; the next change counts from there. 0 or a dp_err. */
 	int (*keep)(void *ctx);
+	/* Has the next key take the place of the one in use, from the next load on. 0, or another number and why. */
+	int (*turn)(void *ctx, char *why, size_t size);
 	void *ctx;
 };
 

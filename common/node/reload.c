@@ -65,7 +65,8 @@ static void compare_node(struct comparison *c)
 
 static void compare_peer(struct comparison *c, const struct dp_node_link *a, const struct dp_node_link *b, bool *moved)
 {
-	*moved = strcmp(a->address, b->address) || strcmp(a->key, b->key);
+	bool turns = strcmp(a->key, b->former_key) == 0; /* it goes on with what is its former key now */
+	*moved = strcmp(a->address, b->address) || (strcmp(a->key, b->key) && !turns);
 	if (strcmp(a->peer, b->peer) || a->connection != b->connection)
 		needs_restart(c, "the neighbour", a->peer);
 	if ((a->key[0] == 0) != (b->key[0] == 0))
@@ -78,7 +79,10 @@ static void compare_peer(struct comparison *c, const struct dp_node_link *a, con
 		changed(c, "hours of sending to", a->peer);
 	if (a->compress != b->compress)
 		changed(c, "compression of what is sent to", a->peer);
-	c->heart |= *moved || memcmp(&a->health, &b->health, sizeof a->health);
+	if (strcmp(a->former_key, b->former_key))
+		changed(c, "former key of", a->peer);
+	c->heart |= *moved || strcmp(a->former_key, b->former_key) ||
+		    memcmp(&a->health, &b->health, sizeof a->health);
 }
 
 static void compare_peers(struct comparison *c, bool above)
@@ -227,15 +231,21 @@ static void take_streams(struct node *n, const struct dp_node_config *new)
 static bool take(struct node *n, const struct comparison *c)
 {
 	struct dp_node_config *live = n->live;
+	char in_use[DP_NODE_LINKS_MAX][DP_KEY_SIZE];
+	for (unsigned i = 0; i < live->link_count; i++)
+		memcpy(in_use[i], n->links[i].former ? live->links[i].former_key : live->links[i].key, DP_KEY_SIZE);
 	memcpy(live->keys, c->new->keys, sizeof live->keys);
 	live->key_count = c->new->key_count;
 	memcpy(live->links, c->new->links, sizeof live->links);
 	memcpy(live->above, c->new->above, sizeof live->above);
+	live->has_next_key = c->new->has_next_key;
 	take_streams(n, c->new);
 	n->minute = NODE_NO_MINUTE;
 	for (unsigned i = 0; i < live->link_count; i++)
 		if (c->links[i] && net_relink(n, i))
 			return false;
+		else if (live->links[i].former_key[0] && strcmp(live->links[i].former_key, in_use[i]) == 0)
+			n->links[i].former = true; /* until its heartbeats say otherwise */
 	return (!c->heart || health_reopen(n, c->links) == 0) && n->source->keep(n->source->ctx) == 0;
 }
 
@@ -283,6 +293,7 @@ json_t *reload_answer(struct node *n, const char *text, bool dry)
 		n->source->replace(n->source->ctx, text, why, sizeof why);
 	if (!why[0] && !dry)
 		do_it(n, &c);
+	bool has_next_key = new && new->has_next_key;
 	if (new)
 		explicit_bzero(new, sizeof *new); /* it has the secret key */
 	free(new);
@@ -291,5 +302,16 @@ json_t *reload_answer(struct node *n, const char *text, bool dry)
 		json_decref(c.changed);
 		return json_pack("{s:b,s:s}", "ok", 0, "error", why);
 	}
-	return json_pack("{s:b,s:o,s:b}", "ok", 1, "changed", c.changed, "restart", c.anew);
+	return json_pack("{s:b,s:o,s:b,s:b}", "ok", 1, "changed", c.changed, "restart", c.anew, "next_key",
+		has_next_key);
+}
+
+json_t *reload_rekey(struct node *n)
+{
+	char why[WHY_MAX] = "";
+	if (!n->source || !n->cfg->has_next_key || n->source->turn(n->source->ctx, why, sizeof why))
+		return json_pack("{s:b,s:s}", "ok", 0, "error", why[0] ? why : "there is no next key");
+	dp_log(DP_LOG_NOTICE, "rekey", "restart=1");
+	n->restart = n->stopping = true;
+	return json_pack("{s:b}", "ok", 1);
 }

@@ -47,6 +47,8 @@ struct dp_seal {
 	uint64_t key_number, counter, bytes; /* of `own` */
 	unsigned count;
 	uint8_t shared[DP_SEAL_HOLDERS_MAX][crypto_box_BEFORENMBYTES]; /* with each holder */
+	uint8_t former[DP_SEAL_HOLDERS_MAX][crypto_box_BEFORENMBYTES]; /* the same of this node's key of before */
+	bool has_former;
 	uint8_t wrapped[DP_SEAL_HOLDERS_MAX][WRAP_SIZE];                /* `own`, for each holder */
 };
 
@@ -93,7 +95,7 @@ static void next_key(struct dp_seal *s)
 	make_ready(k, s->cipher);
 }
 
-int dp_seal_new(uint64_t stream, enum dp_seal_cipher cipher, const uint8_t *secret,
+int dp_seal_new(uint64_t stream, enum dp_seal_cipher cipher, const uint8_t *secret, const uint8_t *former,
 	const uint8_t (*holders)[DP_SEAL_KEY_SIZE], unsigned count, const uint8_t *random,
 	struct dp_seal **out)
 {
@@ -112,8 +114,10 @@ int dp_seal_new(uint64_t stream, enum dp_seal_cipher cipher, const uint8_t *secr
 	s->cipher = cipher;
 	s->count = count;
 	memcpy(s->master, random, sizeof s->master);
+	s->has_former = former != NULL;
 	for (unsigned i = 0; i < count; i++) {
-		if (crypto_box_beforenm(s->shared[i], holders[i], secret)) {
+		if (crypto_box_beforenm(s->shared[i], holders[i], secret) ||
+			(former && crypto_box_beforenm(s->former[i], holders[i], former))) {
 			dp_seal_free(&s);
 			return DP_ECONFIG;
 		}
@@ -213,7 +217,9 @@ static bool unwrap(const struct dp_seal *s, const struct parts *p, uint8_t *key)
 	for (unsigned i = 0; i < p->count; i++)
 		for (unsigned from = 0; from < s->count; from++)
 			if (crypto_box_open_easy_afternm(key, p->wrapped + WRAP_SIZE * i, WRAP_SIZE,
-				    p->name, s->shared[from]) == 0)
+				    p->name, s->shared[from]) == 0 ||
+				(s->has_former && crypto_box_open_easy_afternm(key, p->wrapped + WRAP_SIZE * i,
+							  WRAP_SIZE, p->name, s->former[from]) == 0))
 				return true;
 	return false;
 }

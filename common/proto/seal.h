@@ -31,9 +31,10 @@ const char *dp_seal_cipher_name(enum dp_seal_cipher cipher); /* as in the topolo
 bool dp_seal_possible(enum dp_seal_cipher cipher);
 
 /* For stream `stream`. `secret` is this node's own key, `holders` the public keys of all holders, this node's among them;
- * 1..DP_SEAL_HOLDERS_MAX. `random` has 32 bytes that never come again. DP_ENOMEM, DP_ECONFIG: a holder's
+ * 1..DP_SEAL_HOLDERS_MAX. `former` is the key that this node had before, and opens what was sealed for it; or NULL.
+ * `random` has 32 bytes that never come again. DP_ENOMEM, DP_ECONFIG: a holder's
  * key is none, or their number is out of range; DP_ENOCIPHER: the cipher is not possible here. */
-int dp_seal_new(uint64_t stream, enum dp_seal_cipher cipher, const uint8_t *secret,
+int dp_seal_new(uint64_t stream, enum dp_seal_cipher cipher, const uint8_t *secret, const uint8_t *former,
 	const uint8_t (*holders)[DP_SEAL_KEY_SIZE], unsigned count, const uint8_t *random,
 	struct dp_seal **out);
 void dp_seal_free(struct dp_seal **seal);

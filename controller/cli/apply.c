@@ -17,13 +17,14 @@
 #define BACK_LOOK_US	 100000
 
 struct apply {
-	const char *file, *state;
+	const char *file, *state, *without;
 	bool dry, json;
 	char *text;
 	struct cli_place place; /* as it is */
 	struct dp_topology *new;
 	struct dp_topo_changes changes;
 	json_t *nodes; /* what each said */
+	bool has_next_key[DP_NODES_MAX];
 };
 
 static int read_new(struct apply *a)
@@ -67,6 +68,8 @@ static json_t *changes_json(const struct apply *a)
 static bool is_asked(const struct apply *a, unsigned node)
 {
 	const char *name = a->place.topology->nodes[node].name;
+	if (a->without && strcmp(a->without, name) == 0)
+		return false;
 	for (unsigned s = 0; s < a->new->stream_count; s++) {
 		int n = dp_topology_node(a->new, name);
 		if (n >= 0 && dp_topology_uses(&a->new->streams[s], (unsigned)n))
@@ -141,7 +144,7 @@ static int wait_back(const struct apply *a, unsigned node, uint64_t since)
 	return cli_fail(EX_UNAVAILABLE, "%s has taken the file and is not back; see its log", name);
 }
 
-static int change_node(const struct apply *a, unsigned node)
+static int change_node(struct apply *a, unsigned node)
 {
 	const char *name = a->place.topology->nodes[node].name;
 	char error[CLI_ERROR_MAX];
@@ -152,11 +155,28 @@ static int change_node(const struct apply *a, unsigned node)
 		return cli_fail(err == DP_EINVAL ? EX_CONFIG : EX_UNAVAILABLE,
 			"%s: %s; those before it have the new file, apply it again", name, error);
 	bool anew = json_is_true(json_object_get(answer, "restart"));
+	a->has_next_key[node] = json_is_true(json_object_get(answer, "next_key"));
 	json_decref(answer);
 	return anew ? wait_back(a, node, since) : 0;
 }
 
-static int change_all(const struct apply *a)
+/* With all of them knowing both, a node turns to its next key. */
+static int turn_key(struct apply *a, unsigned node)
+{
+	const char *name = a->place.topology->nodes[node].name;
+	char error[CLI_ERROR_MAX];
+	json_t *answer;
+	uint64_t since = cli_now_us();
+	int err = cli_ask(&a->place, node, json_pack("{s:s}", "cmd", "rekey"), CLI_ASK_TIMEOUT_US, &answer, error);
+	if (err)
+		return cli_fail(EX_UNAVAILABLE, "%s does not turn to its next key: %s; apply the file again", name, error);
+	json_decref(answer);
+	if (!a->json)
+		printf("%s turns to its next key\n", name);
+	return wait_back(a, node, since);
+}
+
+static int change_all(struct apply *a)
 {
 	static const enum dp_role order[] = {DP_ROLE_MIRROR, DP_ROLE_RELAY, DP_ROLE_CONTROLLER};
 	int status = 0;
@@ -164,6 +184,9 @@ static int change_all(const struct apply *a)
 		for (unsigned i = 0; i < a->place.topology->node_count && !status; i++)
 			if (a->place.topology->nodes[i].role == order[r] && is_asked(a, i))
 				status = change_node(a, i);
+	for (unsigned i = 0; i < a->place.topology->node_count && !status; i++)
+		if (a->has_next_key[i])
+			status = turn_key(a, i);
 	return status;
 }
 
@@ -174,6 +197,21 @@ static int keep_file(const struct apply *a)
 	return error ? cli_fail(EX_CANTCREAT, "cannot write %s: %s", a->place.file, strerror(error)) : 0;
 }
 
+/* A node that is not asked would go on with volumes that are gone, and a new one of the same name would not be
+ * the same at all mirrors. */
+static int check_without(const struct apply *a)
+{
+	if (!a->without)
+		return 0;
+	if (dp_topology_node(a->place.topology, a->without) < 0)
+		return cli_fail(EX_USAGE, "no node '%s' in %s", a->without, a->place.file);
+	for (unsigned i = 0; i < a->place.topology->volume_count; i++)
+		if (dp_topology_volume(a->new, a->place.topology->volumes[i].name) < 0)
+			return cli_fail(EX_USAGE, "volume %s cannot go without node %s",
+				a->place.topology->volumes[i].name, a->without);
+	return 0;
+}
+
 static int apply(struct apply *a)
 {
 	dp_topology_compare(a->place.topology, a->new, &a->changes);
@@ -181,7 +219,9 @@ static int apply(struct apply *a)
 		print_changes(a);
 	if (a->changes.refused)
 		return cli_fail(EX_CONFIG, "%s cannot be applied to what runs; nothing was changed", a->file);
-	int status = ask_all(a);
+	int status = check_without(a);
+	if (!status)
+		status = ask_all(a);
 	if (status)
 		return cli_fail(status, "nothing was changed");
 	if (!a->json)
@@ -198,6 +238,7 @@ static int run(const struct cli_command *self, int argc, char **argv)
 	const struct cli_option options[] = {
 		{"state", CLI_TEXT, &a.state, "DIR", "the state directory (see dipole(1))"},
 		{"dry-run", CLI_FLAG, &a.dry, NULL, "say what would change, and change nothing"},
+		{"without", CLI_TEXT, &a.without, "NODE", "do not ask this node, which is lost or not trusted any more"},
 		{"json", CLI_FLAG, &a.json, NULL, "print JSON, one line"},
 		{.name = NULL},
 	};
@@ -221,7 +262,7 @@ static int run(const struct cli_command *self, int argc, char **argv)
 
 const struct cli_command cli_apply = {
 	.name = "apply",
-	.arguments = "FILE [--dry-run] [--state DIR] [--json]",
+	.arguments = "FILE [--dry-run] [--without NODE] [--state DIR] [--json]",
 	.summary = "Move a running deployment to a new topology file.",
 	.run = run,
 };

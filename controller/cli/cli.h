@@ -163,11 +163,11 @@ void cli_table_print(struct cli_table **table);
 
 /* ---- keys (key.c) ---- */
 
-/* Makes a CURVE key pair in DIR/NODE/key and key.pub; `public_key` gets the Z85 text. An existing
+/* Makes a CURVE key pair in DIR/NODE/NAME and NAME.pub; `public_key` gets the Z85 text. An existing
  * key is never overwritten. Returns 0 or an exit status, printed. */
-int cli_key_make(const char *dir, const char *node, char public_key[DP_KEY_TEXT + 1]);
+int cli_key_make(const char *dir, const char *node, const char *name, char public_key[DP_KEY_TEXT + 1]);
 
-/* The same, but takes the key that is there. */
+/* The same for DIR/NODE/key, but takes the key that is there. */
 int cli_key_ensure(const char *dir, const char *node, char public_key[DP_KEY_TEXT + 1]);
 
 #endif

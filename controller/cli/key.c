@@ -10,6 +10,7 @@
 #include <zmq.h>
 
 #include "base/err.h"
+#include "topology/secret.h"
 
 /* Writes TEXT and a newline to a new file, durably. 0 or an errno; nothing is left behind. */
 static int write_new(const char *path, const char *text, mode_t mode)
@@ -38,23 +39,24 @@ static int make_dir(const char *dir, const char *node)
 	return 0;
 }
 
-int cli_key_make(const char *dir, const char *node, char public_key[DP_KEY_TEXT + 1])
+int cli_key_make(const char *dir, const char *node, const char *name, char public_key[DP_KEY_TEXT + 1])
 {
-	char path[PATH_MAX], secret[DP_KEY_TEXT + 1];
+	char path[PATH_MAX], file[32], secret[DP_KEY_TEXT + 1];
 	int status = make_dir(dir, node);
 	if (status)
 		return status;
 	if (zmq_curve_keypair(public_key, secret))
 		return cli_fail(EX_SOFTWARE, "cannot make a key: %s", zmq_strerror(errno));
-	int error = write_new(cli_node_path(dir, node, "key", path), secret, 0600);
+	int error = write_new(cli_node_path(dir, node, name, path), secret, 0600);
 	explicit_bzero(secret, sizeof secret);
 	if (error == EEXIST)
 		return cli_fail(EX_CANTCREAT,
-			"%s exists and is not overwritten: the node's peers know its public key",
+			"%s exists and is not overwritten: the node's peers may know its public key",
 			path);
 	if (error)
 		return cli_fail(EX_CANTCREAT, "cannot write %s: %s", path, strerror(error));
-	cli_node_path(dir, node, "key.pub", path);
+	snprintf(file, sizeof file, "%s.pub", name);
+	cli_node_path(dir, node, file, path);
 	unlink(path); /* of a secret key that is gone */
 	error = write_new(path, public_key, 0644);
 	if (error)
@@ -62,33 +64,18 @@ int cli_key_make(const char *dir, const char *node, char public_key[DP_KEY_TEXT 
 	return 0;
 }
 
-/* The public key of the secret key in `path`. 0, or an exit status, printed. */
-static int load(const char *path, char public_key[DP_KEY_TEXT + 1])
-{
-	char text[DP_KEY_TEXT + 2];
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return cli_fail(EX_NOINPUT, "cannot read %s: %s", path, strerror(errno));
-	ssize_t n = read(fd, text, sizeof text);
-	close(fd);
-	bool good = n >= DP_KEY_TEXT && (n == DP_KEY_TEXT || text[DP_KEY_TEXT] == '\n');
-	text[DP_KEY_TEXT] = '\0';
-	good = good && zmq_curve_public(public_key, text) == 0;
-	explicit_bzero(text, sizeof text);
-	if (good)
-		return 0;
-	return cli_fail(
-		EX_DATAERR, "%s is not a Z85 secret key; move it away to get a new one", path);
-}
-
 int cli_key_ensure(const char *dir, const char *node, char public_key[DP_KEY_TEXT + 1])
 {
 	char path[PATH_MAX];
 	if (access(cli_node_path(dir, node, "key", path), F_OK))
-		return cli_key_make(dir, node, public_key);
-	int status = load(path, public_key);
-	if (status)
-		return status;
+		return cli_key_make(dir, node, "key", public_key);
+	struct dp_secret s;
+	enum dp_secret_fault fault = dp_secret_read(path, &s);
+	explicit_bzero(s.secret, sizeof s.secret);
+	if (fault)
+		return cli_fail(EX_DATAERR, "%s: %s; move it away to get a new one", path,
+			dp_secret_fault_text(fault));
+	memcpy(public_key, s.public_key, sizeof s.public_key);
 	int error = write_new(cli_node_path(dir, node, "key.pub", path), public_key, 0644);
 	if (error && error != EEXIST)
 		return cli_fail(EX_CANTCREAT, "cannot write %s: %s", path, strerror(error));

@@ -18,7 +18,7 @@ static int run(const struct cli_command *self, int argc, char **argv)
 		cli_usage(self, "'%s' cannot be the name of a node", node);
 	int status = cli_state_dir(out, dir);
 	if (!status)
-		status = cli_key_make(dir, node, public_key);
+		status = cli_key_make(dir, node, "key", public_key);
 	if (!status)
 		puts(public_key);
 	return status;

@@ -3,50 +3,37 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-#include <zmq.h>
 
-enum finding { FITS, ELSEWHERE, NONE_IN_FILE, MISSING, OPEN, MALFORMED, ANOTHER };
+#include "topology/secret.h"
 
-static const char *const texts[] = {[FITS] = "fits", [ELSEWHERE] = "not on this machine",
+enum finding { FITS, TURNS, ELSEWHERE, NONE_IN_FILE, MISSING, OPEN, MALFORMED, ANOTHER };
+
+static const char *const texts[] = {[FITS] = "fits", [TURNS] = "fits the former key", [ELSEWHERE] = "not on this machine",
 	[NONE_IN_FILE] = "there is no key in the topology file", [MISSING] = "missing; make one with dipole keygen",
 	[OPEN] = "others can read it; expected mode 0600", [MALFORMED] = "no Z85 secret key",
 	[ANOTHER] = "does not belong to the key in the topology file"};
 
 static bool is_wrong(enum finding f)
 {
-	return f != FITS && f != ELSEWHERE;
-}
-
-/* Of the secret key in `path`; `public_key` gets what belongs to it. */
-static enum finding read_key(const char *path, char public_key[DP_KEY_TEXT + 1])
-{
-	char secret[64] = "";
-	struct stat st;
-	FILE *from = fopen(path, "re");
-	if (!from || fstat(fileno(from), &st)) {
-		if (from)
-			fclose(from);
-		return MISSING;
-	}
-	bool read = fgets(secret, sizeof secret, from) != NULL;
-	fclose(from);
-	secret[strcspn(secret, "\n")] = '\0';
-	bool good = read && strlen(secret) == DP_KEY_TEXT && zmq_curve_public(public_key, secret) == 0;
-	explicit_bzero(secret, sizeof secret);
-	return !good ? MALFORMED : st.st_mode & 077 ? OPEN : FITS;
+	return f != FITS && f != TURNS && f != ELSEWHERE;
 }
 
 static enum finding look(const struct cli_place *place, const struct dp_topo_node *n)
 {
-	char path[PATH_MAX], public_key[DP_KEY_TEXT + 1];
+	static const enum finding faults[] = {[DP_SECRET_GOOD] = FITS, [DP_SECRET_MISSING] = MISSING,
+		[DP_SECRET_OPEN] = OPEN, [DP_SECRET_MALFORMED] = MALFORMED};
+	char path[PATH_MAX];
+	struct dp_secret s;
 	if (access(cli_node_path(place->dir, n->name, "", path), F_OK))
 		return ELSEWHERE;
-	enum finding f = read_key(cli_node_path(place->dir, n->name, "key", path), public_key);
+	enum finding f = faults[dp_secret_read(cli_node_path(place->dir, n->name, "key", path), &s)];
+	explicit_bzero(s.secret, sizeof s.secret);
 	if (!n->key[0])
 		return f == MISSING ? ELSEWHERE : NONE_IN_FILE; /* all its links are trusted */
-	return f == FITS && strcmp(public_key, n->key) ? ANOTHER : f;
+	if (f != FITS || strcmp(s.public_key, n->key) == 0)
+		return f;
+	return strcmp(s.public_key, n->former_key) ? ANOTHER : TURNS;
 }
 
 static json_t *look_at_all(const struct cli_place *place, bool *wrong)
@@ -80,7 +67,7 @@ static void print(const json_t *list)
 	cli_table_print(&table);
 }
 
-static int show(const struct cli_place *place, bool json)
+static int show(const struct cli_place *place, bool json, bool check)
 {
 	bool wrong = false;
 	json_t *list = look_at_all(place, &wrong);
@@ -90,12 +77,24 @@ static int show(const struct cli_place *place, bool json)
 		print(list);
 		json_decref(list);
 	}
-	return wrong ? EX_CONFIG : EX_OK;
+	return wrong && check ? EX_CONFIG : EX_OK;
+}
+
+/* The pair that the node turns to when the topology names it. */
+static int add(const struct cli_place *place, const char *node)
+{
+	char public_key[DP_KEY_TEXT + 1];
+	if (dp_topology_node(place->topology, node) < 0)
+		return cli_fail(EX_USAGE, "no node '%s' in %s", node, place->file);
+	int status = cli_key_make(place->dir, node, "key.next", public_key);
+	if (!status)
+		puts(public_key);
+	return status;
 }
 
 static int run(const struct cli_command *self, int argc, char **argv)
 {
-	const char *state = NULL;
+	const char *state = NULL, *words[2];
 	bool json = false;
 	struct cli_place place;
 	const struct cli_option options[] = {
@@ -103,17 +102,23 @@ static int run(const struct cli_command *self, int argc, char **argv)
 		{"json", CLI_FLAG, &json, NULL, "print JSON, one line"},
 		{.name = NULL},
 	};
-	cli_parse(self, argc, argv, options, NULL, 0, 0);
+	cli_parse(self, argc, argv, options, words, 0, 2);
+	const char *what = words[0] ? words[0] : "check";
+	bool adds = strcmp(what, "add") == 0, lists = strcmp(what, "list") == 0;
+	if (!adds && !lists && strcmp(what, "check"))
+		cli_usage(self, "'%s' is none of check, list, add", what);
+	if (adds != (words[1] != NULL))
+		cli_usage(self, adds ? "add needs the name of a node" : "'%s' is one word too many", words[1]);
 	int status = cli_place_open(state, &place);
 	if (!status)
-		status = show(&place, json);
+		status = adds ? add(&place, words[1]) : show(&place, json, !lists);
 	cli_place_close(&place);
 	return status;
 }
 
 const struct cli_command cli_keys = {
 	.name = "keys",
-	.arguments = "[--state DIR]",
-	.summary = "List the nodes' keys and check those of this machine.",
+	.arguments = "[check | list | add NODE] [--state DIR] [--json]",
+	.summary = "List the nodes' keys, check those of this machine, make the next one of a node.",
 	.run = run,
 };

@@ -326,7 +326,7 @@ static struct dp_seal *new_seal(struct sim *sim, const uint8_t *secret)
 	/* Half of them as on a processor that has no AES. */
 	enum dp_seal_cipher cipher = random[0] & 1 && dp_seal_possible(DP_SEAL_AES256GCM)
 					     ? DP_SEAL_AES256GCM : DP_SEAL_CHACHA20POLY1305;
-	int err = dp_seal_new(SIM_STREAM, cipher, secret,
+	int err = dp_seal_new(SIM_STREAM, cipher, secret, NULL, 
 		(const uint8_t (*)[DP_SEAL_KEY_SIZE])sim->holders, sim->holder_count, random, &seal);
 	if (err && err != DP_ENOMEM)
 		sim_fail("nothing can be sealed: %s", dp_strerror(err));

@@ -72,7 +72,7 @@ Test(cli, key_is_kept, .init = make_scratch, .fini = remove_scratch)
 	cr_assert_eq(st.st_size, DP_KEY_TEXT + 1);
 	cr_assert_eq(cli_key_ensure(scratch, "n", again), 0);
 	cr_assert_str_eq(first, again);
-	cr_assert_eq(cli_key_make(scratch, "n", again), EX_CANTCREAT);
+	cr_assert_eq(cli_key_make(scratch, "n", "key", again), EX_CANTCREAT);
 	cr_assert_eq(truncate(path, 20), 0);
 	cr_assert_eq(cli_key_ensure(scratch, "n", again), EX_DATAERR);
 }

@@ -12,7 +12,7 @@ static struct dp_seal *new_seal(const uint8_t (*holders)[DP_SEAL_KEY_SIZE], cons
 	uint8_t random[32];
 	struct dp_seal *s;
 	randombytes_buf(random, sizeof random);
-	cr_assert_eq(dp_seal_new(STREAM, DP_SEAL_CHACHA20POLY1305, secret, holders, 2, random, &s), 0);
+	cr_assert_eq(dp_seal_new(STREAM, DP_SEAL_CHACHA20POLY1305, secret, NULL, holders, 2, random, &s), 0);
 	return s;
 }
 

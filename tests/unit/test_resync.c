@@ -430,7 +430,7 @@ static struct dp_seal *seal_of(const uint8_t (*holders)[DP_SEAL_KEY_SIZE], const
 	uint8_t random[32];
 	struct dp_seal *seal;
 	randombytes_buf(random, sizeof random);
-	cr_assert_eq(dp_seal_new(STREAM, DP_SEAL_CHACHA20POLY1305, secret, holders, 2, random, &seal), 0);
+	cr_assert_eq(dp_seal_new(STREAM, DP_SEAL_CHACHA20POLY1305, secret, NULL, holders, 2, random, &seal), 0);
 	return seal;
 }
 

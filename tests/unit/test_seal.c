@@ -18,7 +18,7 @@ static struct dp_seal *make_of(uint64_t stream, unsigned node, enum dp_seal_ciph
 	uint8_t random[32];
 	struct dp_seal *s;
 	randombytes_buf(random, sizeof random);
-	cr_assert_eq(dp_seal_new(stream, cipher, secret[node], (const uint8_t (*)[32])public, holders,
+	cr_assert_eq(dp_seal_new(stream, cipher, secret[node], NULL, (const uint8_t (*)[32])public, holders,
 			     random, &s), 0);
 	return s;
 }
@@ -118,11 +118,11 @@ Test(seal, as_many_holders_as_there_may_be)
 		crypto_box_keypair(all[i], sk);
 	const uint8_t (*holders)[DP_SEAL_KEY_SIZE] = (const uint8_t (*)[DP_SEAL_KEY_SIZE])all;
 	enum dp_seal_cipher chacha = DP_SEAL_CHACHA20POLY1305;
-	cr_assert_eq(dp_seal_new(1, chacha, sk, holders, DP_SEAL_HOLDERS_MAX + 1, random, &s), DP_ECONFIG);
+	cr_assert_eq(dp_seal_new(1, chacha, sk, NULL, holders, DP_SEAL_HOLDERS_MAX + 1, random, &s), DP_ECONFIG);
 	cr_assert_null(s);
-	cr_assert_eq(dp_seal_new(1, chacha, sk, holders, 0, random, &s), DP_ECONFIG);
+	cr_assert_eq(dp_seal_new(1, chacha, sk, NULL, holders, 0, random, &s), DP_ECONFIG);
 	memcpy(all[DP_SEAL_HOLDERS_MAX - 1], all[DP_SEAL_HOLDERS_MAX], DP_SEAL_KEY_SIZE);
-	cr_assert_eq(dp_seal_new(1, chacha, sk, holders, DP_SEAL_HOLDERS_MAX, random, &s), 0);
+	cr_assert_eq(dp_seal_new(1, chacha, sk, NULL, holders, DP_SEAL_HOLDERS_MAX, random, &s), 0);
 	cr_assert_eq(dp_seal_size(s), DP_SEAL_MAX);
 	struct dp_record *r = record(s, DP_OP_WRITE, 9, DP_PAYLOAD_MAX), *again;
 	cr_assert_eq(dp_record_decode(r->raw, dp_buf_ref(r->payload), &again), 0);
@@ -136,7 +136,7 @@ Test(seal, a_key_that_is_none_is_refused)
 {
 	uint8_t low[1][DP_SEAL_KEY_SIZE] = {{0}}, random[32] = {1};
 	struct dp_seal *s;
-	cr_assert_eq(dp_seal_new(1, DP_SEAL_CHACHA20POLY1305, secret[0], (const uint8_t (*)[32])low, 1,
+	cr_assert_eq(dp_seal_new(1, DP_SEAL_CHACHA20POLY1305, secret[0], NULL, (const uint8_t (*)[32])low, 1,
 			     random, &s), DP_ECONFIG);
 	cr_assert_null(s);
 }
