@@ -111,6 +111,23 @@ static void check_former(struct dp_loader *l, unsigned index)
 		n->key[0] ? "same as key; expected the one before it" : "without key; expected both");
 }
 
+/* Who has the key of a node, or of another operator, must not pass for this one. */
+static void check_operator(struct dp_loader *l, unsigned index)
+{
+	const struct dp_topo_operator *o = &l->t->operators[index];
+	struct dp_path top = {NULL, "operators", 0}, name = {&top, l->operators.text[index], 0};
+	struct dp_path at = {&name, "key", 0};
+	const yaml_node_t *value = dp_loader_find(l, l->operators.value_at[index], "key");
+	for (unsigned i = 0; i < l->t->node_count && o->key[0]; i++)
+		if (is_key_of(&l->t->nodes[i], o->key))
+			dp_loader_error(l, &at, value, "same as that of node \"%s\"; expected one of its own",
+				l->t->nodes[i].name);
+	for (unsigned i = 0; i < index && o->key[0]; i++)
+		if (strcmp(l->t->operators[i].key, o->key) == 0 && strcmp(l->t->operators[i].name, o->name))
+			dp_loader_error(l, &at, value, "same as that of \"%s\"; expected one of its own",
+				l->t->operators[i].name);
+}
+
 static void check_shared(struct dp_loader *l, unsigned index)
 {
 	const struct dp_topo_node *n = &l->t->nodes[index];
@@ -122,6 +139,8 @@ static void check_shared(struct dp_loader *l, unsigned index)
 			not_shared(l, index, "listen", i);
 		if (n->metrics[0] && strcmp(other->metrics, n->metrics) == 0)
 			not_shared(l, index, "metrics", i);
+		if (n->control[0] && strcmp(other->control, n->control) == 0)
+			not_shared(l, index, "control", i);
 		if (is_key_of(other, n->key))
 			not_shared(l, index, "key", i);
 		if (is_key_of(other, n->former_key))
@@ -228,6 +247,8 @@ void dp_schema_check(struct dp_loader *l)
 		check_listen(l, i);
 		check_trust(l, i);
 	}
+	for (unsigned i = 0; i < l->t->operator_count; i++)
+		check_operator(l, i);
 	for (unsigned i = 0; i < l->t->stream_count; i++) {
 		check_stream_id(l, i);
 		check_volume_count(l, i);

@@ -79,7 +79,8 @@ static int parse(int argc, char **argv, const char *program, struct arguments *a
 /* What the node is run with: dp_node_source's context. */
 struct source {
 	const struct arguments *a;
-	char *text; /* loaded last */
+	char *loaded; /* last */
+	char *kept;   /* the node runs with it */
 };
 
 static int parse_text(const char *text, const char *name, FILE *messages, struct dp_topology **t)
@@ -319,8 +320,8 @@ static int load(struct source *s, const char *text, bool running, FILE *messages
 		free(own);
 		return code;
 	}
-	free(s->text);
-	s->text = own;
+	free(s->loaded);
+	s->loaded = own;
 	return 0;
 }
 
@@ -345,16 +346,23 @@ static int source_replace(void *ctx, const char *text, char *why, size_t size)
 
 static int source_keep(void *ctx)
 {
-	const struct source *s = ctx;
+	struct source *s = ctx;
 	char path[PATH_SIZE], *before;
 	int read = dp_text_read(applied_path(s->a, path), DP_TOPOLOGY_FILE_MAX, &before);
-	bool same = !read && strcmp(before, s->text) == 0;
+	bool same = !read && strcmp(before, s->loaded) == 0;
 	if (!read)
 		free(before);
-	int error = same ? 0 : dp_text_write(path, s->text, 0600);
+	int error = same ? 0 : dp_text_write(path, s->loaded, 0600);
 	if (error)
 		dp_log(DP_LOG_ERROR, "state-failed", "file=%s error=\"%s\"", path, strerror(error));
-	return dp_err_from_errno(error);
+	free(s->kept);
+	s->kept = strdup(s->loaded);
+	return s->kept ? dp_err_from_errno(error) : DP_ENOMEM;
+}
+
+static const char *source_text(void *ctx)
+{
+	return ((const struct source *)ctx)->kept;
 }
 
 static int source_turn(void *ctx, char *why, size_t size)
@@ -381,10 +389,12 @@ int dp_daemon_main(int argc, char **argv, const char *program, enum dp_role role
 	do {
 		code = load(&s, NULL, false, stderr, cfg);
 		if (!code && !a.check)
-			code = dp_node_run(cfg, &(struct dp_node_source){source_load, source_replace, source_keep, source_turn, &s});
+			code = dp_node_run(cfg, &(struct dp_node_source){source_load, source_replace, source_keep,
+					    source_text, source_turn, &s});
 		sodium_memzero(cfg, sizeof *cfg);
 	} while (code == DP_NODE_RESTART);
 	free(cfg);
-	free(s.text);
+	free(s.loaded);
+	free(s.kept);
 	return code;
 }

@@ -34,7 +34,7 @@ struct dp_loader {
 	const char *file;
 	struct dp_topology *t;
 	struct dp_topo_errors *errors;
-	struct dp_names sites, nodes, streams, volumes;
+	struct dp_names sites, nodes, streams, volumes, operators;
 	struct dp_names legs; /* of the stream at hand */
 	const yaml_node_t *link_at[DP_LINKS_MAX];
 	bool links_complete;

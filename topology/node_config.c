@@ -318,6 +318,15 @@ int dp_node_config_fill(const struct dp_topology *t, unsigned index, struct dp_n
 	snprintf(cfg->deployment, sizeof cfg->deployment, "%s", t->name);
 	snprintf(cfg->public_key, sizeof cfg->public_key, "%s", me->key);
 	snprintf(cfg->metrics, sizeof cfg->metrics, "%s", me->metrics);
+	snprintf(cfg->control, sizeof cfg->control, "%s", me->control);
+	if (cfg->control[0] && !me->key[0])
+		return refuse(&b, "control is for those who have keys, and there is no key for node", me->name);
+	for (unsigned i = 0; i < t->operator_count; i++) {
+		struct dp_node_operator *o = &cfg->operators[cfg->operator_count++];
+		snprintf(o->name, sizeof o->name, "%s", t->operators[i].name);
+		snprintf(o->key, sizeof o->key, "%s", t->operators[i].key);
+		o->rights = t->operators[i].role;
+	}
 	cfg->role = roles[me->role];
 	snprintf(cfg->second_store, sizeof cfg->second_store, "%s", me->second_store);
 	for (unsigned i = 0; i < t->node_count; i++) {

@@ -240,6 +240,16 @@ static const struct choice *choose(const struct choice *choices, const char *tex
 	return NULL;
 }
 
+bool dp_scalar_rights(const char *text, void *out)
+{
+	static const struct choice choices[] = {{"observe", DP_RIGHTS_OBSERVE},
+		{"operate", DP_RIGHTS_OPERATE}, {"administer", DP_RIGHTS_ADMINISTER}, {NULL, 0}};
+	const struct choice *c = choose(choices, text);
+	if (c)
+		*(enum dp_rights *)out = (enum dp_rights)c->value;
+	return c;
+}
+
 bool dp_scalar_role(const char *text, void *out)
 {
 	static const struct choice choices[] = {{"controller", DP_ROLE_CONTROLLER},

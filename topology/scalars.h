@@ -33,6 +33,7 @@ bool dp_scalar_count(const char *text, void *out);	 /* unsigned, from 1 */
 bool dp_scalar_connections(const char *text, void *out); /* unsigned */
 bool dp_scalar_latitude(const char *text, void *out);	 /* double */
 bool dp_scalar_longitude(const char *text, void *out);	 /* double */
+bool dp_scalar_rights(const char *text, void *out);
 bool dp_scalar_role(const char *text, void *out);	 /* enum dp_role */
 bool dp_scalar_stage(const char *text, void *out);	 /* enum dp_stage */
 bool dp_scalar_flush(const char *text, void *out);	 /* enum dp_stage */

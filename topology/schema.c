@@ -92,6 +92,8 @@ static const struct dp_field node_fields[] = {
 		dp_scalar_listen, NULL},
 	{"metrics", DP_OPTIONAL, "tcp://HOST:PORT with a port from 1 to 65535", NODE(metrics),
 		dp_scalar_listen, NULL},
+	{"control", DP_OPTIONAL, "tcp://HOST:PORT with a port from 1 to 65535", NODE(control),
+		dp_scalar_listen, NULL},
 	{"key", DP_OPTIONAL, "a public key of 40 Z85 characters", NODE(key), dp_scalar_key, NULL},
 	{"former-key", DP_OPTIONAL, "a public key of 40 Z85 characters", NODE(former_key), dp_scalar_key, NULL},
 	{"journal", DP_OPTIONAL, EXPECT_JOURNAL, NODE(journal_bytes), dp_scalar_journal, NULL},
@@ -464,6 +466,30 @@ static void parse_volumes(
 	dp_loader_named(l, path, value, &l->volumes, DP_TOPOLOGY_VOLUMES_MAX, parse_volume, object);
 }
 
+/* ---- operators ---- */
+
+#define OPERATOR(member) offsetof(struct dp_topo_operator, member)
+static const struct dp_field operator_fields[] = {
+	{"key", DP_REQUIRED, "a public key of 40 Z85 characters", OPERATOR(key), dp_scalar_key, NULL},
+	{"role", DP_REQUIRED, "observe, operate or administer", OPERATOR(role), dp_scalar_rights, NULL},
+	{0},
+};
+
+static void parse_operator(
+	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *context)
+{
+	(void)context;
+	struct dp_topo_operator *o = &l->t->operators[l->t->operator_count++];
+	dp_schema_copy_name(o->name, path->key);
+	dp_loader_fields(l, path, value, operator_fields, o);
+}
+
+static void parse_operators(
+	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+{
+	dp_loader_named(l, path, value, &l->operators, DP_OPERATORS_MAX, parse_operator, object);
+}
+
 /* ---- the file ---- */
 
 static const struct dp_field file_fields[] = {
@@ -477,6 +503,7 @@ static const struct dp_field file_fields[] = {
 	{"links", DP_REQUIRED, "a list of {between: [NODE, NODE]}", 0, NULL, parse_links},
 	{"streams", DP_REQUIRED, "NAME: {controller: NODE, legs: ...}", 0, NULL, parse_streams},
 	{"volumes", DP_REQUIRED, "NAME: {stream: STREAM, size: SIZE}", 0, NULL, parse_volumes},
+	{"operators", DP_OPTIONAL, "NAME: {key: KEY, role: ROLE}", 0, NULL, parse_operators},
 	{0},
 };
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "base/limits.h"
+#include "base/rights.h"
 #include "base/units.h"
 #include "proto/seal.h"
 
@@ -22,6 +23,7 @@
 #define DP_STREAMS_MAX		64
 #define DP_TOPOLOGY_VOLUMES_MAX 256
 #define DP_CONNECTIONS_MAX	8
+#define DP_OPERATORS_MAX	32
 #define DP_PATH_MAX		255
 #define DP_LEGS_MAX		8  /* = DP_DOWN_MAX: legs of one stream */
 #define DP_HOPS_MAX		16 /* nodes of one leg after the controller */
@@ -49,6 +51,7 @@ struct dp_topo_node {
 	unsigned site;			 /* index */
 	char listen[DP_ADDRESS_MAX + 1]; /* "tcp://HOST:PORT"; empty: nothing connects to it */
 	char metrics[DP_ADDRESS_MAX + 1]; /* the same, where metrics can be read; empty: nowhere */
+	char control[DP_ADDRESS_MAX + 1]; /* the same, where operators reach it; empty: nowhere */
 	char key[DP_KEY_TEXT + 1];	 /* Z85 public key; empty: none given */
 	char former_key[DP_KEY_TEXT + 1]; /* good beside it, while the key changes; empty: none */
 	uint64_t journal_bytes;		 /* per stream; relay and mirror; default 1 GiB */
@@ -111,6 +114,13 @@ struct dp_topo_volume {
 	bool skip_unchanged; /* needs the stream's read cache */
 };
 
+/* Somebody who may ask nodes over the network. */
+struct dp_topo_operator {
+	char name[DP_NAME_MAX + 1];
+	char key[DP_KEY_TEXT + 1]; /* Z85 public key */
+	enum dp_rights role;
+};
+
 struct dp_topology {
 	char name[DP_NAME_MAX + 1];
 	struct dp_topo_heartbeat heartbeat; /* of links that name none */
@@ -124,6 +134,8 @@ struct dp_topology {
 	unsigned stream_count;
 	struct dp_topo_volume volumes[DP_TOPOLOGY_VOLUMES_MAX];
 	unsigned volume_count;
+	struct dp_topo_operator operators[DP_OPERATORS_MAX];
+	unsigned operator_count;
 };
 
 /* One mistake or warning. line and column count from 1. */

@@ -33,6 +33,8 @@ static void write_node(const struct dp_topology *t, const struct dp_topo_node *n
 		fprintf(to, "    listen: \"%s\"\n", n->listen);
 	if (n->metrics[0])
 		fprintf(to, "    metrics: \"%s\"\n", n->metrics);
+	if (n->control[0])
+		fprintf(to, "    control: \"%s\"\n", n->control);
 	if (n->key[0])
 		fprintf(to, "    key: \"%s\"\n", n->key);
 	if (n->former_key[0])
@@ -138,6 +140,15 @@ static void write_volumes(const struct dp_topology *t, FILE *to)
 	}
 }
 
+static void write_operators(const struct dp_topology *t, FILE *to)
+{
+	if (t->operator_count)
+		fprintf(to, "operators:\n");
+	for (unsigned i = 0; i < t->operator_count; i++)
+		fprintf(to, "  %s: {key: \"%s\", role: %s}\n", t->operators[i].name, t->operators[i].key,
+			dp_rights_name(t->operators[i].role));
+}
+
 int dp_topology_write(const struct dp_topology *t, FILE *to)
 {
 	fprintf(to, "dipole: %s\nname: %s\n", DP_TOPOLOGY_VERSION_TEXT, t->name);
@@ -146,5 +157,6 @@ int dp_topology_write(const struct dp_topology *t, FILE *to)
 	write_links(t, to);
 	write_streams(t, to);
 	write_volumes(t, to);
+	write_operators(t, to);
 	return fflush(to) || ferror(to) ? DP_EIO : 0;
 }

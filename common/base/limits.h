@@ -51,7 +51,8 @@
 /* Requests of hosts under way at once per stream. */
 #define DP_HOST_REQUESTS_MAX 4096
 
-/* One line of the control socket. */
-#define DP_CONTROL_LINE_MAX (64 * DP_KIB)
+/* One line of the control socket: a topology, as JSON. And the version of what is asked and answered there. */
+#define DP_CONTROL_LINE_MAX (4 * DP_MIB)
+#define DP_CONTROL_API 1
 
 #endif

@@ -207,16 +207,29 @@ static const char *stores(const struct node *n)
 	return dp_disk_twin_single(n->twin) ? "Single" : "Two";
 }
 
+/* Which topology it runs with: short enough to be read out. */
+static json_t *topology_digest(const struct node *n)
+{
+	const char *text = n->source ? n->source->text(n->source->ctx) : NULL;
+	uint8_t digest[16];
+	char hex[2 * sizeof digest + 1];
+	if (!text)
+		return json_null();
+	crypto_generichash(digest, sizeof digest, (const uint8_t *)text, strlen(text), NULL, 0);
+	return json_string(sodium_bin2hex(hex, sizeof hex, digest, sizeof digest));
+}
+
 json_t *control_status(struct node *n)
 {
 	static const char *const roles[] = {"controller", "relay", "mirror"};
 	json_t *list = json_array();
 	for (unsigned i = 0; i < n->cfg->stream_count; i++)
 		json_array_append_new(list, stream_status(n, &n->streams[i]));
-	return json_pack("{s:b,s:s,s:s,s:s,s:i,s:I,s:s,s:I,s:I,s:o,s:o}", "ok", 1, "node", n->cfg->name, "role",
+	return json_pack("{s:b,s:s,s:s,s:s,s:i,s:I,s:s,s:I,s:I,s:o,s:o,s:i,s:o}", "ok", 1, "node", n->cfg->name, "role",
 		roles[n->cfg->role], "version", DIPOLE_VERSION, "pid", (int)getpid(), "uptime_us",
 		(json_int_t)(n->now_us - n->start_us), "stores", stores(n), "bad_messages", (json_int_t)n->bad_messages,
-		"refused_keys", (json_int_t)n->refused_keys, "connections", connections(n), "streams", list);
+		"refused_keys", (json_int_t)n->refused_keys, "connections", connections(n), "streams", list,
+		"api", DP_CONTROL_API, "topology_digest", topology_digest(n));
 }
 
 static struct node_stream *stream_named(struct node *n, const char *name)
@@ -340,6 +353,18 @@ static json_t *digest(struct node *n, const json_t *request)
 	return json_pack("{s:b,s:b}", "ok", 1, "done", 0);
 }
 
+static json_t *status(struct node *n, const json_t *request)
+{
+	(void)request;
+	return control_status(n);
+}
+
+static json_t *reload(struct node *n, const json_t *request)
+{
+	(void)request;
+	return reload_answer(n, NULL, false);
+}
+
 static json_t *apply(struct node *n, const json_t *request)
 {
 	const char *text = json_string_value(json_object_get(request, "topology"));
@@ -348,26 +373,63 @@ static json_t *apply(struct node *n, const json_t *request)
 	return reload_answer(n, text, json_is_true(json_object_get(request, "dry_run")));
 }
 
-json_t *control_answer(struct node *n, const json_t *request)
+static json_t *rekey(struct node *n, const json_t *request)
+{
+	(void)request;
+	return reload_rekey(n);
+}
+
+/* For a node that has lost it. */
+static json_t *topology(struct node *n, const json_t *request)
+{
+	(void)request;
+	const char *text = n->source ? n->source->text(n->source->ctx) : NULL;
+	return text ? json_pack("{s:b,s:s}", "ok", 1, "topology", text) : fail("the text is not known here");
+}
+
+static const struct {
+	const char *name;
+	enum dp_rights rights;
+	json_t *(*run)(struct node *n, const json_t *request);
+} commands[] = {
+	{"topology", DP_RIGHTS_PEER, topology},
+	{"status", DP_RIGHTS_OBSERVE, status},
+	{"sets", DP_RIGHTS_OBSERVE, sets},
+	{"digest", DP_RIGHTS_OBSERVE, digest},
+	{"mark", DP_RIGHTS_OPERATE, mark},
+	{"leg", DP_RIGHTS_OPERATE, leg},
+	{"reload", DP_RIGHTS_ADMINISTER, reload},
+	{"apply", DP_RIGHTS_ADMINISTER, apply},
+	{"rekey", DP_RIGHTS_ADMINISTER, rekey},
+};
+
+/* A command of another version may mean something else by the same word. */
+static const char *other_version(const json_t *request, char text[128])
+{
+	const json_t *api = json_object_get(request, "api");
+	if (!api || json_integer_value(api) == DP_CONTROL_API)
+		return NULL;
+	snprintf(text, 128, "this node, dipole " DIPOLE_VERSION ", answers version %d of the control protocol, and was asked in version %lld",
+		DP_CONTROL_API, (long long)json_integer_value(api));
+	return text;
+}
+
+json_t *control_answer(struct node *n, const json_t *request, enum dp_rights rights)
 {
 	const char *cmd = json_string_value(json_object_get(request, "cmd"));
+	char text[128];
 	if (!cmd)
 		return fail("expected one JSON object with \"cmd\" on one line");
-	if (strcmp(cmd, "status") == 0)
-		return control_status(n);
-	if (strcmp(cmd, "sets") == 0)
-		return sets(n, request);
-	if (strcmp(cmd, "leg") == 0)
-		return leg(n, request);
-	if (strcmp(cmd, "reload") == 0)
-		return reload_answer(n, NULL, false);
-	if (strcmp(cmd, "rekey") == 0)
-		return reload_rekey(n);
-	if (strcmp(cmd, "apply") == 0)
-		return apply(n, request);
-	if (strcmp(cmd, "mark") == 0)
-		return mark(n, request);
-	if (strcmp(cmd, "digest") == 0)
-		return digest(n, request);
-	return fail("unknown command");
+	if (other_version(request, text))
+		return fail(text);
+	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+		if (strcmp(cmd, commands[i].name))
+			continue;
+		if (rights >= commands[i].rights)
+			return commands[i].run(n, request);
+		snprintf(text, sizeof text, "not allowed: it takes the role %s, and you have %s",
+			dp_rights_name(commands[i].rights), dp_rights_name(rights));
+		return fail(text);
+	}
+	return fail("unknown command; this node is dipole " DIPOLE_VERSION);
 }

@@ -77,8 +77,8 @@ struct node {
 	struct dp_disk *twin; /* over disk, if images are kept twice; or NULL */
 	struct dp_heart *heart; /* peers: those of links, then those above */
 	unsigned heart_above;   /* where these begin */
-	void *zmq, *router, *zap;
-	struct waker router_waker, zap_waker;
+	void *zmq, *router, *zap, *remote;
+	struct waker router_waker, zap_waker, remote_waker;
 	struct batch up; /* to peers[up_peer] */
 	uint32_t up_peer;
 	struct link links[DP_NODE_LINKS_MAX];
@@ -100,6 +100,9 @@ struct node_stream *node_stream_by_id(struct node *n, uint64_t id);
 
 /* net.c */
 int net_open(struct node *n); /* 0 or a dp_err, logged */
+#define NODE_ZAP_LINKS  "dipole"
+#define NODE_ZAP_CONTROL "control"
+int net_curve_server(const struct node *n, void *socket, const char *domain); /* options; 0, or another number */
 void net_close(struct node *n);
 bool net_receive(struct node *n); /* from dirty sockets; false: none was dirty */
 void net_wake_all(struct node *n); /* marks all dirty */
@@ -133,9 +136,14 @@ void local_reply(struct node *n, void *tag, int err, uint64_t set, struct dp_buf
 void local_hang_up(struct node *n); /* all host connections */
 bool local_uses(const struct node *n, const char *volume); /* a host is connected to it */
 
-/* control.c: one JSON object in, one out (new reference) */
-json_t *control_answer(struct node *n, const json_t *request);
+/* control.c: one JSON object in, one out (new reference); `rights` are of who asks */
+json_t *control_answer(struct node *n, const json_t *request, enum dp_rights rights);
 json_t *control_status(struct node *n);
+
+/* remote.c: the control socket over the network, for operators and, a little, for nodes */
+int remote_open(struct node *n); /* 0 or a dp_err, logged; after net_open() */
+void remote_close(struct node *n);
+bool remote_receive(struct node *n); /* false: nothing was there */
 
 /* http.c: metrics */
 int http_open(struct node *n); /* 0 or a dp_err, logged */

@@ -34,7 +34,7 @@ struct conn {
 	bool host, closing;
 	struct node *node;
 	uint8_t *in;
-	uint32_t in_size;
+	uint32_t in_size, in_room;
 	/* host: a payload that is being received */
 	struct dp_local_request pending;
 	struct dp_buf *payload;
@@ -65,7 +65,7 @@ static bool may_take(const struct conn *c)
 
 short local_wants(const struct conn *c)
 {
-	bool read = !c->closing && may_take(c) && (c->host || c->in_size < IN_SIZE);
+	bool read = !c->closing && may_take(c) && (c->host || c->in_size < c->in_room);
 	return (short)((read ? POLLIN : 0) | (c->out ? POLLOUT : 0));
 }
 
@@ -441,13 +441,25 @@ static void ready_host(struct node *n, struct conn *c)
 
 /* ---- control ---- */
 
+/* Most questions are short; a topology is not. */
+static bool grow(struct conn *c)
+{
+	uint32_t room = 2 * c->in_room;
+	uint8_t *in = room <= DP_CONTROL_LINE_MAX ? realloc(c->in, room) : NULL;
+	if (!in)
+		return false;
+	c->in = in;
+	c->in_room = room;
+	return true;
+}
+
 static void parse_control(struct node *n, struct conn *c)
 {
 	uint8_t *end;
 	while (may_take(c) && (end = memchr(c->in, '\n', c->in_size)) != NULL) {
 		uint32_t size = (uint32_t)(end - c->in) + 1;
 		json_t *request = json_loadb((char *)c->in, size - 1, JSON_REJECT_DUPLICATES, NULL);
-		json_t *reply = control_answer(n, request);
+		json_t *reply = control_answer(n, request, DP_RIGHTS_ADMINISTER);
 		char *text = json_dumps(reply, JSON_COMPACT);
 		if (text) {
 			enqueue(c, text, (uint32_t)strlen(text), NULL);
@@ -459,14 +471,14 @@ static void parse_control(struct node *n, struct conn *c)
 		memmove(c->in, c->in + size, c->in_size - size);
 		c->in_size -= size;
 	}
-	if (c->in_size == IN_SIZE && !memchr(c->in, '\n', c->in_size))
+	if (c->in_size == c->in_room && !memchr(c->in, '\n', c->in_size) && !grow(c))
 		c->closing = true; /* a line beyond the limit */
 }
 
 static void ready_control(struct node *n, struct conn *c)
 {
 	size_t got;
-	if (!receive(c, c->in + c->in_size, IN_SIZE - c->in_size, &got))
+	if (!receive(c, c->in + c->in_size, c->in_room - c->in_size, &got))
 		return;
 	c->in_size += (uint32_t)got;
 	parse_control(n, c);
@@ -531,7 +543,7 @@ void local_accept(struct node *n, int listener)
 		close(fd);
 		return;
 	}
-	*c = (struct conn){.fd = fd, .host = listener == n->host_fd, .node = n, .in = in};
+	*c = (struct conn){.fd = fd, .host = listener == n->host_fd, .node = n, .in = in, .in_room = IN_SIZE};
 	c->out_end = &c->out;
 	n->conns[n->conn_count++] = c;
 }

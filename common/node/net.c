@@ -52,6 +52,12 @@ static int open_waker(void *socket, struct waker *w)
 	return zmq_getsockopt(socket, ZMQ_FD, &w->fd, &size) ? DP_EIO : 0;
 }
 
+int net_curve_server(const struct node *n, void *s, const char *domain)
+{
+	return set_int(s, ZMQ_CURVE_SERVER, 1) | set_text(s, ZMQ_CURVE_SECRETKEY, n->cfg->secret_key) |
+	       set_text(s, ZMQ_ZAP_DOMAIN, domain);
+}
+
 static int open_router(struct node *n)
 {
 	char address[160]; /* libzmq listens on numbers only, while peers may know a name */
@@ -59,11 +65,7 @@ static int open_router(struct node *n)
 	void *s = n->router = zmq_socket(n->zmq, ZMQ_ROUTER);
 	if (!s || common_options(s, address) || set_int(s, ZMQ_ROUTER_MANDATORY, 1))
 		return DP_ENOMEM;
-	int bad = 0;
-	if (n->cfg->listen_curve)
-		bad = set_int(s, ZMQ_CURVE_SERVER, 1) |
-		      set_text(s, ZMQ_CURVE_SECRETKEY, n->cfg->secret_key) |
-		      set_text(s, ZMQ_ZAP_DOMAIN, "dipole");
+	int bad = n->cfg->listen_curve ? net_curve_server(n, s, NODE_ZAP_LINKS) : 0;
 	if (bad || zmq_bind(s, address)) {
 		dp_log(DP_LOG_ERROR, "listen-failed", "address=%s error=\"%s\"", n->cfg->listen,
 			zmq_strerror(errno));
@@ -125,6 +127,7 @@ void net_close(struct node *n)
 		if (n->links[i].socket)
 			zmq_close(n->links[i].socket);
 	}
+	remote_close(n);
 	if (n->router)
 		zmq_close(n->router);
 	if (n->zap)
@@ -135,15 +138,21 @@ void net_close(struct node *n)
 
 /* ---- who may connect (ZAP, RFC 27) ---- */
 
-static const char *node_of_key(const struct node *n, const uint8_t *key)
+#define WHO_MAX (DP_NAME_MAX + 16)
+
+/* Who has the key, and may come in at this door; an operator's name cannot pass for a node's. */
+static bool who_has(const struct node *n, const uint8_t *key, bool control, char who[WHO_MAX])
 {
 	char text[DP_KEY_SIZE];
 	if (!zmq_z85_encode(text, key, 32))
-		return NULL;
+		return false;
 	for (unsigned i = 0; i < n->cfg->key_count; i++)
 		if (strcmp(n->cfg->keys[i].key, text) == 0)
-			return n->cfg->keys[i].node;
-	return NULL;
+			return snprintf(who, WHO_MAX, "%s", n->cfg->keys[i].node) > 0;
+	for (unsigned i = 0; control && i < n->cfg->operator_count; i++)
+		if (strcmp(n->cfg->operators[i].key, text) == 0)
+			return snprintf(who, WHO_MAX, "operator %s", n->cfg->operators[i].name) > 0;
+	return false;
 }
 
 #define ZAP_FRAMES 7
@@ -163,7 +172,9 @@ static bool zap(struct node *n)
 		zmq_getsockopt(n->zap, ZMQ_RCVMORE, &more, &more_size);
 	}
 	bool curve = count == 7 && size[5] == 5 && memcmp(frame[5], "CURVE", 5) == 0 && size[6] == 32;
-	const char *who = curve ? node_of_key(n, (const uint8_t *)frame[6]) : NULL;
+	bool control = size[2] == sizeof NODE_ZAP_CONTROL - 1 && memcmp(frame[2], NODE_ZAP_CONTROL, (size_t)size[2]) == 0;
+	char name[WHO_MAX];
+	const char *who = curve && who_has(n, (const uint8_t *)frame[6], control, name) ? name : NULL;
 	int address_size = size[3] < 256 ? size[3] : 255;
 	if (!who) {
 		n->refused_keys++;
@@ -493,7 +504,7 @@ bool net_receive(struct node *n)
 
 void net_wake_all(struct node *n)
 {
-	n->zap_waker.dirty = true;
+	n->zap_waker.dirty = n->remote_waker.dirty = true;
 	n->router_waker.dirty = n->router != NULL;
 	for (unsigned i = 0; i < n->cfg->link_count; i++)
 		n->links[i].waker.dirty = true;

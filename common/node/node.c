@@ -268,6 +268,8 @@ static int open_all(struct node *n)
 	if (!err)
 		err = health_open(n);
 	if (!err)
+		err = remote_open(n);
+	if (!err)
 		err = local_open(n);
 	if (!err)
 		err = http_open(n);
@@ -287,7 +289,7 @@ static void forget_changes(struct dp_node_config *cfg)
 
 /* ---- the loop ---- */
 
-#define FIXED_FDS 8
+#define FIXED_FDS 9
 
 static struct pollfd watch(int fd, bool wanted)
 {
@@ -306,6 +308,7 @@ static unsigned wait_fds(struct node *n, struct pollfd *fds)
 	fds[5] = watch(n->host_fd, !n->stopping);
 	fds[6] = watch(n->heart ? dp_heart_fd(n->heart) : -1, true);
 	fds[7] = watch(n->http_fd, n->http != NULL);
+	fds[8] = watch(n->remote_waker.fd, n->remote != NULL);
 	for (unsigned i = 0; i < n->cfg->link_count; i++)
 		fds[count++] = watch(n->links[i].waker.fd, true);
 	for (unsigned i = 0; i < n->conn_count; i++)
@@ -318,6 +321,7 @@ static void mark_wakers(struct node *n, const struct pollfd *fds)
 {
 	n->zap_waker.dirty |= fds[2].revents != 0;
 	n->router_waker.dirty |= fds[4].revents != 0;
+	n->remote_waker.dirty |= fds[8].revents != 0;
 	for (unsigned i = 0; i < n->cfg->link_count; i++)
 		n->links[i].waker.dirty |= fds[FIXED_FDS + i].revents != 0;
 }
@@ -378,6 +382,8 @@ static void turn(struct node *n, uint64_t timeout_us)
 	do
 		flush_all(n);
 	while (net_receive(n));
+	while (remote_receive(n))
+		;
 	if (fds[3].revents)
 		local_accept(n, n->control_fd);
 	if (fds[5].revents)

@@ -3,6 +3,7 @@
 #ifndef DP_NODE_NODE_H
 #define DP_NODE_NODE_H
 
+#include "base/rights.h"
 #include "base/units.h"
 #include "engine/core.h"
 #include "engine/health.h"
@@ -10,6 +11,7 @@
 #define DP_NODE_STREAMS_MAX 64
 #define DP_NODE_LINKS_MAX   64
 #define DP_NODE_KEYS_MAX    128 /* of each node of a topology two */
+#define DP_NODE_OPERATORS_MAX 32
 #define DP_KEY_SIZE         41 /* Z85 with its 0 */
 
 struct dp_node_volume {
@@ -50,6 +52,12 @@ struct dp_node_link {
 	bool compress;         /* what goes down it */
 };
 
+struct dp_node_operator {
+	char name[DP_NAME_MAX + 1];
+	char key[DP_KEY_SIZE];
+	enum dp_rights rights;
+};
+
 struct dp_node_key {
 	char node[DP_NAME_MAX + 1];
 	char key[DP_KEY_SIZE];
@@ -69,6 +77,9 @@ struct dp_node_config {
 	char second_store[256];  /* directory for a second copy of images; "": none */
 	char listen[128];        /* "" if nothing connects here */
 	bool listen_curve;
+	char control[128];       /* where operators reach it, "tcp://HOST:PORT"; "": nowhere */
+	struct dp_node_operator operators[DP_NODE_OPERATORS_MAX];
+	unsigned operator_count;
 	char metrics[128];       /* where metrics can be read by HTTP, "tcp://HOST:PORT"; "": nowhere */
 	char public_key[DP_KEY_SIZE], secret_key[DP_KEY_SIZE]; /* in use: the topology's key, or the former one */
 	char former_secret[DP_KEY_SIZE]; /* of before; opens what was sealed for it. "": none */
@@ -95,6 +106,8 @@ struct dp_node_source {
 	/* The node runs with what was loaded last; the next change counts from there. 0 or a dp_err. */
 	int (*keep)(void *ctx);
 	/* Has the next key take the place of the one in use, from the next load on. 0, or another number and why. */
+	/* The text that was loaded last. */
+	const char *(*text)(void *ctx);
 	int (*turn)(void *ctx, char *why, size_t size);
 	void *ctx;
 };

@@ -53,6 +53,10 @@ static void compare_node(struct comparison *c)
 	const struct dp_node_config *a = c->old, *b = c->new;
 	if (strcmp(a->listen, b->listen) || a->listen_curve != b->listen_curve)
 		needs_restart(c, "the node's own address, or whether links to it are trusted", "");
+	if (strcmp(a->control, b->control))
+		needs_restart(c, "the address for operators", "");
+	if (memcmp(a->operators, b->operators, sizeof a->operators))
+		needs_restart(c, "operators", ""); /* who is one no more is out at once */
 	if (strcmp(a->metrics, b->metrics))
 		needs_restart(c, "the address of the metrics", "");
 	if (strcmp(a->public_key, b->public_key))

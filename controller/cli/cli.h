@@ -10,6 +10,7 @@
 #include <sysexits.h>
 
 #include "topology.h"
+#include "topology/secret.h"
 
 struct cli_command {
 	const char *name;      /* one or two words */
@@ -20,7 +21,7 @@ struct cli_command {
 
 extern const struct cli_command cli_topology_check, cli_keygen, cli_up, cli_status, cli_volumes,
 	cli_links, cli_sets, cli_pause, cli_resume, cli_resync, cli_digest,
-	cli_verify, cli_reload, cli_budget, cli_render, cli_events, cli_keys, cli_report, cli_apply;
+	cli_verify, cli_reload, cli_budget, cli_render, cli_events, cli_keys, cli_report, cli_apply, cli_fetch;
 /* deploy/lab */
 extern const struct cli_command cli_lab_up, cli_lab_cut, cli_lab_heal, cli_lab_slow, cli_lab_links;
 
@@ -94,7 +95,31 @@ int cli_make_dirs(const char *path, unsigned mode);
 int cli_control(const char *path, json_t *request, uint64_t timeout_us, json_t **answer,
 	char error[CLI_ERROR_MAX]);
 
-/* The same to a node of the place. */
+/* Takes apart what came: 0, and *answer stays; else it is released, and `error` says why. */
+int cli_judge(json_t **answer, char error[CLI_ERROR_MAX]);
+
+/* ---- over the network (remote.c) ---- */
+
+struct cli_remote {
+	const char *address, *key; /* the node's: "tcp://HOST:PORT", Z85 */
+	const struct dp_secret *own;
+};
+
+/* As cli_control(), but what the answer says is not looked at; `request` stays the caller's. DP_EINVAL: the address
+ * or a key cannot be used. */
+int cli_remote_ask(const struct cli_remote *remote, const json_t *request, uint64_t timeout_us, json_t **answer,
+	char error[CLI_ERROR_MAX]);
+
+/* The key of who sits here: $DIPOLE_OPERATOR, DIR/operator.key, or the one in the home directory. */
+enum dp_secret_fault cli_operator_key(const char *dir, struct dp_secret *out);
+
+/* The same to a node of the place, under that key. DP_EPERM: there is none. */
+int cli_remote_node(const struct cli_place *place, unsigned node, const json_t *request, uint64_t timeout_us,
+	json_t **answer, char error[CLI_ERROR_MAX]);
+
+/* ---- either ---- */
+
+/* To a node of the place: by its socket if it is on this machine, else over the network. */
 int cli_ask(const struct cli_place *place, unsigned node, json_t *request, uint64_t timeout_us,
 	json_t **answer, char error[CLI_ERROR_MAX]);
 
@@ -118,6 +143,7 @@ void cli_sleep_us(uint64_t time_us);
 
 struct cli_survey {
 	struct cli_place place;
+	const char *site;		     /* if not NULL, only its nodes are asked */
 	int only;			     /* index of the one node asked, or -1 */
 	const struct dp_topo_stream *stream; /* if not NULL, only its nodes are asked */
 	unsigned answered;
@@ -126,7 +152,7 @@ struct cli_survey {
 };
 
 struct cli_view_options {
-	const char *state, *node;
+	const char *state, *node, *site;
 	bool json, watch;
 };
 

@@ -123,14 +123,28 @@ static char *exchange(int fd, const char *request, uint64_t timeout_us)
 	return receive_line(fd, deadline_us);
 }
 
-static int judge(json_t **answer, char error[CLI_ERROR_MAX])
+static int refused(const json_t *answer, char error[CLI_ERROR_MAX])
 {
-	if (!json_is_object(*answer))
-		return fail(error, DP_EBADMSG, "the answer is not a JSON object");
-	if (json_is_true(json_object_get(*answer, "ok")))
+	json_int_t api = json_integer_value(json_object_get(answer, "api"));
+	const char *text = json_string_value(json_object_get(answer, "error"));
+	if (json_is_true(json_object_get(answer, "ok")) && (!api || api == DP_CONTROL_API))
 		return 0;
-	const char *text = json_string_value(json_object_get(*answer, "error"));
-	return fail(error, DP_EINVAL, text ? text : "refused without a reason");
+	if (!json_is_true(json_object_get(answer, "ok")))
+		return fail(error, DP_EINVAL, text ? text : "refused without a reason");
+	snprintf(error, CLI_ERROR_MAX, "it answers version %lld of the control protocol, and this command, dipole %s, "
+				       "understands version %d", (long long)api, DIPOLE_VERSION, DP_CONTROL_API);
+	return DP_EINVAL;
+}
+
+int cli_judge(json_t **answer, char error[CLI_ERROR_MAX])
+{
+	int err = json_is_object(*answer) ? refused(*answer, error)
+					  : fail(error, DP_EBADMSG, "the answer is not a JSON object");
+	if (!err)
+		return 0;
+	json_decref(*answer);
+	*answer = NULL;
+	return err;
 }
 
 int cli_control(const char *path, json_t *request, uint64_t timeout_us, json_t **answer,
@@ -154,18 +168,27 @@ int cli_control(const char *path, json_t *request, uint64_t timeout_us, json_t *
 		return fail(error, DP_ECLOSED, "no answer");
 	*answer = json_loads(text, 0, NULL);
 	free(text);
-	int err = judge(answer, error);
-	if (err) {
-		json_decref(*answer);
-		*answer = NULL;
-	}
-	return err;
+	return cli_judge(answer, error);
+}
+
+/* Its directory is not here, and it can be reached elsewhere. */
+static bool is_remote(const struct cli_place *place, unsigned node)
+{
+	const struct dp_topo_node *n = &place->topology->nodes[node];
+	char path[PATH_MAX];
+	return n->control[0] && n->key[0] && access(cli_node_path(place->dir, n->name, "", path), F_OK);
 }
 
 int cli_ask(const struct cli_place *place, unsigned node, json_t *request, uint64_t timeout_us,
 	json_t **answer, char error[CLI_ERROR_MAX])
 {
 	char path[PATH_MAX];
+	json_object_set_new(request, "api", json_integer(DP_CONTROL_API));
+	if (is_remote(place, node)) {
+		int err = cli_remote_node(place, node, request, timeout_us, answer, error);
+		json_decref(request);
+		return err ? err : cli_judge(answer, error);
+	}
 	cli_node_path(place->dir, place->topology->nodes[node].name, "control.sock", path);
 	return cli_control(path, request, timeout_us, answer, error);
 }

@@ -26,6 +26,7 @@ static const struct cli_command *const commands[] = {
 	&cli_resync,
 	&cli_reload,
 	&cli_apply,
+	&cli_fetch,
 	&cli_digest,
 	&cli_verify,
 	&cli_report,

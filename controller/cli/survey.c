@@ -13,6 +13,9 @@ bool cli_survey_has(const struct cli_survey *survey, unsigned node)
 {
 	if (survey->stream && !dp_topology_uses(survey->stream, node))
 		return false;
+	if (survey->site && strcmp(survey->place.topology->sites[survey->place.topology->nodes[node].site].name,
+				   survey->site))
+		return false;
 	return survey->only < 0 || (unsigned)survey->only == node;
 }
 
@@ -69,7 +72,15 @@ static int survey_result(const struct cli_survey *survey)
 	if (survey->only >= 0)
 		return cli_fail(EX_UNAVAILABLE, "node %s does not answer: %s",
 			t->nodes[survey->only].name, survey->errors[survey->only]);
-	return cli_fail(EX_UNAVAILABLE, "no node of %s answers on this machine", t->name);
+	return cli_fail(EX_UNAVAILABLE, "no node of %s answers", t->name);
+}
+
+static bool has_site(const struct dp_topology *t, const char *site)
+{
+	for (unsigned i = 0; i < t->site_count; i++)
+		if (strcmp(t->sites[i].name, site) == 0)
+			return true;
+	return false;
 }
 
 static int run_view(struct cli_survey *survey, const struct cli_view_options *options,
@@ -79,6 +90,9 @@ static int run_view(struct cli_survey *survey, const struct cli_view_options *op
 	if (options->node && survey->only < 0)
 		return cli_fail(EX_USAGE, "no node '%s' in %s/topology.yaml", options->node,
 			survey->place.dir);
+	if (options->site && !has_site(survey->place.topology, options->site))
+		return cli_fail(EX_USAGE, "no site '%s' in %s/topology.yaml", options->site, survey->place.dir);
+	survey->site = options->site;
 	for (;;) {
 		cli_survey_ask(survey);
 		show(survey, options, print, to_json);
@@ -96,6 +110,7 @@ int cli_view(const struct cli_command *command, int argc, char **argv,
 	const struct cli_option options[] = {
 		{"state", CLI_TEXT, &o.state, "DIR", "the state directory of the deployment"},
 		{"node", CLI_TEXT, &o.node, "NAME", "only this node"},
+		{"site", CLI_TEXT, &o.site, "NAME", "only the nodes of this site"},
 		{"json", CLI_FLAG, &o.json, NULL, "print JSON, one line"},
 		{"watch", CLI_FLAG, &o.watch, NULL, "repeat every second until interrupted"},
 		{.name = NULL},

@@ -35,7 +35,7 @@ bool fuzz_one(const uint8_t *data, size_t size)
 	uint8_t *copy = fuzz_copy(data, size);
 	json_t *request = json_loadb(size ? (char *)copy : "", size, JSON_REJECT_DUPLICATES, NULL);
 	free(copy);
-	json_t *answer = control_answer(&t->n, request);
+	json_t *answer = control_answer(&t->n, request, DP_RIGHTS_ADMINISTER);
 	check_answer(answer);
 	bool ok = json_is_true(json_object_get(answer, "ok"));
 	json_decref(answer);

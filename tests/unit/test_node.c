@@ -133,7 +133,7 @@ static json_t *ask(struct testnode *t, const char *text)
 {
 	json_t *request = json_loads(text, 0, NULL);
 	cr_assert_not_null(request, "%s", text);
-	json_t *answer = control_answer(&t->n, request);
+	json_t *answer = control_answer(&t->n, request, DP_RIGHTS_ADMINISTER);
 	json_decref(request);
 	cr_assert(json_is_object(answer));
 	return answer;
@@ -164,7 +164,7 @@ static void check_text(const json_t *object, const char *key, const char *want)
 Test(control, what_is_no_request_is_refused)
 {
 	struct testnode *t = open_controller();
-	json_t *answer = control_answer(&t->n, NULL); /* a line that is no JSON */
+	json_t *answer = control_answer(&t->n, NULL, DP_RIGHTS_ADMINISTER); /* a line that is no JSON */
 	cr_assert(json_is_false(json_object_get(answer, "ok")));
 	json_decref(answer);
 	check_refused(t, "{}", "\"cmd\"");
