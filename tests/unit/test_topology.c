@@ -223,7 +223,10 @@ Test(topology, every_value_survives_writing)
 	static const char *const changes[][2] = {
 		{"listen: tcp://10.1.0.2:7400",
 			"listen: 'tcp://[::1]:1', key: 'rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7', "
-			"journal: 1234567890B, retain: next-hop, metrics: 'tcp://localhost:9470'"},
+			"journal: 1234567890B, retain: next-hop, metrics: 'tcp://localhost:9470', "
+			"control: 'tcp://[::1]:2', former-key: 'yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID'"},
+		{"volumes:\n", "operators:\n  ann: {key: 'D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs', role: operate}\n"
+				"volumes:\n"},
 		{"distance: 45mi", "distance: 0.1234567mi, trusted: true, round-trip: 123us, rate: 81kbit, "
 				  "send: 23:59-00:01, compress: true"},
 		{"bandwidth: 10Gbit", "bandwidth: 999999999999999bit"},
@@ -327,6 +330,27 @@ RULES(unknown_key, {"dipole: 1", "dipole: 1\nnodse: 1", "nodse", "nodse", "name,
 	{"site: trenton", "site: trenton, <<: {}", "<<", "nodes.west.<<", "unknown key"},
 	{"site: trenton", "site: trenton, [a]: b", "[a]", "nodes.west", "found a list as a key"},
 	{"site: trenton", "site: trenton, \"a\\e\\0\": b", "\"a\\e", "nodes.west", "\"a??\""})
+
+#define KEY_A "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"
+#define KEY_B "yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID"
+
+RULES(operators,
+	{"volumes:\n", "operators:\n  ann: {key: '" KEY_A "', role: king}\nvolumes:\n", "king",
+		"operators.ann.role", "observe, operate or administer"},
+	{"volumes:\n", "operators:\n  ann: {key: short, role: observe}\nvolumes:\n", "short",
+		"operators.ann.key", "40 Z85 characters"},
+	{"volumes:\n",
+		"operators:\n  ann: {key: '" KEY_A "', role: observe}\n  bob: {key: '" KEY_A
+		"', role: observe}\nvolumes:\n",
+		"'" KEY_A "', role: observe}\nvolumes", "operators.bob.key", "same as that of \"ann\""})
+
+RULES(keys,
+	{"site: trenton", "site: trenton, former-key: '" KEY_A "'", "'" KEY_A, "nodes.west.former-key",
+		"without key"},
+	{"site: trenton", "site: trenton, key: '" KEY_A "', former-key: '" KEY_A "'", "'" KEY_A "', listen",
+		"nodes.west.former-key", "same as key"},
+	{"role: relay, site: newark", "role: relay, site: newark, control: 'udp://x'", "'udp", "nodes.relay-1.control",
+		"tcp://HOST:PORT"})
 
 RULES(duplicate_key, {"name: shop", "name: shop\nname: shoe", "name: shoe", "name", "line 2"},
 	{"{role: relay", "{role: relay, role: mirror", "role: mirror", "nodes.relay-1.role",

@@ -1,0 +1,75 @@
+#!/bin/bash
+# The manuals and --help name the same commands and options, and so does the completion.
+. "$(dirname "$0")/lib.sh"
+
+python3 - "$ROOT" "$BUILD" <<'P' || fail "manuals and --help differ"
+import re, subprocess, sys
+root, build = sys.argv[1:]
+wrong = []
+
+def help_of(*command):
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+
+def options(text):
+    return set(re.findall(r'(?<![\w-])--([a-z][a-z-]*)', text)) - {'help', 'version'}
+
+def flags(text):
+    return set(re.findall(r'Fl \\-([a-z][a-z-]*)', text.replace('\\-', '-').replace('Fl -', 'Fl \\-'))) - {'help', 'version'}
+
+def compare(what, said, written):
+    for o in sorted(said - written):
+        wrong.append(f'{what}: --{o} is not in the manual')
+    for o in sorted(written - said):
+        wrong.append(f'{what}: the manual has --{o}, --help has not')
+
+dipole = build + '/controller/cli/dipole'
+page = open(root + '/docs/man/dipole.1').read()
+synopsis, rest = page.split('.Sh DESCRIPTION', 1)
+sections = {}
+for name, text in re.findall(r'^\.Ss ([^\n]*)\n(.*?)(?=^\.S[sh] )', rest, re.M | re.S):
+    sections[name] = text
+names = {one: name for name in sections for one in name.split(', ')}
+completion = open(root + '/controller/cli/dipole.bash-completion').read()
+commands = re.findall(r'^  (\w+(?: \w+)?) {2,}', help_of(dipole, '--help'), re.M)
+assert len(commands) > 15, commands
+groups = {}
+for c in commands:
+    groups.setdefault(names.get(c) or names.get(c.split()[0]) or c, []).append(c)
+for section, of in groups.items():
+    if section not in sections:
+        wrong.append(f'{section}: has no section in the manual')
+        continue
+    said = set()
+    for c in of:
+        said |= options(help_of(dipole, *c.split(), '--help').split('Options:')[1])
+    written = flags(sections[section])
+    if section in ('volumes', 'links'):  # as under status
+        written |= flags(sections['status'])
+    compare('dipole ' + section, said - {'state', 'json'}, written - {'state', 'json'})
+    for c in of:
+        if not re.search(r'\b' + c.split()[0] + r'\b', synopsis):
+            wrong.append(f'{c}: is not in the synopsis')
+    for o in said:
+        if '--' + o not in completion:
+            wrong.append(f'{section}: the completion has no --{o}')
+for c in commands:
+    if not re.search(r'\b' + c.split()[0] + r'\b', completion):
+        wrong.append(f'{c}: is not in the completion')
+for section in sections:
+    if section not in groups:
+        wrong.append(f'{section}: in the manual, and no command')
+
+for program, path in (('dipole-controller', 'controller'), ('dipole-relay', 'relay'), ('dipole-mirrord', 'mirrord')):
+    said = options(help_of(f'{build}/{path}/{program}', '--help'))
+    compare(program, said, flags(open(f'{root}/docs/man/{program}.8').read()))
+
+keys = set(re.findall(r'^\t*\{"([a-z-]+)", DP_(?:OPTIONAL|REQUIRED)', open(root + '/topology/schema.c').read(), re.M))
+text = open(root + '/docs/man/dipole-topology.5').read()
+assert len(keys) > 40, keys
+for k in sorted(keys):
+    if not re.search(r'(?<![\w-])' + k + r'(?![\w-])', text):
+        wrong.append(f'dipole-topology(5) does not have {k}')
+print('\n'.join(wrong))
+sys.exit(len(wrong) > 0)
+P
+pass
