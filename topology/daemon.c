@@ -11,23 +11,25 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/textfile.h"
+#include "node/logjson.h"
 #include "topology/change.h"
 #include "topology/secret.h"
 
 struct arguments {
 	const char *topology, *node, *state;
 	enum dp_role role;
-	bool check, verbose;
+	bool check, verbose, json;
 };
 
 static void usage(const char *program, FILE *to)
 {
 	fprintf(to,
-		"%s --topology FILE --node NAME --state DIR [--check-config] [--verbose]\n"
+		"%s --topology FILE --node NAME --state DIR [--check-config] [--log-format FORMAT] [--verbose]\n"
 		"  --topology FILE  the deployment's topology file\n"
 		"  --node NAME      which of its nodes to be\n"
 		"  --state DIR      where this node keeps journal, images, key and sockets\n"
 		"  --check-config   check file and node, then exit\n"
+		"  --log-format FORMAT  of the logs: text (default) or json, a line each\n"
 		"  --verbose        more detailed logs\n"
 		"  --version, --help\n",
 		program);
@@ -38,7 +40,7 @@ static int parse(int argc, char **argv, const char *program, struct arguments *a
 {
 	static const struct option options[] = {{"topology", required_argument, NULL, 't'},
 		{"node", required_argument, NULL, 'n'}, {"state", required_argument, NULL, 's'},
-		{"check-config", no_argument, NULL, 'c'}, {"verbose", no_argument, NULL, 'v'},
+		{"check-config", no_argument, NULL, 'c'}, {"log-format", required_argument, NULL, 'l'}, {"verbose", no_argument, NULL, 'v'},
 		{"version", no_argument, NULL, 'V'}, {"help", no_argument, NULL, 'h'}, {0}};
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		switch (o) {
@@ -53,6 +55,14 @@ static int parse(int argc, char **argv, const char *program, struct arguments *a
 			break;
 		case 'c':
 			a->check = true;
+			break;
+		case 'l':
+			a->json = strcmp(optarg, "json") == 0;
+			if (!a->json && strcmp(optarg, "text")) {
+				fprintf(stderr, "%s: --log-format: found \"%s\"; expected text or json\n", program,
+					optarg);
+				return EX_USAGE;
+			}
 			break;
 		case 'v':
 			a->verbose = true;
@@ -385,7 +395,7 @@ int dp_daemon_main(int argc, char **argv, const char *program, enum dp_role role
 		return code;
 	if (sodium_init() < 0 || !(cfg = calloc(1, sizeof *cfg)))
 		return EX_SOFTWARE;
-	dp_log_open(a.node, a.verbose ? DP_LOG_DEBUG : DP_LOG_INFO);
+	dp_log_open(a.node, a.verbose ? DP_LOG_DEBUG : DP_LOG_INFO, a.json ? logjson : NULL);
 	do {
 		code = load(&s, NULL, false, stderr, cfg);
 		if (!code && !a.check)

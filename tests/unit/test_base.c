@@ -444,7 +444,7 @@ Test(lines, have_time_level_node_event_and_keys)
 	catch_lines();
 	dp_log(DP_LOG_INFO, "early", "a=%d", 1);
 	cr_assert_str_eq(after_time(next_line()), "info - early a=1");
-	dp_log_open("nwk", DP_LOG_DEBUG);
+	dp_log_open("nwk", DP_LOG_DEBUG, NULL);
 	dp_log(DP_LOG_ERROR, "disk-failed", "file=%s error=\"%s\"", "journal.main", "no space");
 	cr_assert_str_eq(after_time(next_line()),
 		"error nwk disk-failed file=journal.main error=\"no space\"");
@@ -459,7 +459,7 @@ Test(lines, have_time_level_node_event_and_keys)
 Test(lines, more_detail_than_asked_for_is_left_out)
 {
 	catch_lines();
-	dp_log_open("n", DP_LOG_NOTICE);
+	dp_log_open("n", DP_LOG_NOTICE, NULL);
 	dp_log(DP_LOG_INFO, "no", "a=1");
 	dp_log(DP_LOG_DEBUG, "no", "a=1");
 	dp_log(DP_LOG_NOTICE, "yes", "a=1");
@@ -472,7 +472,7 @@ Test(lines, a_record_is_one_line)
 {
 	unsetenv("JOURNAL_STREAM");
 	catch_lines();
-	dp_log_open("n", DP_LOG_INFO);
+	dp_log_open("n", DP_LOG_INFO, NULL);
 	dp_log(DP_LOG_INFO, "odd", "text=\"%s\"", "a\n2026 error n fake\r\nb %s %n");
 	cr_assert_str_eq(after_time(next_line()),
 		"info n odd text=\"a 2026 error n fake  b %s %n\"");
@@ -487,7 +487,7 @@ Test(lines, long_ones_are_cut_off)
 	text[sizeof text - 1] = 0;
 	memset(name, 'n', sizeof name - 1);
 	name[sizeof name - 1] = 0;
-	dp_log_open(name, DP_LOG_INFO);
+	dp_log_open(name, DP_LOG_INFO, NULL);
 	dp_log(DP_LOG_INFO, "long", "text=%s", text);
 	const char *got = after_time(next_line());
 	cr_assert_eq(strncmp(got, "info nnnn", 9), 0);
@@ -503,7 +503,7 @@ Test(lines, priorities_for_systemd)
 	static const char *const prefixes[] = {"<3>", "<4>", "<5>", "<6>", "<7>"};
 	catch_lines();
 	setenv("JOURNAL_STREAM", "8:1234", 1);
-	dp_log_open("n", DP_LOG_DEBUG);
+	dp_log_open("n", DP_LOG_DEBUG, NULL);
 	for (unsigned i = 0; i < COUNT(prefixes); i++) {
 		dp_log((enum dp_log_level)i, "x", "n=%u", i);
 		cr_assert_eq(strncmp(next_line(), prefixes[i], 3), 0);

@@ -21,6 +21,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "client/dipole.h"
+#include "node/logjson.h"
 #include "testnode.h"
 
 #define LIMIT_US 10000000
@@ -889,7 +890,7 @@ static pid_t start_daemon(void)
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failing test leaves nothing behind */
-	dp_log_open("nwk", DP_LOG_ERROR);
+	dp_log_open("nwk", DP_LOG_ERROR, NULL);
 	_exit(dp_node_run(config(), NULL));
 }
 
@@ -1006,4 +1007,33 @@ Test(daemon, can_be_slowed_down_for_benchmarks, .init = make_scratch, .fini = re
 	cr_assert_geq(time_of_writes(c, 3), DELAY_US);
 	dipole_close(c);
 	stop_daemon(pid, SIGTERM);
+}
+
+/* ---- logs as JSON ---- */
+
+static void check_log(const char *keys, const char *expected)
+{
+	struct dp_log_line l = {"2026-01-02T03:04:05.678Z", "notice", "nwk", "link", keys};
+	json_t *o = logjson_object(&l);
+	cr_assert_str_eq(json_string_value(json_object_get(o, "time")), l.time);
+	cr_assert_str_eq(json_string_value(json_object_get(o, "level")), "notice");
+	cr_assert_str_eq(json_string_value(json_object_get(o, "node")), "nwk");
+	cr_assert_str_eq(json_string_value(json_object_get(o, "event")), "link");
+	for (unsigned i = 0; i < 4; i++)
+		json_object_del(o, (const char *const[]){"time", "level", "node", "event"}[i]);
+	char *text = json_dumps(o, JSON_COMPACT);
+	cr_assert_str_eq(text, expected);
+	free(text);
+	json_decref(o);
+}
+
+Test(logs, as_json)
+{
+	check_log("", "{}");
+	check_log("stream=main to=west state=Connected", "{\"stream\":\"main\",\"to\":\"west\",\"state\":\"Connected\"}");
+	check_log("peer=x text=\"a leg has caught up\"", "{\"peer\":\"x\",\"text\":\"a leg has caught up\"}");
+	check_log("error=\"no key for node \"r9\" here\" peer=y", "{\"error\":\"no key for node \\\"r9\\\" here\",\"peer\":\"y\"}");
+	check_log("reason=\"node \"r9\"\"", "{\"reason\":\"node \\\"r9\\\"\"}");
+	check_log("reason=\"cut off", "{\"reason\":\"cut off\"}");
+	check_log("a= b=2", "{\"a\":\"\",\"b\":\"2\"}");
 }
