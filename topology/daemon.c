@@ -136,9 +136,10 @@ static int move_file(const char *state, const char *from, const char *to)
 /* The next key takes the place of the one in use. A crash in between leaves key.next, and no key. */
 static int promote(const char *state, FILE *messages)
 {
-	char key[PATH_SIZE];
+	char key[PATH_SIZE], next[PATH_SIZE];
 	snprintf(key, sizeof key, "%s/key", state);
-	bool bad = (access(key, F_OK) == 0 && move_file(state, "key", "key.former")) ||
+	snprintf(next, sizeof next, "%s/key.next", state);
+	bool bad = access(next, F_OK) || (access(key, F_OK) == 0 && move_file(state, "key", "key.former")) ||
 		   move_file(state, "key.next", "key");
 	move_file(state, "key.next.pub", "key.pub"); /* only to be looked at */
 	if (bad)
@@ -146,20 +147,24 @@ static int promote(const char *state, FILE *messages)
 	return bad ? EX_CANTCREAT : 0;
 }
 
-static int use_secret(const char *state, const struct dp_secret *s, struct dp_node_config *cfg)
+/* The former key counts only as long as the topology says so. */
+static int use_secret(const char *state, const struct dp_topo_node *me, const struct dp_secret *s,
+	struct dp_node_config *cfg)
 {
 	struct dp_secret former;
 	memcpy(cfg->secret_key, s->secret, sizeof cfg->secret_key);
 	memcpy(cfg->public_key, s->public_key, sizeof cfg->public_key);
-	read_secret(state, "key.former", &former);
-	memcpy(cfg->former_secret, former.secret, sizeof cfg->former_secret);
+	/* Before a start that takes the next key it is still where the one in use is. */
+	read_secret(state, cfg->takes_next_key ? "key" : "key.former", &former);
+	if (me->former_key[0] && strcmp(former.public_key, me->former_key) == 0)
+		memcpy(cfg->former_secret, former.secret, sizeof cfg->former_secret);
 	sodium_memzero(&former, sizeof former);
 	return 0;
 }
 
 /* A node goes on with its former key, as long as that is good: when its neighbours know the next one it is told to
  * take it. */
-static int choose_secret(const char *state, const struct dp_topo_node *me, bool running, FILE *messages,
+static int choose_secret(const char *state, const struct dp_topo_node *me, FILE *messages,
 	struct dp_node_config *cfg, struct dp_secret *own)
 {
 	struct dp_secret next;
@@ -169,31 +174,31 @@ static int choose_secret(const char *state, const struct dp_topo_node *me, bool 
 	bool former_is_good = fault == DP_SECRET_GOOD && me->former_key[0] &&
 			      strcmp(own->public_key, me->former_key) == 0;
 	cfg->has_next_key = has_next;
-	if (has_next && !former_is_good) {
-		int code = running ? 0 : promote(state, messages);
+	cfg->takes_next_key = has_next && !former_is_good;
+	if (cfg->takes_next_key) {
 		*own = next;
 		sodium_memzero(&next, sizeof next);
-		return code ? code : use_secret(state, own, cfg);
+		return use_secret(state, me, own, cfg);
 	}
 	sodium_memzero(&next, sizeof next);
 	if (fault == DP_SECRET_GOOD && (former_is_good || strcmp(own->public_key, me->key) == 0))
-		return use_secret(state, own, cfg);
+		return use_secret(state, me, own, cfg);
 	fprintf(messages, "%s/key: %s%s\n", state,
 		fault ? dp_secret_fault_text(fault) : "does not belong to the public key in the topology of node ",
 		fault == DP_SECRET_MISSING ? "; make one with dipole keygen" : fault ? "" : me->name);
 	return fault == DP_SECRET_MISSING ? EX_NOINPUT : EX_CONFIG;
 }
 
-static int load_secret(const char *state, const struct dp_topo_node *me, bool running, FILE *messages,
+static int load_secret(const char *state, const struct dp_topo_node *me, FILE *messages,
 	struct dp_node_config *cfg)
 {
 	struct dp_secret own;
-	int code = choose_secret(state, me, running, messages, cfg, &own);
+	int code = choose_secret(state, me, messages, cfg, &own);
 	sodium_memzero(&own, sizeof own);
 	return code;
 }
 
-static int prepare(const struct arguments *a, const struct dp_topology *t, bool running, FILE *messages,
+static int prepare(const struct arguments *a, const struct dp_topology *t, FILE *messages,
 	struct dp_node_config *cfg)
 {
 	char why[256];
@@ -208,7 +213,7 @@ static int prepare(const struct arguments *a, const struct dp_topology *t, bool 
 		return EX_CONFIG;
 	}
 	cfg->state = a->state;
-	return a->check || !cfg->public_key[0] ? 0 : load_secret(a->state, &t->nodes[index], running, messages, cfg);
+	return a->check || !cfg->public_key[0] ? 0 : load_secret(a->state, &t->nodes[index], messages, cfg);
 }
 
 /* ---- what the node ran with before ---- */
@@ -255,7 +260,27 @@ static void mark_volumes(const struct dp_topology *old, unsigned stream, struct 
 	}
 }
 
-static void mark_changes(const struct dp_topology *old, struct dp_node_config *cfg)
+static bool begins_at(const struct dp_topology *t, const struct dp_topo_leg *leg, const char *first, const char *last)
+{
+	return strcmp(t->nodes[leg->hops[0]].name, first) == 0 &&
+	       strcmp(t->nodes[leg->hops[leg->hop_count - 1]].name, last) == 0;
+}
+
+/* What a first node has acknowledged may be nowhere else yet. */
+static bool all_ways_are_new(const struct dp_topology *old, const struct dp_topo_stream *a,
+	const struct dp_topology *new, const struct dp_topo_stream *b)
+{
+	for (unsigned i = 0; i < a->leg_count; i++) {
+		const struct dp_topo_leg *leg = &a->legs[i];
+		const char *first = old->nodes[leg->hops[0]].name, *last = old->nodes[leg->hops[leg->hop_count - 1]].name;
+		for (unsigned k = 0; k < b->leg_count; k++)
+			if (strcmp(leg->name, b->legs[k].name) == 0 && begins_at(new, &b->legs[k], first, last))
+				return false;
+	}
+	return true;
+}
+
+static void mark_changes(const struct dp_topology *old, const struct dp_topology *new, struct dp_node_config *cfg)
 {
 	int me = dp_topology_node(old, cfg->name);
 	for (unsigned i = 0; me >= 0 && i < old->stream_count; i++) {
@@ -265,6 +290,9 @@ static void mark_changes(const struct dp_topology *old, struct dp_node_config *c
 		mark_volumes(old, i, cfg, s);
 		if (!s)
 			add_gone(cfg, old->streams[i].name, true);
+		else if (old->streams[i].controller == (unsigned)me)
+			s->all_ways_new = all_ways_are_new(old, &old->streams[i], new,
+				&new->streams[dp_topology_stream(new, s->name)]);
 	}
 }
 
@@ -297,7 +325,7 @@ static int go_on(const struct arguments *a, const struct dp_topology *new, bool 
 	if (!code)
 		code = compare(old, new, running, messages);
 	if (!code)
-		mark_changes(old, cfg);
+		mark_changes(old, new, cfg);
 	dp_topology_destroy(&old);
 	free(text);
 	return code;
@@ -311,9 +339,11 @@ static int load_text(const struct arguments *a, const char *text, bool running, 
 	struct dp_topology *t = NULL;
 	int code = parse_text(text, a->topology, messages, &t);
 	if (!code)
-		code = prepare(a, t, running, messages, out);
+		code = prepare(a, t, messages, out);
 	if (!code && a->state)
 		code = go_on(a, t, running, messages, out);
+	if (!code && a->state && !running && out->takes_next_key)
+		code = promote(a->state, messages); /* last: a file that is refused leaves the key as it was */
 	dp_topology_destroy(&t);
 	return code;
 }
@@ -347,7 +377,7 @@ static int source_load(void *ctx, const char *text, struct dp_node_config *out, 
 static int source_replace(void *ctx, const char *text, char *why, size_t size)
 {
 	const struct source *s = ctx;
-	int error = dp_text_write(s->a->topology, text, 0644);
+	int error = text ? dp_text_write(s->a->topology, text, 0644) : dp_text_can_write(s->a->topology);
 	if (error)
 		snprintf(why, size, "%s cannot be replaced: %s; put the file there, and use dipole reload",
 			s->a->topology, strerror(error));

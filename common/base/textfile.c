@@ -44,12 +44,17 @@ static int write_all(int fd, const char *text)
 	return fsync(fd);
 }
 
+static void directory_of(const char *path, char dir[PATH_MAX])
+{
+	const char *slash = strrchr(path, '/');
+	snprintf(dir, PATH_MAX, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+}
+
 /* The name has to last, too. */
 static int sync_directory(const char *path)
 {
 	char dir[PATH_MAX];
-	const char *slash = strrchr(path, '/');
-	snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+	directory_of(path, dir);
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int bad = fd < 0 || fsync(fd);
 	int saved = errno;
@@ -62,10 +67,11 @@ static int sync_directory(const char *path)
 int dp_text_write(const char *path, const char *text, unsigned mode)
 {
 	char temporary[PATH_MAX];
-	/* The nodes of one machine may write the same file at once. */
-	if (snprintf(temporary, sizeof temporary, "%s.%d.new", path, (int)getpid()) >= (int)sizeof temporary)
+	/* The nodes of one machine may write the same file at once, and others may write to the directory: the
+	 * name is new, and nobody's to foretell. */
+	if (snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= (int)sizeof temporary)
 		return ENAMETOOLONG;
-	int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+	int fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd < 0)
 		return errno;
 	int bad = fchmod(fd, mode) || write_all(fd, text), saved = errno; /* whatever the umask is */
@@ -82,4 +88,14 @@ int dp_text_write(const char *path, const char *text, unsigned mode)
 		return saved;
 	}
 	return sync_directory(path) ? errno : 0;
+}
+
+int dp_text_can_write(const char *path)
+{
+	char dir[PATH_MAX];
+	struct stat file, directory;
+	directory_of(path, dir);
+	if (stat(dir, &directory) || access(dir, W_OK | X_OK))
+		return errno;
+	return stat(path, &file) == 0 && file.st_dev != directory.st_dev ? EBUSY : 0;
 }

@@ -12,4 +12,7 @@ int dp_text_read(const char *path, size_t max, char **text);
  * old file stays then. */
 int dp_text_write(const char *path, const char *text, unsigned mode);
 
+/* Whether that could be done: 0, or an errno value; EBUSY: the file is a mount of its own, as in a container. */
+int dp_text_can_write(const char *path);
+
 #endif

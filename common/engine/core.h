@@ -184,7 +184,8 @@ struct dp_core {
 	uint64_t owed;       /* journal bytes that (appended, last] will take */
 	uint64_t tokens;     /* names barriers */
 	uint64_t promise_token, promise_epoch; /* a promise on its way to the journal; 0: none */
-	uint64_t base_token;                   /* the barrier that says "based"; 0: none */
+	uint64_t base_token;                   /* the barrier that says "based", and whether "complete"; 0: none */
+	bool base_complete;
 	unsigned adopt_from;
 	uint64_t adopt_to, adopt_us; /* last progress */
 	uint64_t adopt_bytes;        /* asked for and not yet there */

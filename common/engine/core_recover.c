@@ -60,9 +60,14 @@ void dp_recover_start(struct dp_core *c, struct dp_actions *out)
 
 void dp_core_complete(struct dp_core *c, bool complete, struct dp_actions *out)
 {
-	c->log.last.complete = c->log.tail.complete = complete;
 	dp_core_append_upto(c, c->log.last.at.seq, out);
-	c->base_token = dp_core_barrier(c, &c->log.last, out);
+	struct dp_meta meta = c->log.last;
+	meta.complete = complete;
+	/* No other barrier, and no superblock, may say so before the records that it speaks of are durable. */
+	if (!complete)
+		c->log.last.complete = c->log.tail.complete = false;
+	c->base_complete = complete;
+	c->base_token = dp_core_barrier(c, &meta, out);
 }
 
 void dp_core_open(struct dp_core *c, struct dp_actions *out)

@@ -115,6 +115,7 @@ void dp_up_barrier(struct dp_core *c, uint64_t token, struct dp_actions *out)
 	dp_resync_barrier(c, token, out);
 	if (c->base_token == token) {
 		c->base_token = 0;
+		c->log.last.complete = c->log.tail.complete = c->base_complete;
 	} else if (c->promise_token == token) {
 		c->log.last.promised = c->log.tail.promised = c->promise_epoch;
 		if (c->cfg.role == DP_CORE_MIRROR)

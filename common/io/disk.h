@@ -40,7 +40,7 @@ enum {
 	DP_OPEN_SOON = 4,    /* space is only reserved when created, not prewritten: that takes no
 				time now, and some at each first write */
 	DP_OPEN_GROW = 8,    /* a file that is smaller gets this size, durably, and reads as zeros there;
-				a device stays as it is */
+				of a device DP_EINVAL */
 };
 
 #define DP_DISK_ALIGN 4096u

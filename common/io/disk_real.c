@@ -224,6 +224,11 @@ static int real_open(struct dp_disk *disk, const char *name, unsigned flags, uin
 		close(fd);
 		return err;
 	}
+	if (flags & DP_OPEN_GROW && S_ISBLK(st.st_mode)) { /* who knows what stands there */
+		free(file);
+		close(fd);
+		return DP_EINVAL;
+	}
 	bool grow = flags & DP_OPEN_GROW && S_ISREG(st.st_mode) && (uint64_t)st.st_size < size;
 	if (grow && (ftruncate(fd, (off_t)size) || fsync(fd))) {
 		int err = last_error();

@@ -24,6 +24,7 @@ struct peer {
 	int fd; /* connected to a node below; -1: none, or not yet */
 	unsigned key; /* that the last good beat was made with; without any they are tried in turn */
 	bool heard, known; /* since the last beat was sent; ever */
+	unsigned stranger_key; /* of the beat that is to be answered */
 	uint64_t opened_us;
 	struct origin from, stranger; /* where beats came from */
 	struct dp_health health;
@@ -107,14 +108,14 @@ static unsigned next_key(struct dp_heart *h, struct peer *p)
 }
 
 /* A beat that cannot be sent is as good as lost, and one of many. */
-static void send_beat(struct dp_heart *h, unsigned i, const struct dp_beat *beat,
+static void send_beat(struct dp_heart *h, unsigned i, const struct dp_beat *beat, unsigned key,
 	const struct origin *to)
 {
 	const struct dp_heart_peer *cfg = &h->cfg.peers[i];
 	struct peer *p = &h->peers[i];
 	uint8_t out[DP_BEAT_SIZE];
 	ssize_t sent = 0;
-	dp_beat_encode(beat, h->cfg.name, cfg->name, cfg->key[next_key(h, p)], out);
+	dp_beat_encode(beat, h->cfg.name, cfg->name, cfg->key[key], out);
 	if (cfg->address[0] && p->fd < 0)
 		connect_peer(p, cfg->address);
 	if (p->fd >= 0)
@@ -144,13 +145,16 @@ static void take(struct dp_heart *h, const uint8_t *in, uint32_t size, const str
 		h->refused++;
 		return;
 	}
-	h->peers[i].key = key;
-	h->peers[i].heard = h->peers[i].known = true;
 	enum dp_beat_use use = dp_health_beat(&h->peers[i].health, &beat, now_us());
-	if (use == DP_BEAT_TAKEN)
+	/* A recording must not say which key is in use. */
+	if (use == DP_BEAT_TAKEN) {
 		h->peers[i].from = *from;
-	else if (use == DP_BEAT_STRANGER)
+		h->peers[i].key = key;
+		h->peers[i].heard = h->peers[i].known = true;
+	} else if (use == DP_BEAT_STRANGER) {
 		h->peers[i].stranger = *from;
+		h->peers[i].stranger_key = key;
+	}
 }
 
 static void receive(struct dp_heart *h, int fd)
@@ -185,9 +189,9 @@ static void tick(struct dp_heart *h)
 		if (down && (moved || now_us() - h->peers[i].opened_us > h->cfg.peers[i].health.down_after_us))
 			disconnect_peer(&h->peers[i]);
 		if (due)
-			send_beat(h, i, &beat, &h->peers[i].from);
+			send_beat(h, i, &beat, next_key(h, &h->peers[i]), &h->peers[i].from);
 		if (asked)
-			send_beat(h, i, &answer, &h->peers[i].stranger);
+			send_beat(h, i, &answer, h->peers[i].stranger_key, &h->peers[i].stranger);
 	}
 	if (changed)
 		signal_fd(h->event);

@@ -4,6 +4,11 @@
 #include "base/err.h"
 #include "journal/internal.h"
 
+static bool is_known(uint16_t format)
+{
+	return format >= DP_JOURNAL_OLDEST && format <= DP_JOURNAL_FORMAT;
+}
+
 void dp_frame_encode(const struct dp_frame *f, uint8_t *out)
 {
 	memset(out, 0, DP_FRAME_SIZE);
@@ -22,7 +27,7 @@ void dp_frame_encode(const struct dp_frame *f, uint8_t *out)
 
 int dp_frame_decode(const uint8_t *in, struct dp_frame *f)
 {
-	if (dp_get32(in) != DP_FRAME_MAGIC || dp_get16(in + 4) != DP_JOURNAL_FORMAT ||
+	if (dp_get32(in) != DP_FRAME_MAGIC || !is_known(dp_get16(in + 4)) ||
 		dp_get32(in + 60) != dp_crc32c(0, in, 60))
 		return DP_EBADMSG;
 	*f = (struct dp_frame){
@@ -63,7 +68,7 @@ int dp_super_decode(const uint8_t *in, struct dp_super *s)
 {
 	if (dp_get32(in) != DP_SUPER_MAGIC)
 		return DP_EBADMSG;
-	if (dp_get16(in + 4) != DP_JOURNAL_FORMAT)
+	if (!is_known(dp_get16(in + 4)))
 		return DP_EVERSION;
 	if (dp_get32(in + DP_SUPER_SIZE - 4) != dp_crc32c(0, in, DP_SUPER_SIZE - 4))
 		return DP_EBADMSG;

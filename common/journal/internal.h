@@ -7,7 +7,8 @@
 
 #define DP_FRAME_MAGIC   0x3146504au /* "JPF1" */
 #define DP_SUPER_MAGIC   0x3153504au /* "JPS1" */
-#define DP_JOURNAL_FORMAT 2
+#define DP_JOURNAL_FORMAT 3
+#define DP_JOURNAL_OLDEST 2 /* is read, too: no state in it has places */
 #define DP_FRAME_SIZE    64
 #define DP_FRAME_ALIGN   512u /* frames start at sectors; groups at DP_DISK_ALIGN */
 #define DP_SUPER_SIZE    4096u

@@ -262,9 +262,10 @@ static void report(struct dp_journal *j, uint32_t items)
 		const struct dp_item *item = queue_at(j, i);
 		if (!item->meta)
 			continue;
-		if (j->wanted.promised < item->meta->promised)
-			j->wanted.promised = item->meta->promised;
-		j->wanted.images = item->meta->images;
+		uint64_t promised = j->wanted.promised;
+		dp_meta_own(&j->wanted, item->meta);
+		if (j->wanted.promised < promised)
+			j->wanted.promised = promised;
 		if (item->token)
 			j->events.barrier(j->events.ctx, item->token);
 	}

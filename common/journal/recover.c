@@ -106,8 +106,7 @@ static int take_barrier(struct scan_state *s, const struct dp_frame *f)
 	struct dp_journal *j = s->j;
 	dp_journal_stand_at(j, &meta);
 	/* Where the tail is to be moved behind a jump, it comes to pass this barrier too. */
-	j->wanted.promised = meta.promised;
-	j->wanted.images = meta.images;
+	dp_meta_own(&j->wanted, &meta);
 	s->last = meta.at;
 	return 0;
 }

@@ -425,6 +425,8 @@ json_t *control_answer(struct node *n, const json_t *request, enum dp_rights rig
 	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
 		if (strcmp(cmd, commands[i].name))
 			continue;
+		if (commands[i].rights == DP_RIGHTS_ADMINISTER && n->stopping)
+			return fail("the node is about to stop; ask again");
 		if (rights >= commands[i].rights)
 			return commands[i].run(n, request);
 		snprintf(text, sizeof text, "not allowed: it takes the role %s, and you have %s",

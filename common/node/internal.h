@@ -91,6 +91,7 @@ struct node {
 	uint64_t now_us, start_us;
 	uint64_t bad_messages, refused_keys;
 	unsigned minute; /* of the day, local time; NODE_NO_MINUTE: links have to be looked at */
+	char *replacement; /* the topology to be put in place when the streams have ended; NULL: none */
 	bool stopping, restart, was_clean; /* was_clean: the process before was stopped in good order */
 };
 
@@ -155,7 +156,13 @@ void http_close(struct node *n);
 json_t *reload_answer(struct node *n, const char *text, bool dry);
 json_t *reload_rekey(struct node *n); /* runs anew, with the key that comes next */
 
-/* aside.c: what the node has no more. 0 or a dp_err, logged. */
+/* Puts the new topology in place, if all has ended in good order; else the node goes on as before. */
+void reload_replace(struct node *n, bool clean);
+
+/* aside.c: what the node has no more is set aside; and whether a stream, as it was found, may begin with what it
+ * is to be now. 0 or a dp_err, logged. */
 int aside_all(const struct node *n);
+int aside_check(const struct node *n, const struct node_stream *s);
+bool aside_has_records(const struct dp_log *log, uint32_t volume);
 
 #endif

@@ -124,7 +124,7 @@ static void say_why(const struct dp_node_stream *s, int err)
 			   : err == DP_ECONFIG ? "the key of a node that is to open the stream is none"
 			   : err == DP_EAGAIN ? "a volume is new or has grown, and images are being "
 						"resynced; start with the volumes as they were until that is "
-						"complete"
+						"complete, or with an empty directory but for the key, and it is filled anew"
 			   : err == DP_EVERSION ? "the journal has a format this version does not know"
 						: dp_strerror(err);
 	dp_log(DP_LOG_ERROR, "stream-failed", "stream=%s error=\"%s\"", s->name, what);
@@ -205,6 +205,9 @@ static int open_stream(struct node *n, struct node_stream *ns)
 		say_why(cfg, err);
 		return err;
 	}
+	err = aside_check(n, ns);
+	if (err)
+		return err;
 	struct dp_journal_stats j = dp_journal_stats(dp_stream_journal(ns->stream));
 	const struct dp_core *c = dp_stream_core(ns->stream);
 	dp_log(DP_LOG_NOTICE, "recovered", "stream=%s clean=%d last=%llu released=%llu torn_bytes=%llu",
@@ -253,8 +256,6 @@ static int open_all(struct node *n)
 		err = open_disk(n);
 	if (!err)
 		n->was_clean = take_clean_mark(n);
-	if (!err)
-		err = aside_all(n);
 	const char *delay = getenv("DIPOLE_COMMIT_DELAY_US"); /* benchmarks: a slower disk */
 	if (!err && delay)
 		dp_disk_real_delay(n->disk, (unsigned)strtoul(delay, NULL, 10));
@@ -273,6 +274,9 @@ static int open_all(struct node *n)
 		err = local_open(n);
 	if (!err)
 		err = http_open(n);
+	/* When nothing else can fail: who puts the former file back finds everything. */
+	if (!err)
+		err = aside_all(n);
 	if (!err && n->source)
 		err = n->source->keep(n->source->ctx);
 	return err;
@@ -281,9 +285,11 @@ static int open_all(struct node *n)
 /* They are what they are from now on. */
 static void forget_changes(struct dp_node_config *cfg)
 {
-	for (unsigned s = 0; s < cfg->stream_count; s++)
+	for (unsigned s = 0; s < cfg->stream_count; s++) {
+		cfg->streams[s].all_ways_new = false;
 		for (unsigned v = 0; v < cfg->streams[s].volume_count; v++)
 			cfg->streams[s].volumes[v].is_new = cfg->streams[s].volumes[v].grown = false;
+	}
 	cfg->gone_count = 0;
 }
 
@@ -352,6 +358,17 @@ static void flush_all(struct node *n)
 	} while (local_flush(n));
 }
 
+static void on_signal(struct node *n, uint32_t number)
+{
+	if (number == SIGHUP) {
+		if (!n->stopping)
+			json_decref(reload_answer(n, NULL, false));
+		return;
+	}
+	n->stopping = true;
+	n->restart = false; /* also one that has begun */
+}
+
 static void turn(struct node *n, uint64_t timeout_us)
 {
 	struct pollfd fds[FIXED_FDS + DP_NODE_LINKS_MAX + NODE_CONNS_MAX];
@@ -362,12 +379,8 @@ static void turn(struct node *n, uint64_t timeout_us)
 		return;
 	now(n);
 	struct signalfd_siginfo info;
-	if (fds[0].revents && read(n->signal_fd, &info, sizeof info) == sizeof info) {
-		if (info.ssi_signo == SIGHUP)
-			json_decref(reload_answer(n, NULL, false));
-		else
-			n->stopping = true;
-	}
+	if (fds[0].revents && read(n->signal_fd, &info, sizeof info) == sizeof info)
+		on_signal(n, info.ssi_signo);
 	if (fds[6].revents)
 		health_changed(n);
 	/* No connection closes before local_flush(), so their places still hold. */
@@ -488,6 +501,14 @@ static bool busy(const struct node *n)
 	return false;
 }
 
+static bool drained(const struct node *n)
+{
+	for (unsigned i = 0; i < n->cfg->stream_count; i++)
+		if (n->streams[i].stream && !dp_stream_drained(n->streams[i].stream))
+			return false;
+	return true;
+}
+
 /* Hosts see their connection end, which they ride out; what is agreed reaches the images; what
  * is on its way to a disk gets there. */
 static void stop(struct node *n)
@@ -498,7 +519,7 @@ static void stop(struct node *n)
 		dp_stream_drain(n->streams[i].stream);
 	flush_all(n);
 	uint64_t limit = node_clock_us() + STOP_LIMIT_US;
-	while (busy(n) && node_clock_us() < limit)
+	while (!drained(n) && node_clock_us() < limit)
 		turn(n, TICK_US);
 }
 
@@ -545,6 +566,7 @@ static int close_all(struct node *n, int code)
 		dp_disk_real_destroy(&n->disk);
 	if (n->signal_fd >= 0)
 		close(n->signal_fd);
+	free(n->replacement);
 	free(n);
 	return code;
 }
@@ -575,9 +597,11 @@ int dp_node_run(struct dp_node_config *cfg, const struct dp_node_source *source)
 	if (died)
 		dp_log(DP_LOG_ERROR, "out-of-memory", "streams are stopped to keep what is durable");
 	stop(n);
-	bool clean = !died && !busy(n) && !failed(n), restart = n->restart;
+	bool clean = !died && drained(n) && !failed(n), restart = n->restart;
 	if (clean)
 		leave_clean_mark(n);
+	if (restart)
+		reload_replace(n, clean);
 	dp_log(DP_LOG_NOTICE, "stopped", "clean=%d restart=%d", clean, restart);
 	return close_all(n, died ? EX_SOFTWARE : restart ? DP_NODE_RESTART : 0);
 }

@@ -37,6 +37,7 @@ struct dp_node_stream {
 	enum dp_seal_cipher seal;
 	char holders[DP_SEAL_HOLDERS_MAX][DP_KEY_SIZE]; /* of a sealed stream, public keys; this node's among them */
 	unsigned holder_count;                          /* 0 at a relay; else core.seal is made of it all */
+	bool all_ways_new; /* controller: since the node ran last every leg's first node, or mirror, is another */
 };
 
 /* A connection of a link to a node below: this side connects. Several have one peer and differ by
@@ -83,7 +84,8 @@ struct dp_node_config {
 	char metrics[128];       /* where metrics can be read by HTTP, "tcp://HOST:PORT"; "": nowhere */
 	char public_key[DP_KEY_SIZE], secret_key[DP_KEY_SIZE]; /* in use: the topology's key, or the former one */
 	char former_secret[DP_KEY_SIZE]; /* of before; opens what was sealed for it. "": none */
-	bool has_next_key; /* the former one is in use, and the topology's is there, too */
+	bool has_next_key; /* the topology's key is there, and not in use yet */
+	bool takes_next_key; /* it is taken at the next start: no other is good */
 	struct dp_node_key keys[DP_NODE_KEYS_MAX]; /* who may connect */
 	unsigned key_count;
 	struct dp_node_link links[DP_NODE_LINKS_MAX];
@@ -101,7 +103,8 @@ struct dp_node_source {
 	/* Reads `text`, or what stands there now if it is NULL. 0, or another number and why it cannot be
 	 * used, also beside what the node runs with (topology/change.h). */
 	int (*load)(void *ctx, const char *text, struct dp_node_config *out, char *why, size_t size);
-	/* Puts `text` there, durably and at once. 0, or another number and why. */
+	/* Puts `text` there, durably and at once; NULL: only says whether that can be done. 0, or another number
+	 * and why. */
 	int (*replace)(void *ctx, const char *text, char *why, size_t size);
 	/* The node runs with what was loaded last; the next change counts from there. 0 or a dp_err. */
 	int (*keep)(void *ctx);

@@ -146,16 +146,6 @@ static void refuse(struct comparison *c, const char *format, ...)
 	va_end(args);
 }
 
-static bool has_records_of(const struct dp_log *log, uint32_t volume)
-{
-	for (uint64_t seq = log->tail.at.seq + 1; seq <= log->last.at.seq; seq++) {
-		const struct dp_log_entry *e = dp_log_entry(log, seq);
-		if (dp_op_has_extent(e->op) && e->volume == volume)
-			return true;
-	}
-	return false;
-}
-
 /* A volume of the same name may come later: nothing of this one may be on its way then. */
 static void check_gone_volume(struct comparison *c, const struct node *n, struct node_stream *s,
 	const struct dp_node_volume *v)
@@ -163,7 +153,7 @@ static void check_gone_volume(struct comparison *c, const struct node *n, struct
 	struct dp_store *store = dp_stream_store(s->stream);
 	if (local_uses(n, v->name))
 		refuse(c, "volume %s is in use by a host", v->name);
-	if (!has_records_of(&dp_stream_core(s->stream)->log, v->id))
+	if (!aside_has_records(&dp_stream_core(s->stream)->log, v->id))
 		return;
 	if (store)
 		dp_store_hurry(store);
@@ -270,11 +260,15 @@ static void compare(struct node *n, struct comparison *c)
 		check_stream(c, n, &n->streams[i]);
 }
 
-static void do_it(struct node *n, const struct comparison *c)
+/* Where the streams have to end, the file is replaced after them: what was answered under it is in journals then. */
+static void do_it(struct node *n, const char *text, const struct comparison *c)
 {
 	dp_log(DP_LOG_NOTICE, "reload", "changes=%zu restart=%d", json_array_size(c->changed), c->anew);
 	if (c->anew) {
 		n->restart = n->stopping = true;
+		n->replacement = text ? strdup(text) : NULL;
+	} else if (text && n->source->replace(n->source->ctx, text, c->why, WHY_MAX)) {
+		return;
 	} else if (!take(n, c)) {
 		n->stopping = true;
 		snprintf(c->why, WHY_MAX, "links or heartbeats cannot be set up again, or the state is not "
@@ -293,10 +287,10 @@ json_t *reload_answer(struct node *n, const char *text, bool dry)
 	} else {
 		compare(n, &c);
 	}
-	if (!why[0] && text && !dry)
-		n->source->replace(n->source->ctx, text, why, sizeof why);
+	if (!why[0] && text)
+		n->source->replace(n->source->ctx, NULL, why, sizeof why);
 	if (!why[0] && !dry)
-		do_it(n, &c);
+		do_it(n, text, &c);
 	bool has_next_key = new && new->has_next_key;
 	if (new)
 		explicit_bzero(new, sizeof *new); /* it has the secret key */
@@ -308,6 +302,19 @@ json_t *reload_answer(struct node *n, const char *text, bool dry)
 	}
 	return json_pack("{s:b,s:o,s:b,s:b}", "ok", 1, "changed", c.changed, "restart", c.anew, "next_key",
 		has_next_key);
+}
+
+void reload_replace(struct node *n, bool clean)
+{
+	char why[WHY_MAX] = "";
+	if (!n->replacement)
+		return;
+	if (!clean)
+		snprintf(why, sizeof why, "the streams did not end in good order; apply it again");
+	else
+		n->source->replace(n->source->ctx, n->replacement, why, sizeof why);
+	if (why[0])
+		dp_log(DP_LOG_ERROR, "reload-refused", "reason=\"%s\"", why);
 }
 
 json_t *reload_rekey(struct node *n)

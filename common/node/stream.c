@@ -618,6 +618,12 @@ bool dp_stream_busy(const struct dp_stream *s)
 	return dp_journal_busy(s->journal) || (s->store && dp_store_busy(s->store));
 }
 
+bool dp_stream_drained(const struct dp_stream *s)
+{
+	bool waits = dp_journal_stats(s->journal).waiting && s->core.state != DP_CORE_FAILED && !s->broken;
+	return !waits && !dp_stream_busy(s);
+}
+
 const struct dp_core *dp_stream_core(const struct dp_stream *s)
 {
 	return &s->core;

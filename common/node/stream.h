@@ -76,6 +76,9 @@ void dp_stream_forget(struct dp_stream *s, bool (*match)(void *tag, void *arg), 
  * not needed any more leaves the journal. Goes on while dp_stream_busy(). */
 void dp_stream_drain(struct dp_stream *s);
 
+/* Whether all of that has been done, as far as it can be: nothing waits for the journal any more. */
+bool dp_stream_drained(const struct dp_stream *s);
+
 const struct dp_core *dp_stream_core(const struct dp_stream *s);
 const struct dp_journal *dp_stream_journal(const struct dp_stream *s);
 struct dp_store *dp_stream_store(struct dp_stream *s); /* NULL: no images here */

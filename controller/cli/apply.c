@@ -2,6 +2,7 @@
  * changed unless all agree; then each takes the file, mirrors before those that send to them. */
 #include "cli.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,23 +126,46 @@ static void print_nodes(const struct apply *a)
 
 /* ---- doing it ---- */
 
-static bool is_back(const struct apply *a, unsigned node, uint64_t pid_started)
+/* A node that has the file is where that says, and has the keys that that says. */
+static int ask_by_new(const struct apply *a, const char *name, json_t *request, json_t **answer,
+	char error[CLI_ERROR_MAX])
+{
+	struct cli_place place = a->place;
+	place.topology = a->new;
+	return cli_ask(&place, (unsigned)dp_topology_node(a->new, name), request, CLI_ASK_TIMEOUT_US, answer, error);
+}
+
+static bool has_file(const struct apply *a, const json_t *status)
+{
+	uint8_t digest[16];
+	char hex[2 * sizeof digest + 1];
+	crypto_generichash(digest, sizeof digest, (const uint8_t *)a->text, strlen(a->text), NULL, 0);
+	return strcmp(cli_text(status, "topology_digest"), sodium_bin2hex(hex, sizeof hex, digest, sizeof digest)) == 0;
+}
+
+/* It is back with the new file, or (1) with the one it had. -1: not yet. */
+static int look_back(const struct apply *a, const char *name, uint64_t since)
 {
 	char error[CLI_ERROR_MAX];
 	json_t *answer = NULL;
-	int err = cli_ask(&a->place, node, json_pack("{s:s}", "cmd", "status"), CLI_ASK_TIMEOUT_US, &answer, error);
-	bool back = !err && cli_now_us() - pid_started >= cli_number(answer, "uptime_us");
+	int err = ask_by_new(a, name, json_pack("{s:s}", "cmd", "status"), &answer, error);
+	bool back = !err && cli_now_us() - since >= cli_number(answer, "uptime_us");
+	int result = !back ? -1 : !has_file(a, answer);
 	json_decref(answer);
-	return back;
+	return result;
 }
 
-static int wait_back(const struct apply *a, unsigned node, uint64_t since)
+static int wait_back(const struct apply *a, const char *name, uint64_t since)
 {
-	const char *name = a->place.topology->nodes[node].name;
-	for (uint64_t end = cli_now_us() + BACK_LIMIT_US; cli_now_us() < end; cli_sleep_us(BACK_LOOK_US))
-		if (is_back(a, node, since))
+	for (uint64_t end = cli_now_us() + BACK_LIMIT_US; cli_now_us() < end; cli_sleep_us(BACK_LOOK_US)) {
+		int back = look_back(a, name, since);
+		if (back == 0)
 			return 0;
-	return cli_fail(EX_UNAVAILABLE, "%s has taken the file and is not back; see its log", name);
+		if (back == 1)
+			return cli_fail(EX_UNAVAILABLE, "%s goes on with the file it had (see its log); apply the file again",
+				name);
+	}
+	return cli_fail(EX_UNAVAILABLE, "%s is not back; see its log, and apply the file again", name);
 }
 
 static int change_node(struct apply *a, unsigned node)
@@ -157,7 +181,7 @@ static int change_node(struct apply *a, unsigned node)
 	bool anew = json_is_true(json_object_get(answer, "restart"));
 	a->has_next_key[node] = json_is_true(json_object_get(answer, "next_key"));
 	json_decref(answer);
-	return anew ? wait_back(a, node, since) : 0;
+	return anew ? wait_back(a, name, since) : 0;
 }
 
 /* With all of them knowing both, a node turns to its next key. */
@@ -167,18 +191,33 @@ static int turn_key(struct apply *a, unsigned node)
 	char error[CLI_ERROR_MAX];
 	json_t *answer;
 	uint64_t since = cli_now_us();
-	int err = cli_ask(&a->place, node, json_pack("{s:s}", "cmd", "rekey"), CLI_ASK_TIMEOUT_US, &answer, error);
+	int err = ask_by_new(a, name, json_pack("{s:s}", "cmd", "rekey"), &answer, error);
 	if (err)
 		return cli_fail(EX_UNAVAILABLE, "%s does not turn to its next key: %s; apply the file again", name, error);
 	json_decref(answer);
 	if (!a->json)
 		printf("%s turns to its next key\n", name);
-	return wait_back(a, node, since);
+	return wait_back(a, name, since);
+}
+
+static bool something_goes(const struct apply *a)
+{
+	const struct dp_topology *old = a->place.topology;
+	for (unsigned i = 0; i < old->volume_count; i++)
+		if (dp_topology_volume(a->new, old->volumes[i].name) < 0)
+			return true;
+	for (unsigned i = 0; i < old->stream_count; i++)
+		if (dp_topology_stream(a->new, old->streams[i].name) < 0)
+			return true;
+	return false;
 }
 
 static int change_all(struct apply *a)
 {
-	static const enum dp_role order[] = {DP_ROLE_MIRROR, DP_ROLE_RELAY, DP_ROLE_CONTROLLER};
+	/* A controller may still refuse to let a volume go: then no mirror has set it aside. */
+	static const enum dp_role orders[2][3] = {{DP_ROLE_MIRROR, DP_ROLE_RELAY, DP_ROLE_CONTROLLER},
+		{DP_ROLE_CONTROLLER, DP_ROLE_RELAY, DP_ROLE_MIRROR}};
+	const enum dp_role *order = orders[something_goes(a)];
 	int status = 0;
 	for (unsigned r = 0; r < 3; r++)
 		for (unsigned i = 0; i < a->place.topology->node_count && !status; i++)
@@ -197,19 +236,20 @@ static int keep_file(const struct apply *a)
 	return error ? cli_fail(EX_CANTCREAT, "cannot write %s: %s", a->place.file, strerror(error)) : 0;
 }
 
-/* A node that is not asked would go on with volumes that are gone, and a new one of the same name would not be
- * the same at all mirrors. */
+/* A node that is not asked would not have the same volumes, and one of them that came later, or grew, would not
+ * begin as it does elsewhere. */
 static int check_without(const struct apply *a)
 {
 	if (!a->without)
 		return 0;
 	if (dp_topology_node(a->place.topology, a->without) < 0)
 		return cli_fail(EX_USAGE, "no node '%s' in %s", a->without, a->place.file);
-	for (unsigned i = 0; i < a->place.topology->volume_count; i++)
-		if (dp_topology_volume(a->new, a->place.topology->volumes[i].name) < 0)
-			return cli_fail(EX_USAGE, "volume %s cannot go without node %s",
-				a->place.topology->volumes[i].name, a->without);
-	return 0;
+	bool same = a->place.topology->volume_count == a->new->volume_count;
+	for (unsigned i = 0; same && i < a->new->volume_count; i++) {
+		int before = dp_topology_volume(a->place.topology, a->new->volumes[i].name);
+		same = before >= 0 && a->place.topology->volumes[before].size == a->new->volumes[i].size;
+	}
+	return same ? 0 : cli_fail(EX_USAGE, "volumes cannot change without node %s", a->without);
 }
 
 static int apply(struct apply *a)
@@ -243,7 +283,7 @@ static int run(const struct cli_command *self, int argc, char **argv)
 		{.name = NULL},
 	};
 	cli_parse(self, argc, argv, options, &a.file, 1, 1);
-	int status = read_new(&a);
+	int status = sodium_init() < 0 ? EX_SOFTWARE : read_new(&a);
 	if (!status)
 		status = cli_place_open(a.state, &a.place);
 	a.nodes = json_array();

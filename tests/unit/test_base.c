@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -16,6 +17,7 @@
 #include "base/hist.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/textfile.h"
 #include "base/units.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -509,4 +511,31 @@ Test(lines, priorities_for_systemd)
 		cr_assert_eq(strncmp(next_line(), prefixes[i], 3), 0);
 		after_time(line + 3);
 	}
+}
+
+/* ---- files of text ---- */
+
+Test(textfile, is_replaced_as_a_whole)
+{
+	char dir[] = "/tmp/test_base.XXXXXX", path[64], *text;
+	struct stat st;
+	cr_assert_not_null(mkdtemp(dir));
+	snprintf(path, sizeof path, "%s/file", dir);
+	cr_assert_eq(dp_text_read(path, 100, &text), DP_ENOENT);
+	cr_assert_eq(dp_text_can_write(path), 0);
+	umask(0077);
+	cr_assert_eq(dp_text_write(path, "one\n", 0644), 0);
+	cr_assert_eq(dp_text_write(path, "two\n", 0644), 0);
+	cr_assert_eq(dp_text_read(path, 4, &text), 0);
+	cr_assert_str_eq(text, "two\n");
+	free(text);
+	cr_assert(stat(path, &st) == 0 && (st.st_mode & 0777) == 0644);
+	cr_assert_eq(dp_text_read(path, 3, &text), DP_ERANGE);
+	FILE *f = fopen(path, "w");
+	cr_assert(f && fwrite("a\0b", 1, 3, f) == 3 && fclose(f) == 0);
+	cr_assert_eq(dp_text_read(path, 100, &text), DP_EBADMSG);
+	unlink(path);
+	cr_assert_eq(rmdir(dir), 0, "something is left behind");
+	cr_assert_eq(dp_text_write(path, "x", 0644), ENOENT);
+	cr_assert_eq(dp_text_can_write(path), ENOENT);
 }
