@@ -90,7 +90,7 @@ static bool was_set_aside(const struct dp_node_config *cfg, const char *volume)
 	return found;
 }
 
-static const char *wrong_volume(const struct node *n, const struct node_stream *s, const struct dp_node_volume *v)
+const char *aside_wrong_volume(const struct node *n, const struct node_stream *s, const struct dp_node_volume *v)
 {
 	if (!v->is_new)
 		return NULL;
@@ -127,7 +127,7 @@ int aside_check(const struct node *n, const struct node_stream *s)
 {
 	const char *wrong = s->cfg->core.role == DP_CORE_CONTROLLER ? wrong_legs(s) : NULL, *name = "";
 	for (unsigned i = 0; i < s->cfg->volume_count && !wrong; i++) {
-		wrong = wrong_volume(n, s, &s->cfg->volumes[i]);
+		wrong = aside_wrong_volume(n, s, &s->cfg->volumes[i]);
 		name = s->cfg->volumes[i].name;
 	}
 	if (!wrong)

@@ -163,6 +163,8 @@ void reload_replace(struct node *n, bool clean);
  * is to be now. 0 or a dp_err, logged. */
 int aside_all(const struct node *n);
 int aside_check(const struct node *n, const struct node_stream *s);
+/* Why volume v, if it is new, cannot be made here; NULL: it can. */
+const char *aside_wrong_volume(const struct node *n, const struct node_stream *s, const struct dp_node_volume *v);
 bool aside_has_records(const struct dp_log *log, uint32_t volume);
 
 #endif

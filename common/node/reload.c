@@ -204,8 +204,12 @@ static void check_stream(struct comparison *c, struct node *n, struct node_strea
 			check_gone_volume(c, n, s, &s->cfg->volumes[i]);
 		else if (!new && local_uses(n, s->cfg->volumes[i].name))
 			refuse(c, "volume %s is in use by a host", s->cfg->volumes[i].name);
-	for (unsigned i = 0; new && i < new->volume_count; i++)
+	for (unsigned i = 0; new && i < new->volume_count; i++) {
+		const char *wrong = aside_wrong_volume(n, s, &new->volumes[i]);
 		grows = grows || new->volumes[i].is_new || new->volumes[i].grown;
+		if (wrong)
+			refuse(c, "volume %s: %s", new->volumes[i].name, wrong);
+	}
 	if (grows && dp_stream_core(s->stream)->log.last.images.building)
 		refuse(c, "volumes of stream %s cannot change while images are being resynced", new->name);
 	if (new && n->cfg->role == DP_CORE_CONTROLLER && !same_but_limits(s->cfg, new))

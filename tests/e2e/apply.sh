@@ -152,6 +152,14 @@ wait_until 60 apply || fail "a leg and volumes do not go: $(cat "$D/apply.out")"
 [ "$(field ctl '.links | length')" = 2 ] || fail "the leg has not gone"
 ls "$S"/mw/gone.*.image.log "$S"/mw/gone.*.journal.other "$S"/mw/gone.*.image.third >/dev/null || fail "not set aside: $(ls "$S/mw")"
 moves 'a leg goes'
+# One of that name comes again only when nobody can take what was set aside for it.
+edit 's = s + "  log: {stream: main, size: 16MiB}\n"'
+apply && fail "a volume comes as zeros where another of its name was set aside"
+grep -q 'was set aside as gone' "$D/apply.out" || fail "no reason: $(cat "$D/apply.out")"
+rm -f "$S"/m?/gone.*.image.log
+applied
+edit 'import re; s = re.sub(r"  log:.*\n", "", s)'
+wait_until 60 apply || fail "the volume does not go again: $(cat "$D/apply.out")"
 
 # ---- a file that does not fit, at a start ----
 
