@@ -66,7 +66,7 @@ static int fetch(const struct fetch *f)
 
 static int run(const struct cli_command *self, int argc, char **argv)
 {
-	struct fetch f = {NULL};
+	struct fetch f = {.from = NULL};
 	const struct cli_option options[] = {
 		{"from", CLI_TEXT, &f.from, "tcp://HOST:PORT", "where another node has its control"},
 		{"peer-key", CLI_TEXT, &f.peer_key, "KEY", "that node's public key"},
