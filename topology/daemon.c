@@ -151,14 +151,16 @@ static int promote(const char *state, FILE *messages)
 static int use_secret(const char *state, const struct dp_topo_node *me, const struct dp_secret *s,
 	struct dp_node_config *cfg)
 {
-	struct dp_secret former;
+	static const char *const names[] = {"key.former", "key"}; /* the next key may not have been taken yet */
 	memcpy(cfg->secret_key, s->secret, sizeof cfg->secret_key);
 	memcpy(cfg->public_key, s->public_key, sizeof cfg->public_key);
-	/* Before a start that takes the next key it is still where the one in use is. */
-	read_secret(state, cfg->takes_next_key ? "key" : "key.former", &former);
-	if (me->former_key[0] && strcmp(former.public_key, me->former_key) == 0)
-		memcpy(cfg->former_secret, former.secret, sizeof cfg->former_secret);
-	sodium_memzero(&former, sizeof former);
+	for (unsigned i = 0; i < 2; i++) {
+		struct dp_secret former;
+		read_secret(state, names[i], &former);
+		if (me->former_key[0] && strcmp(former.public_key, me->former_key) == 0)
+			memcpy(cfg->former_secret, former.secret, sizeof cfg->former_secret);
+		sodium_memzero(&former, sizeof former);
+	}
 	return 0;
 }
 

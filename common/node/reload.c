@@ -191,8 +191,8 @@ static void check_gone_legs(struct comparison *c, const struct node_stream *s, c
 	}
 	if (gone && behind)
 		refuse(c, "leg %s cannot go while leg %s is not up to date", gone, behind);
-	if (core->state != DP_CORE_OPEN)
-		refuse(c, "stream %s is not open: its legs have not answered", new->name);
+	if (gone && core->state != DP_CORE_OPEN)
+		refuse(c, "leg %s cannot go while stream %s is not open", gone, new->name);
 }
 
 static void check_stream(struct comparison *c, struct node *n, struct node_stream *s)
