@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,4 +99,11 @@ int dp_text_can_write(const char *path)
 	if (stat(dir, &directory) || access(dir, W_OK | X_OK))
 		return errno;
 	return stat(path, &file) == 0 && file.st_dev != directory.st_dev ? EBUSY : 0;
+}
+
+char *dp_text_digest(const char *text, char hex[DP_TEXT_DIGEST])
+{
+	uint8_t digest[(DP_TEXT_DIGEST - 1) / 2];
+	crypto_generichash(digest, sizeof digest, (const uint8_t *)text, strlen(text), NULL, 0);
+	return sodium_bin2hex(hex, DP_TEXT_DIGEST, digest, sizeof digest);
 }

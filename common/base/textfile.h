@@ -12,6 +12,10 @@ int dp_text_read(const char *path, size_t max, char **text);
  * old file stays then. */
 int dp_text_write(const char *path, const char *text, unsigned mode);
 
+/* Names a text: the start of its BLAKE2b, in hexadecimal, short enough to be read out. Returns `hex`. */
+#define DP_TEXT_DIGEST 33
+char *dp_text_digest(const char *text, char hex[DP_TEXT_DIGEST]);
+
 /* Whether that could be done: 0, or an errno value; EBUSY: the file is a mount of its own, as in a container. */
 int dp_text_can_write(const char *path);
 

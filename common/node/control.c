@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/textfile.h"
 #include "io/disk_twin.h"
 #include "node/internal.h"
 
@@ -207,16 +208,12 @@ static const char *stores(const struct node *n)
 	return dp_disk_twin_single(n->twin) ? "Single" : "Two";
 }
 
-/* Which topology it runs with: short enough to be read out. */
+/* Which topology it runs with. */
 static json_t *topology_digest(const struct node *n)
 {
 	const char *text = n->source ? n->source->text(n->source->ctx) : NULL;
-	uint8_t digest[16];
-	char hex[2 * sizeof digest + 1];
-	if (!text)
-		return json_null();
-	crypto_generichash(digest, sizeof digest, (const uint8_t *)text, strlen(text), NULL, 0);
-	return json_string(sodium_bin2hex(hex, sizeof hex, digest, sizeof digest));
+	char hex[DP_TEXT_DIGEST];
+	return text ? json_string(dp_text_digest(text, hex)) : json_null();
 }
 
 json_t *control_status(struct node *n)

@@ -128,7 +128,6 @@ json_t *health_json(struct node *n, bool above, unsigned i);
 int local_open(struct node *n);
 void local_close(struct node *n);
 void local_accept(struct node *n, int fd);
-unsigned local_poll(struct node *n, struct pollfd *fds); /* conns in order */
 short local_wants(const struct conn *c);
 int local_conn_fd(const struct conn *c);
 void local_ready(struct node *n, struct conn *c, short events);

@@ -137,10 +137,8 @@ static int ask_by_new(const struct apply *a, const char *name, json_t *request, 
 
 static bool has_file(const struct apply *a, const json_t *status)
 {
-	uint8_t digest[16];
-	char hex[2 * sizeof digest + 1];
-	crypto_generichash(digest, sizeof digest, (const uint8_t *)a->text, strlen(a->text), NULL, 0);
-	return strcmp(cli_text(status, "topology_digest"), sodium_bin2hex(hex, sizeof hex, digest, sizeof digest)) == 0;
+	char hex[DP_TEXT_DIGEST];
+	return strcmp(cli_text(status, "topology_digest"), dp_text_digest(a->text, hex)) == 0;
 }
 
 /* It is back with the new file, or (1) with the one it had. -1: not yet. */

@@ -10,19 +10,14 @@
 #include "base/err.h"
 #include "base/textfile.h"
 
-#define DIGEST_SIZE 16
-
 struct fetch {
 	const char *from, *peer_key, *key, *digest, *out;
 };
 
 static bool has_digest(const char *text, const char *wanted)
 {
-	uint8_t digest[DIGEST_SIZE];
-	char hex[2 * DIGEST_SIZE + 1];
-	crypto_generichash(digest, sizeof digest, (const uint8_t *)text, strlen(text), NULL, 0);
-	sodium_bin2hex(hex, sizeof hex, digest, sizeof digest);
-	return strcmp(hex, wanted) == 0;
+	char hex[DP_TEXT_DIGEST];
+	return strcmp(dp_text_digest(text, hex), wanted) == 0;
 }
 
 static int keep(const struct fetch *f, const char *text)
@@ -80,8 +75,8 @@ static int run(const struct cli_command *self, int argc, char **argv)
 		cli_usage(self, "--from, --peer-key, --key, --digest and --out are all needed");
 	if (strlen(f.peer_key) != DP_KEY_TEXT)
 		cli_usage(self, "--peer-key: expected 40 Z85 characters");
-	if (strlen(f.digest) != 2 * DIGEST_SIZE || f.digest[strspn(f.digest, "0123456789abcdef")])
-		cli_usage(self, "--digest: expected %d hexadecimal digits", 2 * DIGEST_SIZE);
+	if (strlen(f.digest) != DP_TEXT_DIGEST - 1 || f.digest[strspn(f.digest, "0123456789abcdef")])
+		cli_usage(self, "--digest: expected %d hexadecimal digits", DP_TEXT_DIGEST - 1);
 	return sodium_init() < 0 ? EX_SOFTWARE : fetch(&f);
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/textfile.h"
 
 #define SOCKET_PATH_MAX (sizeof((struct sockaddr_un *)NULL)->sun_path - 1)
 
@@ -130,20 +131,14 @@ static int choose_ports(struct up *up, const struct dp_topology *last)
 /* Replaces the file, durably. 0 or an errno. */
 static int write_file(const struct dp_topology *t, const char *path)
 {
-	char temporary[PATH_MAX + 8];
-	snprintf(temporary, sizeof temporary, "%s.new", path);
-	FILE *file = fopen(temporary, "we");
-	if (!file)
-		return errno;
-	int error = 0;
-	if (dp_topology_write(t, file) || fsync(fileno(file)))
-		error = errno ? errno : EIO;
-	if (fclose(file) && !error)
-		error = errno;
-	if (!error && rename(temporary, path))
-		error = errno;
-	if (error)
-		unlink(temporary);
+	char *text = NULL;
+	size_t size = 0;
+	FILE *to = open_memstream(&text, &size);
+	int bad = !to || dp_topology_write(t, to);
+	if (to && fclose(to))
+		bad = 1;
+	int error = bad ? ENOMEM : dp_text_write(path, text, 0644);
+	free(text);
 	return error;
 }
 

@@ -46,7 +46,6 @@ P
 port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 # node NAME ROLE SITE: a line for a new node, with its key.
 node() {
-
   dipole keygen "$1" --out "$S" >"$D/keygen.out" || fail "keygen $1"
   printf '  %s: {role: %s, site: %s, listen: "tcp://127.0.0.1:%s", journal: 64MiB, key: "%s"}\\n' "$1" "$2" "$3" "$(port)" \
     "$(cat "$S/$1/key.pub")"
@@ -54,17 +53,7 @@ node() {
 
 # ---- the load ----
 
-fio --name=load --ioengine=nbd --uri="$(uri data)" --rw=randwrite --bs=16k --iodepth=8 --size=40m --time_based \
-  --runtime=600 --rate_iops=300 --fsync=50 --output="$D/fio.out" >/dev/null 2>"$D/fio.err" &
-LOAD=$!
-CHILDREN[$LOAD]=1
-echo "$LOAD" >"$D/fio.pid"
-last() { field ctl .last; }
-moves() {
-  local from
-  from=$(last) || return 1
-  wait_until 20 is ctl ".last > $from + 100" && kill -0 "$LOAD" || fail "the load stands still after: $1: $(cat "$D/fio.err")"
-}
+begin_load data
 moves start
 
 # ---- what is refused changes nothing ----
@@ -163,10 +152,7 @@ wait_until 60 apply || fail "the volume does not go again: $(cat "$D/apply.out")
 
 # ---- a file that does not fit, at a start ----
 
-kill "$LOAD"
-wait "$LOAD" 2>/dev/null
-unset "CHILDREN[$LOAD]"
-grep -q 'error=\|err=\|verify' "$D/fio.err" && fail "the host has seen an error: $(cat "$D/fio.err")"
+end_load
 same_everywhere 120
 stop_up
 sed -i 's/size: 96MiB/size: 48MiB/' "$S/topology.yaml"

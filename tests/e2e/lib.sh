@@ -197,6 +197,28 @@ resync_rate() {
     fail "the resync rate is not taken over: $(cat "$D/reload")"
 }
 
+# ---- a load that goes on until it is ended ----
+
+begin_load() { # VOLUME
+  fio --name=load --ioengine=nbd --uri="$(uri "$1")" --rw=randwrite --bs=16k --iodepth=8 --size=40m --time_based \
+    --runtime=600 --rate_iops=300 --fsync=50 --output="$D/fio.out" >/dev/null 2>"$D/fio.err" &
+  LOAD=$!
+  CHILDREN[$LOAD]=1
+  echo "$LOAD" >"$D/fio.pid"
+}
+# moves WHAT: it goes on after that; fio ends at the first error that it sees.
+moves() {
+  local from
+  from=$(field "$CONTROLLER" .last) || fail "the controller does not answer after: $1"
+  wait_until 20 is "$CONTROLLER" ".last > $from + 100" && kill -0 "$LOAD" || fail "the load stands still after: $1: $(cat "$D/fio.err")"
+}
+end_load() {
+  kill "$LOAD" || fail "the load has ended by itself: $(cat "$D/fio.err")"
+  wait "$LOAD" 2>/dev/null
+  unset "CHILDREN[$LOAD]"
+  ! grep -qi error "$D/fio.err" || fail "the host has seen an error: $(cat "$D/fio.err")"
+}
+
 # All mirrors hold what the host sees.
 same_everywhere() {
   local volume seen
