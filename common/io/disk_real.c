@@ -40,7 +40,7 @@ struct job {
 
 struct real;
 
-/* Without io_uring, or with an injected delay: threads that work off one operation after the other. */
+/* What io_uring does not do, and what is delayed: threads that work off one operation after the other. */
 struct helper {
 	struct real *disk;
 	pthread_t thread;
@@ -301,6 +301,12 @@ static void real_next_data(struct dp_file *file, uint64_t offset, uint64_t *star
 
 /* ---- the helpers ---- */
 
+/* Injected: a slower disk, for benchmarks. */
+static bool is_delayed(const struct real *d, const struct dp_io *io)
+{
+	return d->delay_us && (io->op == DP_IO_SYNC || (io->op == DP_IO_WRITE && io->file->durable));
+}
+
 static int run_blocking(struct real *d, struct dp_io *io)
 {
 	int err = 0;
@@ -317,7 +323,7 @@ static int run_blocking(struct real *d, struct dp_io *io)
 		err = zero_range(io->file, io->offset, io->size);
 		break;
 	}
-	if (d->delay_us && (io->op == DP_IO_SYNC || (io->op == DP_IO_WRITE && io->file->durable)))
+	if (is_delayed(d, io))
 		nanosleep(&(struct timespec){d->delay_us / 1000000, d->delay_us % 1000000 * 1000}, NULL);
 	return err;
 }
@@ -456,7 +462,7 @@ static void real_submit(struct dp_disk *disk, struct dp_io *io)
 	struct real *d = (struct real *)disk;
 	struct io_uring_sqe *sqe = NULL;
 	/* Zeroing may have to fall back to writing, which the helpers know how to do. */
-	if (d->uring && !d->delay_us && io->op != DP_IO_ZERO) {
+	if (d->uring && !is_delayed(d, io) && io->op != DP_IO_ZERO) {
 		sqe = io_uring_get_sqe(&d->ring);
 		if (!sqe) {
 			dp_disk_real_flush(disk);

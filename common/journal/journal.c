@@ -676,5 +676,6 @@ struct dp_journal_stats dp_journal_stats(const struct dp_journal *j)
 		.waiting = j->writing ? j->queue_count - j->flight_items : j->queue_count,
 		.torn_bytes = j->torn_bytes,
 		.renewals = j->renewals,
+		.writing = j->writing,
 		.renewing = j->renewal != NULL};
 }

@@ -82,7 +82,7 @@ struct dp_journal_stats {
 	uint64_t size, used, commits, records, bytes, torn_bytes;
 	uint32_t last_group, waiting; /* items in the last group, items for the next one */
 	uint32_t renewals;            /* new files made since it was opened */
-	bool renewing;
+	bool writing, renewing;       /* a group; a new file */
 };
 struct dp_journal_stats dp_journal_stats(const struct dp_journal *j);
 

@@ -490,6 +490,8 @@ void dp_stream_flush(struct dp_stream *s)
 	feed(s);
 	if (!gathering(s))
 		dp_journal_kick(s->journal);
+	if (s->store)
+		dp_store_work(s->store); /* after the journal, which comes first */
 }
 
 uint64_t dp_stream_wake_us(struct dp_stream *s)

@@ -5,8 +5,13 @@
 #include "store/extents.h"
 #include "store/store.h"
 
-#define BATCH_RECORDS 64u /* few at a time: journal commits share the disk with them */
+#define BATCH_RECORDS 64u
 #define BATCH_BYTES   (4 * DP_MIB)
+/* Journal commits share the disk with batches, so these are small and stand back as long as no more than
+ * this waits to be applied: well within what a node keeps in memory, so that none of it is read back. */
+#define BATCH_LEAST   16u
+#define GATHER_BYTES  (16 * DP_MIB)
+#define STAND_BACK    (20 * DP_MIB)
 #define SYNC_BYTES    (64 * DP_MIB)
 #define QUIET_US      30000
 #define MARKS_KEPT    16u
@@ -24,7 +29,6 @@ struct volume {
 struct piece_io {
 	struct dp_io io;
 	struct dp_store *store;
-	struct piece_io *next;
 };
 
 struct digest_job {
@@ -105,7 +109,6 @@ struct dp_store {
 };
 
 struct volume *dp_store_volume(struct dp_store *s, uint32_t id);
-void dp_store_work(struct dp_store *s);      /* starts what is next, if nothing is under way */
 /* Digest, then applied = seq and on; false: there is none to be taken, only applied = seq. */
 bool dp_store_take_mark(struct dp_store *s, uint64_t seq);
 void dp_store_applied(struct dp_store *s, uint64_t seq);

@@ -225,12 +225,26 @@ static void load_batch(struct dp_store *s)
 	write_batch(s);
 }
 
+/* Bytes that are agreed on or will be, and not in the images yet. */
+static uint64_t backlog(const struct dp_store *s)
+{
+	uint64_t from = s->applied > s->log->tail.at.seq ? s->applied : s->log->tail.at.seq;
+	return dp_log_bytes(s->log, from, s->log->last.at.seq);
+}
+
+/* The more waits, the more at a time. */
+static uint64_t batch_records(const struct dp_store *s)
+{
+	uint64_t behind = backlog(s), more = behind > GATHER_BYTES ? (behind - GATHER_BYTES) / DP_MIB : 0;
+	return s->eager || BATCH_LEAST + more > BATCH_RECORDS ? BATCH_RECORDS : BATCH_LEAST + more;
+}
+
 static void start_batch(struct dp_store *s)
 {
-	uint64_t bytes = 0, last = s->applied;
+	uint64_t bytes = 0, last = s->applied, most = batch_records(s);
 	s->applying = true;
 	s->batch_bad = false;
-	while (last < s->target && last - s->applied < BATCH_RECORDS && bytes < BATCH_BYTES) {
+	while (last < s->target && last - s->applied < most && bytes < BATCH_BYTES) {
 		struct dp_log_entry *e = dp_log_entry(s->log, last + 1);
 		if (e->op == DP_OP_MARK)
 			break;
@@ -243,17 +257,24 @@ static void start_batch(struct dp_store *s)
 	load_batch(s);
 }
 
-/* Whether to destage now: quiet, told to, or half of what may gather has gathered. */
-static bool due(const struct dp_store *s)
+/* Whether to destage now: quiet, told to, or enough has gathered. */
+static bool due(const struct dp_store *s, const struct dp_journal_stats *j)
 {
-	struct dp_journal_stats j = dp_journal_stats(s->journal);
-	return s->eager || dp_store_building(s) || s->now_us - s->noted_us >= QUIET_US || j.used > j.size / 4 ||
-	       dp_log_count(s->log) > j.size / DP_JOURNAL_BYTES_PER_RECORD / 2;
+	return s->eager || dp_store_building(s) || s->now_us - s->noted_us >= QUIET_US || j->used > j->size / 4 ||
+	       backlog(s) > GATHER_BYTES || dp_log_count(s->log) > j->size / DP_JOURNAL_BYTES_PER_RECORD / 2;
+}
+
+/* A host waits for what the journal writes, and for an image nobody does as long as it keeps up. */
+static bool stands_back(const struct dp_store *s, const struct dp_journal_stats *j)
+{
+	return (j->writing || j->waiting) && !s->eager && !dp_store_building(s) && j->used <= j->size / 4 &&
+	       backlog(s) <= STAND_BACK;
 }
 
 static bool may_apply(const struct dp_store *s)
 {
-	return s->applied < s->target && s->since_sync < SYNC_BYTES && due(s);
+	struct dp_journal_stats j = dp_journal_stats(s->journal);
+	return s->applied < s->target && s->since_sync < SYNC_BYTES && due(s, &j) && !stands_back(s, &j);
 }
 
 void dp_store_work(struct dp_store *s)

@@ -59,6 +59,7 @@ void dp_store_apply(struct dp_store *store, uint64_t seq); /* may be applied up 
 void dp_store_cut(struct dp_store *store, uint64_t seq);   /* the log was cut after seq */
 void dp_store_reset(struct dp_store *store, uint64_t seq); /* recovery: images stand at seq */
 void dp_store_tick(struct dp_store *store, uint64_t now_us);
+void dp_store_work(struct dp_store *store); /* starts what is next; call it when the journal has nothing to write */
 
 /* Does not wait for a quiet moment until all that is agreed is applied. */
 void dp_store_hurry(struct dp_store *store);

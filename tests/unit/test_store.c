@@ -295,6 +295,7 @@ static void quiet(struct rig *r)
 static void settle(struct rig *r)
 {
 	for (unsigned i = 0; i < 100; i++) {
+		dp_journal_kick(r->j);
 		quiet(r);
 		memdisk_run(r->disk);
 	}
@@ -679,6 +680,55 @@ Test(apply, does_not_wait_when_enough_has_gathered)
 	agree(r, r->durable);
 	memdisk_run(r->disk);
 	cr_assert_eq(r->told, r->durable);
+	end(r);
+}
+
+/* A host waits for the journal, and for an image nobody does. */
+Test(apply, stands_back_while_the_journal_writes)
+{
+	struct rig *r = begin();
+	put(r, 0, 4096);
+	commit(r);
+	agree(r, 1);
+	put(r, 4096, 4096);
+	quiet(r);
+	cr_assert_not(r->store->applying, "a commit waits");
+	dp_journal_kick(r->j);
+	dp_store_work(r->store);
+	cr_assert_not(r->store->applying, "a commit is under way");
+	memdisk_run(r->disk);
+	dp_store_work(r->store);
+	cr_assert(r->store->applying);
+	memdisk_run(r->disk);
+	cr_assert_eq(r->told, 1);
+	end(r);
+}
+
+Test(apply, stands_back_no_more_when_told_to_go_on)
+{
+	struct rig *r = begin();
+	put(r, 0, 4096);
+	commit(r);
+	agree(r, 1);
+	put(r, 4096, 4096);
+	dp_store_drain(r->store);
+	cr_assert(r->store->applying);
+	memdisk_run(r->disk);
+	end(r);
+}
+
+/* Few at a time, so that a commit that comes meanwhile does not wait for long. */
+Test(apply, takes_few_records_at_a_time_while_few_wait)
+{
+	struct rig *r = begin();
+	for (unsigned i = 0; i < 2 * BATCH_LEAST; i++)
+		append(r, DP_OP_TRIM, 0, i * 512, 512);
+	commit(r);
+	agree(r, 2 * BATCH_LEAST);
+	quiet(r);
+	cr_assert_eq(r->disk->count, BATCH_LEAST);
+	memdisk_run(r->disk);
+	cr_assert_eq(r->told, 2 * BATCH_LEAST);
 	end(r);
 }
 
