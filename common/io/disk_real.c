@@ -40,7 +40,7 @@ struct job {
 
 struct real;
 
-/* What io_uring does not do, and what is delayed: threads that work off one operation after the other. */
+/* What io_uring does not do: threads that work off one operation after the other. */
 struct helper {
 	struct real *disk;
 	pthread_t thread;
@@ -58,7 +58,7 @@ struct real {
 	int event;
 	struct io_uring ring;
 	bool uring;
-	unsigned delay_us;
+	struct __kernel_timespec delay;
 	unsigned pending; /* in the ring, not yet submitted */
 	bool lone;        /* the last of them is a small durable write */
 	struct helper helpers[HELPERS];
@@ -304,7 +304,8 @@ static void real_next_data(struct dp_file *file, uint64_t offset, uint64_t *star
 /* Injected: a slower disk, for benchmarks. */
 static bool is_delayed(const struct real *d, const struct dp_io *io)
 {
-	return d->delay_us && (io->op == DP_IO_SYNC || (io->op == DP_IO_WRITE && io->file->durable));
+	bool makes_durable = io->op == DP_IO_SYNC || (io->op == DP_IO_WRITE && io->file->durable);
+	return makes_durable && (d->delay.tv_sec || d->delay.tv_nsec);
 }
 
 static int run_blocking(struct real *d, struct dp_io *io)
@@ -324,7 +325,7 @@ static int run_blocking(struct real *d, struct dp_io *io)
 		break;
 	}
 	if (is_delayed(d, io))
-		nanosleep(&(struct timespec){d->delay_us / 1000000, d->delay_us % 1000000 * 1000}, NULL);
+		nanosleep(&(struct timespec){d->delay.tv_sec, d->delay.tv_nsec}, NULL);
 	return err;
 }
 
@@ -457,17 +458,33 @@ static void prepare(struct io_uring_sqe *sqe, struct dp_io *io)
 	io_uring_sqe_set_data(sqe, io);
 }
 
+/* For an operation and the delay before it. */
+static bool make_room(struct real *d)
+{
+	if (io_uring_sq_space_left(&d->ring) < 2)
+		dp_disk_real_flush(&d->base);
+	return io_uring_sq_space_left(&d->ring) >= 2;
+}
+
+/* The next operation begins only when this time is over, as on a disk that is that much slower. */
+static void prepare_delay(struct real *d)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&d->ring);
+	io_uring_prep_timeout(sqe, &d->delay, 0, IORING_TIMEOUT_ETIME_SUCCESS);
+	io_uring_sqe_set_flags(sqe, IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS);
+	io_uring_sqe_set_data(sqe, NULL); /* if it fails, so does what it is linked to */
+	d->pending++;
+}
+
 static void real_submit(struct dp_disk *disk, struct dp_io *io)
 {
 	struct real *d = (struct real *)disk;
 	struct io_uring_sqe *sqe = NULL;
 	/* Zeroing may have to fall back to writing, which the helpers know how to do. */
-	if (d->uring && !is_delayed(d, io) && io->op != DP_IO_ZERO) {
+	if (d->uring && io->op != DP_IO_ZERO && make_room(d)) {
+		if (is_delayed(d, io))
+			prepare_delay(d);
 		sqe = io_uring_get_sqe(&d->ring);
-		if (!sqe) {
-			dp_disk_real_flush(disk);
-			sqe = io_uring_get_sqe(&d->ring);
-		}
 	}
 	if (!sqe) {
 		submit_job(d, io);
@@ -519,8 +536,10 @@ unsigned dp_disk_real_complete(struct dp_disk *disk)
 	struct io_uring_cqe *cqe;
 	while (d->uring && io_uring_peek_cqe(&d->ring, &cqe) == 0) {
 		struct dp_io *io = io_uring_cqe_get_data(cqe);
-		int err = finish(io, cqe->res);
+		int err = io ? finish(io, cqe->res) : 0;
 		io_uring_cqe_seen(&d->ring, cqe);
+		if (!io)
+			continue; /* of a delay */
 		free(io->private);
 		io->done(io, err);
 		count++;
@@ -535,7 +554,8 @@ int dp_disk_real_fd(struct dp_disk *disk)
 
 void dp_disk_real_delay(struct dp_disk *disk, unsigned delay_us)
 {
-	((struct real *)disk)->delay_us = delay_us;
+	struct real *d = (struct real *)disk;
+	d->delay = (struct __kernel_timespec){delay_us / 1000000, delay_us % 1000000 * 1000};
 }
 
 static const struct dp_disk_ops real_ops = {real_open, real_close, real_remove, real_rename, real_size,

@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "store/cache.h"
 
-#define GATHER_US 200
+#define GATHER_US 250 /* from one group commit to the next */
 
 struct waiting {
 	struct dp_host_request request;
@@ -41,7 +41,7 @@ struct dp_stream {
 	void *ctx;
 	struct dp_actions actions;
 	uint64_t now_us, random;
-	uint64_t commits, gather_until_us; /* group commits seen, see gathering() */
+	uint64_t commit_us; /* when the last group commit began */
 	bool stepping, broken, journal_failed;
 	bool forged; /* what came for a resync was refused, and that was said */
 	struct dp_event *events; /* that arise while actions are carried out, in order */
@@ -474,29 +474,35 @@ void dp_stream_tick(struct dp_stream *s, uint64_t now_us)
 }
 
 /* A commit costs much the same for one record as for many: under load the next one waits a moment
- * for as many as the last one had. A lone writer never waits. */
-static bool gathering(struct dp_stream *s)
+ * for as many as the last one had, on quick disks; on others they gather while it is under way. A lone
+ * writer never waits. */
+static bool gathering(const struct dp_stream *s)
 {
 	struct dp_journal_stats j = dp_journal_stats(s->journal);
-	if (s->commits != j.commits) {
-		s->commits = j.commits;
-		s->gather_until_us = s->now_us + GATHER_US;
-	}
-	return j.waiting && j.waiting < j.last_group && s->now_us < s->gather_until_us;
+	return !j.writing && j.waiting && j.waiting < j.last_group && s->now_us < s->commit_us + GATHER_US;
+}
+
+static void commit(struct dp_stream *s)
+{
+	bool before = dp_journal_stats(s->journal).writing;
+	if (gathering(s))
+		return;
+	dp_journal_kick(s->journal);
+	if (!before && dp_journal_stats(s->journal).writing)
+		s->commit_us = s->now_us;
 }
 
 void dp_stream_flush(struct dp_stream *s)
 {
 	feed(s);
-	if (!gathering(s))
-		dp_journal_kick(s->journal);
+	commit(s);
 	if (s->store)
 		dp_store_work(s->store); /* after the journal, which comes first */
 }
 
 uint64_t dp_stream_wake_us(struct dp_stream *s)
 {
-	return gathering(s) ? s->gather_until_us : UINT64_MAX;
+	return gathering(s) ? s->commit_us + GATHER_US : UINT64_MAX;
 }
 
 void dp_stream_start(struct dp_stream *s, uint64_t now_us)

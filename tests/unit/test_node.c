@@ -105,14 +105,27 @@ Test(group_commit, waits_for_as_many_as_the_last_had)
 	cr_assert(commit_starts(t, 3, now));
 	memdisk_run(t->disk);
 	cr_assert(!commit_starts(t, 1, now), "a third of the last group does not wait");
-	cr_assert_eq(dp_stream_wake_us(s), now + 200);
+	cr_assert_eq(dp_stream_wake_us(s), now + 250);
 	cr_assert(!commit_starts(t, 1, now + 100));
 	cr_assert(commit_starts(t, 1, now + 101), "it waits though there are three again");
 	memdisk_run(t->disk);
-	cr_assert(!commit_starts(t, 2, now + 200));
-	cr_assert(commit_starts(t, 0, now + 500), "it waits for ever");
+	cr_assert(!commit_starts(t, 2, now + 350));
+	cr_assert(commit_starts(t, 0, now + 351), "it waits for ever");
 	memdisk_run(t->disk);
 	cr_assert_eq(t->replies[1].count, 8);
+	testnode_free(t);
+}
+
+/* While the last group took long, the next one has gathered. */
+Test(group_commit, waits_for_nothing_on_a_slow_disk)
+{
+	struct testnode *t = open_controller();
+	uint64_t now = t->n.now_us + 1000;
+	cr_assert(commit_starts(t, 3, now));
+	dp_stream_now(t->n.streams[0].stream, now + 250);
+	memdisk_run(t->disk);
+	cr_assert(commit_starts(t, 1, now + 250));
+	memdisk_run(t->disk);
 	testnode_free(t);
 }
 
