@@ -563,6 +563,9 @@ void dp_core_step(struct dp_core *c, const struct dp_event *ev, struct dp_action
 	case DP_EV_LEG:
 		dp_down_order(c, ev->peer, &ev->u.order, out);
 		break;
+	case DP_EV_SHRUNK:
+		dp_down_shrunk(c, ev->peer, ev->u.bytes);
+		break;
 	case DP_EV_HOST:
 		dp_host_request(c, ev->u.host, out);
 		break;

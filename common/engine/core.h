@@ -45,7 +45,7 @@ struct dp_core_config {
 	uint8_t read_order[DP_DOWN_MAX]; /* links, the nearest first; all 0: as they are */
 	uint64_t window_bytes;    /* unacknowledged bytes per link; payload kept in memory */
 	uint64_t link_window[DP_DOWN_MAX]; /* unacknowledged bytes of one link, where less; 0: not so */
-	uint64_t link_rate[DP_DOWN_MAX]; /* bytes of records a second over one link; 0: no limit */
+	uint64_t link_rate[DP_DOWN_MAX]; /* bytes of records a second over one link, as sent; 0: no limit */
 	struct dp_seal *seal; /* controller and mirrors of a sealed stream; borrowed. NULL: it is not, or a relay */
 };
 
@@ -217,6 +217,7 @@ enum dp_event_type {
 	DP_EV_FROM_DOWN,
 	DP_EV_LINK,     /* heartbeats say that link `peer` went down or came back: u.up */
 	DP_EV_LEG,      /* the operator's order for link `peer`: u.order */
+	DP_EV_SHRUNK,   /* u.bytes: so much less than they are was needed to send records over link `peer` */
 	DP_EV_BAD_UP,   /* a record from upstream failed its checksum */
 	DP_EV_HOST,
 	DP_EV_READ,
@@ -246,7 +247,7 @@ struct dp_event {
 	uint64_t now_us;
 	uint32_t peer; /* FROM_UP, BAD_UP: the shell's name of it; FROM_DOWN: index */
 	union {
-		uint64_t random, seq;
+		uint64_t random, seq, bytes;
 		const char *text; /* static */
 		bool up;
 		struct dp_order order;

@@ -137,6 +137,14 @@ static void spend_rate(const struct dp_core *c, struct dp_down *d, const struct 
 	d->free_us += bytes * 1000000 / rate;
 }
 
+/* A rate is spent when a record is sent, and compressed it may be only later. */
+void dp_down_shrunk(struct dp_core *c, uint32_t i, uint64_t bytes)
+{
+	uint64_t rate = c->cfg.link_rate[i], us = rate ? bytes * 1000000 / rate : 0;
+	struct dp_down *d = &c->down[i];
+	d->free_us -= us < d->free_us ? us : d->free_us;
+}
+
 static bool has_rate(const struct dp_core *c, const struct dp_down *d)
 {
 	return !c->cfg.link_rate[d - c->down] || d->free_us <= c->now_us + DP_CORE_BURST_US;

@@ -42,6 +42,7 @@ void dp_up_settle(struct dp_core *c, struct dp_actions *out);
 void dp_down_message(struct dp_core *c, uint32_t i, struct dp_msg *m, struct dp_actions *out);
 void dp_down_link(struct dp_core *c, uint32_t i, bool up, struct dp_actions *out);
 void dp_down_order(struct dp_core *c, uint32_t i, const struct dp_order *o, struct dp_actions *out);
+void dp_down_shrunk(struct dp_core *c, uint32_t i, uint64_t bytes);
 void dp_down_connect(struct dp_core *c, uint32_t i, struct dp_actions *out);
 void dp_down_cut(struct dp_core *c, uint32_t i, uint64_t seq, struct dp_actions *out);
 void dp_down_pump(struct dp_core *c, uint32_t i, struct dp_actions *out);

@@ -59,6 +59,7 @@ struct link {
 	struct waker waker;
 	struct batch out;
 	struct packer packer;
+	uint64_t out_stream; /* whose records are in `out`, if it is to be compressed */
 	uint64_t heard_us, connected_us; /* 0: never heard */
 	unsigned heart; /* its peer's place among those that heartbeats go to */
 	bool open; /* heartbeats have not closed it */

@@ -204,11 +204,31 @@ static void send_up(struct node *n)
 		batch_clear(&n->up);
 }
 
+/* A stream's rate counts what goes out, so what compression saves is given back to it. */
+static void give_back(struct node *n, unsigned link, uint64_t stream, uint64_t bytes)
+{
+	struct node_stream *s = node_stream_by_id(n, stream);
+	for (uint32_t i = 0; s && bytes && i < s->cfg->core.down_count; i++)
+		if (s->cfg->links[i] == link)
+			dp_stream_shrunk(s->stream, i, bytes);
+}
+
 static void send_down(struct node *n, unsigned link)
 {
 	struct link *l = &n->links[link];
+	uint64_t stream = l->out_stream, saved = l->packer.before - l->packer.after;
 	l->waker.dirty = true;
+	l->out_stream = 0;
 	batch_send(&l->out, l->socket, n->cfg->links[link].compress ? &l->packer : NULL);
+	give_back(n, link, stream, l->packer.before - l->packer.after - saved);
+}
+
+/* What is compressed together is of one stream. */
+static bool goes_with(const struct node *n, unsigned link, const struct dp_msg *m)
+{
+	const struct link *l = &n->links[link];
+	return batch_takes(&l->out, m) && (!n->cfg->links[link].compress || m->type != DP_MSG_RECORD ||
+						  !l->out.payload_count || l->out_stream == m->stream);
 }
 
 void net_send_up(struct node *n, uint32_t peer, struct dp_msg *m)
@@ -225,8 +245,10 @@ void net_send_up(struct node *n, uint32_t peer, struct dp_msg *m)
 void net_send_down(struct node *n, unsigned link, struct dp_msg *m)
 {
 	struct link *l = &n->links[link];
-	if (!batch_takes(&l->out, m))
+	if (!goes_with(n, link, m))
 		send_down(n, link);
+	if (m->type == DP_MSG_RECORD)
+		l->out_stream = m->stream;
 	batch_add(&l->out, m);
 	dp_msg_clear(m);
 }
@@ -236,7 +258,7 @@ void net_flush(struct node *n)
 	if (n->up.count)
 		send_up(n);
 	for (unsigned i = 0; i < n->cfg->link_count; i++)
-		if (n->links[i].out.count)
+		while (n->links[i].out.count) /* it may have made room for more */
 			send_down(n, i);
 }
 

@@ -440,6 +440,11 @@ void dp_stream_link(struct dp_stream *s, uint32_t link, bool up)
 	step_all(s, &ev);
 }
 
+void dp_stream_shrunk(struct dp_stream *s, uint32_t link, uint64_t bytes)
+{
+	post(s, (struct dp_event){.type = DP_EV_SHRUNK, .peer = link, .u.bytes = bytes}); /* perhaps while it sends */
+}
+
 void dp_stream_leg(struct dp_stream *s, uint32_t link, struct dp_order order)
 {
 	/* What is to be put right may have been read and kept. */

@@ -56,6 +56,8 @@ void dp_stream_from_up(struct dp_stream *s, uint32_t peer, struct dp_msg *m, boo
 void dp_stream_link(struct dp_stream *s, uint32_t link, bool up);
 /* Limits that may change while it runs: high_room and track of `core`, and the rate of resyncs. */
 void dp_stream_limits(struct dp_stream *s, const struct dp_core_config *core, uint64_t resync_rate);
+/* Records sent over the link took so many bytes less than they have. */
+void dp_stream_shrunk(struct dp_stream *s, uint32_t link, uint64_t bytes);
 void dp_stream_leg(struct dp_stream *s, uint32_t link, struct dp_order order);
 void dp_stream_from_down(struct dp_stream *s, uint32_t link, struct dp_msg *m);
 void dp_stream_tick(struct dp_stream *s, uint64_t now_us);

@@ -56,6 +56,24 @@ wait_until 20 committed || fail "not everything is committed"
 connections '.peer == "east" and .compress_out_bytes < .compress_in_bytes / 2 and .compress_in_bytes > 10000000' 1 ||
   fail "nothing is compressed: $(dipole links --state "$S" --json)"
 connections '.peer == "west" and .compress_in_bytes == 0' 2 || fail "what is not to be compressed is"
+# A rate counts what goes out: 12 MiB that shrink take less than 12 s at 1 MB/s, and 4 MiB that do not take 4.
+sed -i 's/^\( *\)compress: true/&\n\1rate: 8Mbit/' "$S/topology.yaml"
+bounded 20 dipole reload --state "$S" --node nwk >"$D/reload" || fail "reload: $(cat "$D/reload")"
+arrived() { field nwk '.last as $last | .links | all(.committed == $last)' | grep -q true; }
+start=$(now_ms)
+for at in 0 4 8; do
+  qio first "write -P $((at + 1)) ${at}M 4M" || fail "qemu-io: $(cat "$D/qio.log")"
+done
+wait_until 30 arrived || fail "it does not arrive: $(field nwk .links)"
+took=$(($(now_ms) - start))
+[ "$took" -lt 8000 ] || fail "12 MiB that shrink took $took ms"
+start=$(now_ms)
+head -c 4M /dev/urandom >"$D/noise"
+bounded 30 nbdcopy "$D/noise" "$(uri first)" || fail "nbdcopy"
+wait_until 30 arrived || fail "it does not arrive: $(field nwk .links)"
+took=$(($(now_ms) - start))
+[ "$took" -gt 2900 ] || fail "4 MiB of noise took $took ms at 1 MB/s"
+sed -i '/rate: 8Mbit/d' "$S/topology.yaml"
 # What cannot be compressed goes as it is; and a changed file counts at once.
 before=$(dipole links --state "$S" --json | jq '[.connections[] | select(.peer == "east")][0].compress_out_bytes')
 head -c 4M /dev/urandom >"$D/noise"

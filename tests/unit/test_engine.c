@@ -100,6 +100,24 @@ Test(engine, a_rate_holds_one_link_back_and_not_the_other, .fini = done)
 	cr_assert_eq(core.down[0].sent, 30, "what waited is not sent");
 }
 
+/* What compression saves is sent besides. */
+Test(engine, a_rate_counts_what_went_out, .fini = done)
+{
+	open_controller(2, DP_CORE_CACHED);
+	core.cfg.link_rate[0] = 12800;
+	for (uint64_t i = 1; i <= 30; i++)
+		host(DP_OP_TRIM, i, &core);
+	uint64_t sent = core.down[0].sent;
+	step((struct dp_event){.type = DP_EV_SHRUNK, .peer = 0, .u.bytes = 2 * 128});
+	cr_assert(core.down[0].sent >= sent + 2 && core.down[0].sent <= sent + 3, "%llu and then %llu",
+		(unsigned long long)sent, (unsigned long long)core.down[0].sent);
+	/* More than was ever spent makes no store for later. */
+	step((struct dp_event){.type = DP_EV_SHRUNK, .peer = 0, .u.bytes = 1000000000000});
+	for (uint64_t i = 31; i <= 60; i++)
+		host(DP_OP_TRIM, i, &core);
+	cr_assert_lt(core.down[0].sent, 60);
+}
+
 /* Below had the record that was cut. The one that comes in its place it does not have yet. */
 Test(engine, cut_takes_back_what_was_committed, .fini = done)
 {
