@@ -207,6 +207,7 @@ struct dp_core {
 	uint32_t read_turn; /* place in cfg.read_order of who answered last, for a while */
 	uint64_t read_back_us; /* when the nearest is tried again */
 	uint64_t random;    /* state of the generator of session names, seeded by START */
+	bool asked;      /* a controller without a journal of its own knows which epochs are taken */
 	bool superseded; /* a receiver has promised a newer epoch to another controller */
 	uint64_t refused, bad_records, acked;
 };

@@ -480,6 +480,9 @@ void laws_recovered(struct sim *sim, struct node *n)
 			check_keep(sim->check, n->index, p);
 	n->was_open = false;
 	n->seen_tail = c->log.tail.at.seq;
+	/* A jump that was not on the disk yet has not been. */
+	if (last.seq < n->applied.seq)
+		n->applied = last;
 	if (c->cfg.image)
 		check_image(sim, n, &c->log.last.images, c->log.tail.at.seq, last);
 	n->images = c->log.last.images;

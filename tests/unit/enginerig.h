@@ -154,10 +154,12 @@ static inline void open_controller(unsigned ack_legs, enum dp_core_stage ack)
 	make(DP_CORE_CONTROLLER, 2, ack_legs, ack);
 	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
-	welcome_from(0);
-	cr_assert_eq(core.state, DP_CORE_RECOVERING, "goes on before all legs have answered");
-	welcome_from(1);
-	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
+	for (unsigned asked = 0; asked < 2; asked++) { /* the second time for an epoch that is its own for sure */
+		welcome_from(0);
+		cr_assert_eq(core.state, DP_CORE_RECOVERING, "goes on before all legs have answered");
+		welcome_from(1);
+		step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
+	}
 	cr_assert_eq(core.state, DP_CORE_OPEN);
 }
 

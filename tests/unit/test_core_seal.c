@@ -120,7 +120,8 @@ Test(core_seal, a_controller_adopts_only_what_a_holder_sealed)
 	core.cfg.seal = seals[CONTROLLER];
 	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
-	core.log.last.promised = core.epoch = 9; /* a journal that knows its epochs */
+	core.log.last.promised = core.epoch = 9;
+	core.asked = true; /* which epochs are taken */
 	struct dp_record *right = sealed_record(CONTROLLER, 1, dp_chain_start(STREAM));
 	struct dp_record *forged = sealed_record(FORGER, 1, dp_chain_start(STREAM));
 	welcome_with(0, (struct dp_position){1, 1, right->h.chain});

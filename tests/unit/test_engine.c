@@ -238,6 +238,35 @@ Test(engine, ack_policy_counts_legs_and_stages, .fini = done)
 	cr_assert_eq(core.log.tail.at.seq, 2);
 }
 
+/* Its first claim may be one that the legs had promised it before it lost its journal, when it made records. */
+Test(engine, a_controller_without_a_journal_makes_no_record_in_its_first_epoch, .fini = done)
+{
+	make(DP_CORE_CONTROLLER, 1, 1, DP_CORE_CACHED);
+	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
+	cr_assert_eq(find(DP_ACT_SEND_DOWN, DP_MSG_HELLO)->msg.u.hello.epoch, 1);
+	welcome_from(0);
+	cr_assert_neq(core.state, DP_CORE_OPEN, "the epoch may have been in use");
+	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
+	cr_assert_eq(find(DP_ACT_SEND_DOWN, DP_MSG_HELLO)->msg.u.hello.epoch, 2);
+	welcome_from(0);
+	cr_assert_eq(core.state, DP_CORE_OPEN);
+	cr_assert_eq(core.epoch, 2);
+}
+
+/* That one is refused says which are taken. */
+Test(engine, a_controller_without_a_journal_begins_behind_what_was_promised, .fini = done)
+{
+	make(DP_CORE_CONTROLLER, 1, 1, DP_CORE_CACHED);
+	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
+	from_down(0, (struct dp_msg){.type = DP_MSG_REFUSE, .u.refuse = {.reason = DP_REFUSE_STALE, .number = 7}});
+	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
+	welcome_from(0);
+	cr_assert_eq(core.state, DP_CORE_OPEN);
+	cr_assert_eq(core.epoch, 8);
+}
+
 /* A relay on a leg may have had to begin anew: the longest history has all that was answered. */
 Test(engine, controller_adopts_the_longest_history, .fini = done)
 {
@@ -245,7 +274,8 @@ Test(engine, controller_adopts_the_longest_history, .fini = done)
 		make(DP_CORE_CONTROLLER, 2, 2, DP_CORE_CACHED);
 		step((struct dp_event){.type = DP_EV_START, .u.random = 3});
 		step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
-		core.log.last.promised = core.epoch = 9; /* a journal that knows its epochs */
+		core.log.last.promised = core.epoch = 9;
+		core.asked = true; /* which epochs are taken */
 		for (uint32_t i = 0; i < 2; i++) {
 			cr_assert_eq(core.state, DP_CORE_RECOVERING,
 				"goes on before all legs have answered");
