@@ -14,6 +14,10 @@
 #define DP_SUPER_SIZE    4096u
 #define DP_DATA_START    (2 * DP_SUPER_SIZE)
 #define DP_STAGE_SIZE    (DP_GROUP_MAX + 2 * DP_MIB)
+#define DP_GROUPS_MAX    4u /* under way at once */
+/* With as much under way no further group begins, so that what proves one to have been durable stands within
+ * the window that recovery looks at. */
+#define DP_FLYING_MAX    (2 * DP_MIB)
 /* A group never wraps: what does not fit before the end starts anew, after a pad. */
 #define DP_WRAP_SLACK    (2 * DP_MIB)
 
@@ -52,6 +56,18 @@ struct dp_item {
 	bool written; /* or on its way to the disk */
 };
 
+/* A group commit on its way to the disk, or there while one before it is not. */
+struct dp_flight {
+	struct dp_journal *j;
+	struct dp_io io;
+	uint8_t *stage;
+	uint32_t items;  /* of the queue, behind those of the flights before */
+	uint64_t bytes;
+	uint64_t end;    /* lsn behind the group */
+	bool landed;
+	int err;
+};
+
 #define DP_JOURNAL_NAME (2 * DP_NAME_MAX)
 
 struct dp_renewal; /* renew.c */
@@ -65,7 +81,7 @@ struct dp_journal {
 	struct dp_journal_events events;
 	struct dp_super super;  /* as on disk */
 	uint64_t data_size;     /* bytes in the circle */
-	uint64_t head;          /* next group's lsn */
+	uint64_t head;          /* everything before it is durable; the oldest flight begins here */
 	uint32_t generation;
 	struct dp_position last; /* of the newest frame written or queued to be */
 
@@ -76,15 +92,12 @@ struct dp_journal {
 	uint32_t queue_head, queue_count, queue_capacity;
 	uint64_t queued_bytes;
 
-	uint8_t *stage;
-	struct dp_io io;
-	uint32_t flight_items;   /* from the queue's head; dropped when durable */
-	uint64_t flight_bytes;
-	uint64_t flight_head;    /* head after the group */
+	struct dp_flight flights[DP_GROUPS_MAX]; /* a ring, the oldest first */
+	uint32_t flight_first, flight_count;
+	uint32_t flying;         /* items in all of them, from the queue's head; dropped when durable */
 	uint32_t last_group;     /* items in the last durable group */
-	bool writing, failed, told;
-	struct dp_renewal *renewal; /* a write failed: a new file is being made */
-	bool stalled;               /* the group in flight waits for it */
+	bool failed, told;
+	struct dp_renewal *renewal; /* a write failed: a new file is being made; all flights wait for it */
 	uint32_t renewals, renewals_in_vain; /* in vain: since a group was written */
 
 	uint8_t *super_block;
@@ -103,6 +116,18 @@ struct dp_journal {
 	uint64_t commits, records, bytes, torn_bytes;
 };
 
+static inline struct dp_flight *dp_journal_flight(struct dp_journal *j, uint32_t i)
+{
+	return &j->flights[(j->flight_first + i) % DP_GROUPS_MAX];
+}
+
+/* Where the next group begins. */
+static inline uint64_t dp_journal_end(struct dp_journal *j)
+{
+	return j->flight_count ? dp_journal_flight(j, j->flight_count - 1)->end : j->head;
+}
+
+bool dp_journal_flying(const struct dp_journal *j); /* a group has not landed yet */
 uint64_t dp_journal_offset(const struct dp_journal *j, uint64_t lsn); /* in the file */
 struct dp_place *dp_journal_place(const struct dp_journal *j, uint64_t seq);
 int dp_journal_add_place(struct dp_journal *j, uint64_t seq, struct dp_place place);

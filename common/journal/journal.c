@@ -130,8 +130,8 @@ void dp_journal_release_again(struct dp_journal *j)
 	if (!j->wanting || j->failed || j->renewal || j->super_writing || seq > j->places_to)
 		return;
 	const struct dp_place *next = dp_journal_place(j, seq + 1);
-	/* Of a group under way nothing is durable, and its barriers are not in `wanted`. */
-	if (j->writing && (!next || next->lsn >= j->head))
+	/* Of groups under way nothing is durable, and their barriers are not in `wanted`. */
+	if (j->flight_count && (!next || next->lsn >= j->head))
 		return;
 	uint64_t tail = next ? next->lsn : j->head;
 	if (tail - j->super.tail_lsn < (j->tidy ? 1 : j->data_size / 16))
@@ -270,31 +270,48 @@ static void report(struct dp_journal *j, uint32_t items)
 			j->events.barrier(j->events.ctx, item->token);
 	}
 	drop_items(j, items);
+	j->flying -= items;
 	if (seq)
 		j->events.durable(j->events.ctx, seq);
 }
 
+bool dp_journal_flying(const struct dp_journal *j)
+{
+	for (uint32_t i = 0; i < j->flight_count; i++)
+		if (!j->flights[(j->flight_first + i) % DP_GROUPS_MAX].landed)
+			return true;
+	return false;
+}
+
+/* What the oldest group has made durable. */
+static void arrive(struct dp_journal *j)
+{
+	const struct dp_flight *f = dp_journal_flight(j, 0);
+	j->renewals_in_vain = 0;
+	j->commits++;
+	j->last_group = f->items;
+	j->bytes += f->bytes;
+	j->head = f->end;
+	report(j, f->items);
+	j->flight_first = (j->flight_first + 1) % DP_GROUPS_MAX;
+	j->flight_count--;
+}
+
+/* Groups land in any order, and count in their own. */
 static void group_done(struct dp_io *io, int err)
 {
-	struct dp_journal *j = io->arg;
+	struct dp_flight *f = io->arg;
+	struct dp_journal *j = f->j;
+	f->landed = true;
+	f->err = err;
 	if (err)
 		dp_journal_renew(j);
 	if (j->renewal) { /* while the file is in doubt nothing more of it is believed */
-		j->stalled = true;
 		dp_journal_renew_step(j);
 		return;
 	}
-	if (err) {
-		j->writing = false;
-		return;
-	}
-	j->renewals_in_vain = 0;
-	j->commits++;
-	j->last_group = j->flight_items;
-	j->bytes += j->flight_bytes;
-	j->head = j->flight_head;
-	report(j, j->flight_items);
-	j->writing = false;
+	while (j->flight_count && dp_journal_flight(j, 0)->landed && !dp_journal_flight(j, 0)->err)
+		arrive(j);
 	dp_journal_release_again(j);
 }
 
@@ -347,8 +364,8 @@ static uint32_t choose_group(struct dp_journal *j, uint64_t left, uint64_t *byte
 {
 	uint32_t items = 0;
 	*bytes = 0;
-	while (items < j->queue_count) {
-		uint64_t next = align_up(item_length(queue_at(j, items)), DP_FRAME_ALIGN);
+	while (j->flying + items < j->queue_count) {
+		uint64_t next = align_up(item_length(queue_at(j, j->flying + items)), DP_FRAME_ALIGN);
 		if (align_up(*bytes + next, DP_DISK_ALIGN) > left ||
 			(items && *bytes + next > DP_GROUP_MAX))
 			break;
@@ -358,58 +375,86 @@ static uint32_t choose_group(struct dp_journal *j, uint64_t left, uint64_t *byte
 	return items;
 }
 
-static void write_group(struct dp_journal *j, uint64_t bytes)
+static void write_group(struct dp_journal *j, struct dp_flight *f, uint64_t lsn)
 {
-	j->writing = true;
-	j->flight_bytes = bytes;
-	j->io = (struct dp_io){
+	f->io = (struct dp_io){
 		.op = DP_IO_WRITE,
 		.file = j->file,
-		.data = j->stage,
-		.size = bytes,
-		.offset = dp_journal_offset(j, j->head),
+		.data = f->stage,
+		.size = f->bytes,
+		.offset = dp_journal_offset(j, lsn),
 		.done = group_done,
-		.arg = j,
+		.arg = f,
 	};
-	j->disk->ops->submit(j->disk, &j->io);
+	j->flying += f->items;
+	j->flight_count++;
+	j->disk->ops->submit(j->disk, &f->io);
 }
 
-void dp_journal_kick(struct dp_journal *j)
+/* The rest of the circle, which the next item does not fit into. */
+static void write_pad(struct dp_journal *j, struct dp_flight *f, uint64_t lsn, uint64_t left)
 {
-	dp_journal_release_again(j);
-	if (j->writing || j->renewal || j->failed || j->queue_count == 0)
-		return;
-	uint64_t left = j->data_size - j->head % j->data_size, bytes, used = 0;
-	uint32_t items = choose_group(j, left, &bytes);
-	/* Space that is still in use is never overwritten. The room told to senders keeps them
-	 * away from here; barriers may come this far, and then wait for the next superblock. */
-	uint64_t need = items ? align_up(bytes, DP_DISK_ALIGN) : left;
-	if (j->head + need - j->super.tail_lsn > j->data_size)
-		return;
-	if (items == 0) { /* does not fit before the end: start at the beginning */
-		memset(j->stage, 0, DP_DISK_ALIGN);
-		fill_frame(j, DP_FRAME_PAD, j->head, (uint32_t)left, true, 0, j->stage);
-		j->flight_items = 0;
-		j->flight_head = j->head + left;
-		write_group(j, DP_DISK_ALIGN);
-		return;
-	}
+	memset(f->stage, 0, DP_DISK_ALIGN);
+	fill_frame(j, DP_FRAME_PAD, lsn, (uint32_t)left, true, 0, f->stage);
+	f->bytes = DP_DISK_ALIGN;
+	f->end = lsn + left;
+	write_group(j, f, lsn);
+}
+
+static void write_items(struct dp_journal *j, struct dp_flight *f, uint64_t lsn, uint32_t items)
+{
+	uint64_t used = 0;
 	for (uint32_t i = 0; i < items; i++) {
 		uint32_t length;
-		if (fill_item(j, queue_at(j, i), j->head + used, i + 1 == items, j->stage + used,
+		if (fill_item(j, queue_at(j, j->flying + i), lsn + used, i + 1 == items, f->stage + used,
 			    &length)) {
 			dp_journal_fail(j);
 			return;
 		}
 		uint64_t padded = align_up(length, DP_FRAME_ALIGN);
-		memset(j->stage + used + length, 0, padded - length);
+		memset(f->stage + used + length, 0, padded - length);
 		used += padded;
 	}
-	uint64_t whole = align_up(used, DP_DISK_ALIGN);
-	memset(j->stage + used, 0, whole - used);
-	j->flight_items = items;
-	j->flight_head = j->head + whole;
-	write_group(j, whole);
+	f->bytes = align_up(used, DP_DISK_ALIGN);
+	memset(f->stage + used, 0, f->bytes - used);
+	f->items = items;
+	f->end = lsn + f->bytes;
+	write_group(j, f, lsn);
+}
+
+static void start_group(struct dp_journal *j)
+{
+	uint64_t lsn = dp_journal_end(j), left = j->data_size - lsn % j->data_size, bytes;
+	uint32_t items = choose_group(j, left, &bytes);
+	/* Space that is still in use is never overwritten. The room told to senders keeps them
+	 * away from here; barriers may come this far, and then wait for the next superblock. */
+	uint64_t need = items ? align_up(bytes, DP_DISK_ALIGN) : left;
+	if (lsn + need - j->super.tail_lsn > j->data_size)
+		return;
+	struct dp_flight *f = dp_journal_flight(j, j->flight_count);
+	*f = (struct dp_flight){.j = j, .stage = f->stage};
+	if (items)
+		write_items(j, f, lsn, items);
+	else
+		write_pad(j, f, lsn, left);
+}
+
+static bool may_start(const struct dp_journal *j)
+{
+	return !j->renewal && !j->failed && j->queue_count > j->flying;
+}
+
+void dp_journal_kick(struct dp_journal *j)
+{
+	dp_journal_release_again(j);
+	if (may_start(j) && j->flight_count == 0)
+		start_group(j);
+}
+
+void dp_journal_overlap(struct dp_journal *j)
+{
+	if (may_start(j) && j->flight_count < DP_GROUPS_MAX && dp_journal_end(j) - j->head <= DP_FLYING_MAX)
+		start_group(j);
 }
 
 /* ---- reading back ---- */
@@ -585,9 +630,11 @@ int dp_journal_create(struct dp_journal *j)
 static int alloc(struct dp_journal *j)
 {
 	void *stage = NULL, *super = NULL;
-	if (posix_memalign(&stage, DP_DISK_ALIGN, DP_STAGE_SIZE))
-		return DP_ENOMEM;
-	j->stage = stage;
+	for (uint32_t i = 0; i < DP_GROUPS_MAX; i++) { /* the kernel gives pages as they are used */
+		if (posix_memalign(&stage, DP_DISK_ALIGN, DP_STAGE_SIZE))
+			return DP_ENOMEM;
+		j->flights[i].stage = stage;
+	}
 	if (posix_memalign(&super, DP_DISK_ALIGN, DP_SUPER_SIZE))
 		return DP_ENOMEM;
 	j->super_block = super;
@@ -651,13 +698,14 @@ void dp_journal_close(struct dp_journal **pj)
 	free(j->places);
 	free(j->queue);
 	free(j->super_block);
-	free(j->stage);
+	for (uint32_t i = 0; i < DP_GROUPS_MAX; i++)
+		free(j->flights[i].stage);
 	free(j);
 }
 
 bool dp_journal_busy(const struct dp_journal *j)
 {
-	return j->writing || j->super_writing || j->loads || j->renewal;
+	return dp_journal_flying(j) || j->super_writing || j->loads || j->renewal;
 }
 
 uint64_t dp_journal_instance(const struct dp_journal *j)
@@ -673,9 +721,9 @@ struct dp_journal_stats dp_journal_stats(const struct dp_journal *j)
 		.records = j->records,
 		.bytes = j->bytes,
 		.last_group = j->last_group,
-		.waiting = j->writing ? j->queue_count - j->flight_items : j->queue_count,
+		.waiting = j->queue_count - j->flying,
 		.torn_bytes = j->torn_bytes,
 		.renewals = j->renewals,
-		.writing = j->writing,
+		.writing = dp_journal_flying(j),
 		.renewing = j->renewal != NULL};
 }

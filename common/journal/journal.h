@@ -60,6 +60,10 @@ void dp_journal_barrier(struct dp_journal *j, const struct dp_meta *meta, uint64
  * and after completions. */
 void dp_journal_kick(struct dp_journal *j);
 
+/* The same while others are under way, as far as there may be more: on a slow disk what waits need not wait
+ * for all of what was there before. */
+void dp_journal_overlap(struct dp_journal *j);
+
 /* Everything up to meta->at is no longer needed. Space comes back once a superblock says so. */
 void dp_journal_release(struct dp_journal *j, const struct dp_meta *meta);
 
@@ -82,7 +86,7 @@ struct dp_journal_stats {
 	uint64_t size, used, commits, records, bytes, torn_bytes;
 	uint32_t last_group, waiting; /* items in the last group, items for the next one */
 	uint32_t renewals;            /* new files made since it was opened */
-	bool writing, renewing;       /* a group; a new file */
+	bool writing, renewing;       /* a group at least; a new file */
 };
 struct dp_journal_stats dp_journal_stats(const struct dp_journal *j);
 

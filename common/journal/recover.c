@@ -1,8 +1,8 @@
 /* Recovery: read from the tail until the first frame that is not the valid successor.
  *
  * The end found that way is a torn tail, which is normal after a crash, unless something proves
- * that it had been durable: the superblock's head, or a later frame of the window that one group
- * commit spans which says so. Then data was damaged, and nothing is changed on disk. */
+ * that it had been durable: the superblock's head, or a later frame of the window that the group
+ * commits under way at once span which says so. Then data was damaged, and nothing is changed on disk. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -186,10 +186,11 @@ static int write_barrier(struct dp_journal *j, const struct dp_meta *meta)
 	uint32_t length;
 	if (j->head + DP_DISK_ALIGN - j->super.tail_lsn > j->data_size)
 		return DP_ENOSPC;
-	memset(j->stage, 0, DP_DISK_ALIGN);
+	uint8_t *stage = j->flights[0].stage;
+	memset(stage, 0, DP_DISK_ALIGN);
 	j->generation++;
-	dp_journal_fill_barrier(j, meta, j->head, true, j->stage, &length);
-	int err = j->disk->ops->write(j->file, j->stage, DP_DISK_ALIGN,
+	dp_journal_fill_barrier(j, meta, j->head, true, stage, &length);
+	int err = j->disk->ops->write(j->file, stage, DP_DISK_ALIGN,
 		dp_journal_offset(j, j->head));
 	if (!err)
 		j->head += DP_DISK_ALIGN;

@@ -3,7 +3,7 @@
  * A failed write is final for the file it was meant for: it is never tried again there, and nothing
  * is acknowledged from there on. What earlier writes made durable can still be read. It is copied
  * into a new file, block by block to the same places, and every record of it is checked on the way.
- * Then the new file takes the old one's name, and the group that failed is written to it. A crash
+ * Then the new file takes the old one's name, and the groups that had failed or followed one are written to it. A crash
  * before that finds the old file, which has everything that was ever acknowledged from it; one
  * after that the new one. If the old file cannot be read, or the new one not be made, the journal
  * has failed for good. */
@@ -32,8 +32,6 @@ static void give_up(struct dp_journal *j)
 {
 	dp_journal_renewal_free(j);
 	j->disk->ops->remove(j->disk, j->new_name);
-	if (j->stalled)
-		j->writing = j->stalled = false;
 	dp_journal_fail(j);
 	dp_journal_start_loads(j);
 }
@@ -191,9 +189,12 @@ static void change_over(struct dp_renewal *r)
 	dp_journal_renewal_free(j);
 	j->renewals++;
 	j->events.renewal(j->events.ctx, true);
-	if (j->writing) {
-		j->io.file = j->file;
-		j->disk->ops->submit(j->disk, &j->io);
+	for (uint32_t i = 0; i < j->flight_count; i++) {
+		struct dp_flight *f = dp_journal_flight(j, i);
+		f->io.file = j->file;
+		f->landed = false;
+		f->err = 0;
+		j->disk->ops->submit(j->disk, &f->io);
 	}
 	dp_journal_release_again(j);
 	dp_journal_kick(j);
@@ -210,13 +211,10 @@ void dp_journal_renew_step(struct dp_journal *j)
 	struct dp_renewal *r = j->renewal;
 	if (!r)
 		return;
-	bool still = !j->super_writing && (!j->writing || j->stalled);
-	if (!r->begun && still)
+	if (!r->begun && !j->super_writing && !dp_journal_flying(j))
 		begin(r);
-	else if (r->copied && j->loads == 0) {
-		j->stalled = false;
+	else if (r->copied && j->loads == 0)
 		change_over(r);
-	}
 }
 
 void dp_journal_renew(struct dp_journal *j)

@@ -478,22 +478,23 @@ void dp_stream_tick(struct dp_stream *s, uint64_t now_us)
 	dp_stream_flush(s);
 }
 
-/* A commit costs much the same for one record as for many: under load the next one waits a moment
- * for as many as the last one had, on quick disks; on others they gather while it is under way. A lone
- * writer never waits. */
+/* A commit costs much the same for one record as for many: under load the next one waits a moment for as
+ * many as the last one had. On a slow disk that moment is over before the last one is: then the next
+ * begins beside it. A lone writer never waits. */
 static bool gathering(const struct dp_stream *s)
 {
 	struct dp_journal_stats j = dp_journal_stats(s->journal);
-	return !j.writing && j.waiting && j.waiting < j.last_group && s->now_us < s->commit_us + GATHER_US;
+	return j.waiting && (j.writing || j.waiting < j.last_group) && s->now_us < s->commit_us + GATHER_US;
 }
 
 static void commit(struct dp_stream *s)
 {
-	bool before = dp_journal_stats(s->journal).writing;
+	uint32_t before = dp_journal_stats(s->journal).waiting;
 	if (gathering(s))
 		return;
 	dp_journal_kick(s->journal);
-	if (!before && dp_journal_stats(s->journal).writing)
+	dp_journal_overlap(s->journal);
+	if (dp_journal_stats(s->journal).waiting < before)
 		s->commit_us = s->now_us;
 }
 

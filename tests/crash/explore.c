@@ -273,15 +273,28 @@ static bool overlap(const struct crash_op *a, const struct crash_op *b)
 	       b->offset < a->offset + a->size;
 }
 
+/* When the write is over, and with it all that began before it: groups count in their own order. */
+static uint64_t counts_at(const struct explorer *e, uint32_t n)
+{
+	uint64_t at = 0;
+	for (uint32_t i = 0; i <= n; i++) {
+		const struct crash_op *op = &e->log->ops[i];
+		if (op->kind == CRASH_WRITE && op->file == e->log->ops[n].file && op->over > at)
+			at = op->over;
+	}
+	return at;
+}
+
 static bool is_noticed(const struct explorer *e, uint32_t n)
 {
 	const struct crash_op *op = &e->log->ops[n];
+	uint64_t counts = counts_at(e, n);
 	bool noticed = false;
 	for (uint32_t i = n + 1; i < e->log->op_count && e->log->ops[i].begun <= e->moment; i++) {
 		const struct crash_op *later = &e->log->ops[i];
 		if (later->kind == CRASH_WRITE && overlap(op, later))
 			return false; /* it is no more what stands there */
-		noticed = noticed || (is_safe(e, i) && later->begun > op->over &&
+		noticed = noticed || (is_safe(e, i) && later->begun > counts &&
 					     e->check->noticed(e->check->ctx, op, later));
 	}
 	return noticed;

@@ -88,7 +88,7 @@ static void barrier_any(struct life *l, struct rng *rng)
 /* Barriers may come as far as the brim, and what waits may come to be written any time. */
 static bool may_be_full(const struct life *l)
 {
-	uint64_t end = l->j->writing ? l->j->flight_head : l->j->head;
+	uint64_t end = dp_journal_end(l->j);
 	end += l->j->queued_bytes + CIRCLE / 4 + DP_DISK_ALIGN;
 	return end - l->j->super.tail_lsn > CIRCLE;
 }
@@ -124,7 +124,7 @@ static uint64_t needed(const struct life *l)
 {
 	uint64_t seq = l->durable > l->j->places_from ? l->durable : l->j->places_from;
 	const struct dp_place *next = dp_journal_place(l->j, seq + 1);
-	uint64_t end = l->j->writing ? l->j->flight_head : l->j->head;
+	uint64_t end = dp_journal_end(l->j);
 	return end - (next ? next->lsn : end) + waiting(l);
 }
 
@@ -172,8 +172,10 @@ static void live(struct life *l, struct rng *rng)
 		break;
 	case 7:
 	case 8:
-	case 9:
 		dp_journal_kick(l->j);
+		break;
+	case 9:
+		dp_journal_overlap(l->j);
 		break;
 	default:
 		if (crashdisk_waiting(l->disk))

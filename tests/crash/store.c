@@ -69,6 +69,8 @@ static void live(struct life *l, struct rng *rng)
 		break;
 	case 4:
 		dp_journal_kick(l->j);
+		if (rng_below(rng, 2))
+			dp_journal_overlap(l->j);
 		break;
 	case 5:
 		agree_any(l, rng);

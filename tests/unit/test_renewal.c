@@ -313,3 +313,97 @@ Test(renewal, does_not_take_damage_along)
 	cr_assert_eq(memdisk_bytes(r->disk, NAME, NULL), bytes, "the old file is gone");
 	end(r);
 }
+
+/* ---- several groups under way ---- */
+
+/* `count` groups of one record each, none of which is on the disk yet. */
+static void overlap(struct rig *r, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		append(r, 3000);
+		dp_journal_overlap(r->j);
+		cr_assert_eq(r->disk->count, i + 1);
+	}
+}
+
+Test(overlap, groups_count_in_their_own_order)
+{
+	struct rig *r = begin();
+	overlap(r, 3);
+	memdisk_step_at(r->disk, 2);
+	memdisk_step_at(r->disk, 1);
+	cr_assert_eq(r->durable, 0, "what an earlier group is not, a later one cannot be");
+	cr_assert(dp_journal_busy(r->j));
+	memdisk_step(r->disk);
+	cr_assert_eq(r->durable, 3);
+	cr_assert_not(dp_journal_busy(r->j));
+	cr_assert_eq(dp_journal_stats(r->j).commits, 3);
+	reopen(r);
+	check_whole(r, 3);
+	end(r);
+}
+
+Test(overlap, is_bounded)
+{
+	struct rig *r = begin();
+	overlap(r, DP_GROUPS_MAX);
+	append(r, 3000);
+	dp_journal_overlap(r->j);
+	cr_assert_eq(r->disk->count, DP_GROUPS_MAX, "more groups than there may be");
+	run(r);
+	cr_assert_eq(r->durable, DP_GROUPS_MAX + 1);
+	for (unsigned i = 0; i < 4; i++)
+		append(r, 600000);
+	dp_journal_overlap(r->j);
+	append(r, 100);
+	dp_journal_overlap(r->j);
+	cr_assert_eq(r->disk->count, 1, "more bytes than recovery looks at");
+	run(r);
+	cr_assert_eq(r->durable, r->meta.at.seq);
+	end(r);
+}
+
+/* A crash between them: the later group is on the disk, and was never told. Other records come in the place of
+ * the earlier one and end where it begins. */
+Test(overlap, what_landed_behind_a_lost_group_does_not_revive)
+{
+	struct rig *r = begin();
+	groups(r, 2, 500);
+	uint64_t durable = r->durable;
+	overlap(r, 3);
+	memdisk_step_at(r->disk, 2);
+	memdisk_step_at(r->disk, 1);
+	reopen(r);
+	cr_assert_eq(r->last, durable);
+	for (unsigned i = 1; i <= 4; i++) {
+		append(r, 3000);
+		run(r);
+		reopen(r);
+		check_whole(r, durable + i);
+		cr_assert_eq(r->last, durable + i, "an old record stands again");
+	}
+	end(r);
+}
+
+Test(overlap, what_follows_a_failed_group_is_written_anew)
+{
+	for (unsigned failed = 0; failed < 3; failed++) {
+		struct rig *r = begin();
+		groups(r, 2, 500);
+		uint64_t durable = r->durable;
+		overlap(r, 3);
+		break_file(r);
+		memdisk_step_at(r->disk, failed);
+		r->disk->write_error = 0; /* it seems to work again */
+		cr_assert_eq(r->disk->count, 2);
+		memdisk_step(r->disk);
+		cr_assert_eq(r->durable, durable, "a file in doubt is believed");
+		break_file(r);
+		run(r);
+		cr_assert(r->renewed == 1 && r->failures == 0);
+		cr_assert_eq(r->durable, durable + 3);
+		reopen(r);
+		check_whole(r, durable + 3);
+		end(r);
+	}
+}
