@@ -94,17 +94,10 @@ static void check_copied(struct sim *sim, struct node *n, const struct dp_images
 	free(expected);
 }
 
-void laws_written(void *arg, const uint8_t *data, uint64_t size)
+static void group_counts(struct node *n, const uint8_t *data, uint64_t size)
 {
-	struct node *n = arg;
 	struct dp_frame f;
 	struct dp_meta meta;
-	struct dp_super super;
-	if (size == DP_SUPER_SIZE && dp_super_decode(data, &super) == 0) {
-		if (n->cfg.core.image && super.meta.at.seq)
-			check_image(n->sim, n, &n->images, super.meta.at.seq, n->applied);
-		return;
-	}
 	for (uint64_t at = 0; at < size;
 		at += (f.length + DP_FRAME_ALIGN - 1) & ~(DP_FRAME_ALIGN - 1u)) {
 		const uint8_t *body = data + at + DP_FRAME_SIZE;
@@ -127,6 +120,41 @@ void laws_written(void *arg, const uint8_t *data, uint64_t size)
 		n->images = meta.images;
 		if (n->disk_promised < meta.promised)
 			n->disk_promised = meta.promised;
+	}
+}
+
+/* The group under way that these bytes are, or -1: a recovery writes them. */
+static int flight_of(struct dp_journal *j, const uint8_t *data)
+{
+	struct dp_frame f;
+	uint64_t begins = j->head;
+	for (uint32_t i = 0; i < j->flight_count; begins = dp_journal_flight(j, i++)->end)
+		if (dp_frame_decode(data, &f) == 0 && f.lsn == begins)
+			return (int)i;
+	return -1;
+}
+
+/* Groups land in any order; with the first that had not, all that it held up count. */
+void laws_written(void *arg, const uint8_t *data, uint64_t size)
+{
+	struct node *n = arg;
+	struct dp_super super;
+	if (size == DP_SUPER_SIZE && dp_super_decode(data, &super) == 0) {
+		if (n->cfg.core.image && super.meta.at.seq)
+			check_image(n->sim, n, &n->images, super.meta.at.seq, n->applied);
+		return;
+	}
+	struct dp_journal *j = n->stream ? (void *)(uintptr_t)dp_stream_journal(n->stream) : NULL;
+	int this = j ? flight_of(j, data) : -1;
+	for (int i = 0; i < this; i++)
+		if (!dp_journal_flight(j, (uint32_t)i)->landed)
+			return;
+	group_counts(n, data, size);
+	for (uint32_t i = (uint32_t)(this + 1); this >= 0 && i < j->flight_count; i++) {
+		const struct dp_flight *next = dp_journal_flight(j, i);
+		if (!next->landed)
+			return;
+		group_counts(n, next->stage, next->bytes);
 	}
 }
 
