@@ -395,7 +395,7 @@ Test(overlap, what_follows_a_failed_group_is_written_anew)
 		break_file(r);
 		memdisk_step_at(r->disk, failed);
 		r->disk->write_error = 0; /* it seems to work again */
-		cr_assert_eq(r->disk->count, 2);
+		cr_assert_eq(r->disk->count, 2, "a failed write is tried again");
 		memdisk_step(r->disk);
 		cr_assert_eq(r->durable, durable, "a file in doubt is believed");
 		break_file(r);
