@@ -12,7 +12,7 @@ after() { grep -nE "$1" "$D/events" | tail -n 1 | cut -d : -f 1; } # its line
 
 bounded 20 dipole events --state "$S" >"$D/once" || fail "events: $(cat "$D/once")"
 [ "$(tail -n 1 "$D/once")" = 'exists -' ] || fail "no end of what there is: $(cat "$D/once")"
-for line in 'exists node name:nwk role:controller state:Up' 'exists stream node:nwk name:main state:Open epoch:1' \
+for line in 'exists node name:nwk role:controller state:Up' 'exists stream node:nwk name:main state:Open epoch:2' \
   'exists link node:nwk stream:main leg:west peer:west state:Connected in_sync:yes' \
   'exists images node:east stream:main state:UpToDate generation:0'; do
   grep -qx "$line" "$D/once" || fail "\"$line\" is missing: $(cat "$D/once")"
