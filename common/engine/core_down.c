@@ -234,10 +234,8 @@ static void refused(struct dp_core *c, uint32_t i, const struct dp_msg *m, struc
 		/* A controller without a journal of its own cannot know which epochs are taken. */
 		if (c->cfg.role == DP_CORE_CONTROLLER && !c->log.last.based) {
 			d->state = DP_DOWN_CONNECTING;
-			if (!c->promise_token && m->u.refuse.number >= c->epoch) {
-				c->asked = true; /* no leg that must answer had promised more when this one did */
+			if (!c->promise_token && m->u.refuse.number >= c->epoch)
 				dp_recover_claim(c, m->u.refuse.number + 1, out);
-			}
 			return;
 		}
 		if (dp_up_stale(c, m->u.refuse.number, out))

@@ -174,8 +174,8 @@ void dp_recover_try(struct dp_core *c, struct dp_actions *out)
 	}
 	if (answers < answers_needed(c))
 		return;
-	/* A controller that lost its journal does not know its own epochs: none is used twice. What it claimed
-	 * first the legs may have promised it before, and records of that epoch may be anywhere below. */
+	/* A controller that lost its journal does not know its own epochs: none is used twice. The one that all
+	 * have promised now some may have promised it before, and records of it may be anywhere below. */
 	uint64_t newest = answers ? c->down[best].welcome->last.at.epoch : 0;
 	if (c->cfg.role == DP_CORE_CONTROLLER && !c->log.last.based && answers &&
 		(!c->asked || newest >= c->epoch)) {

@@ -129,6 +129,21 @@ Test(group_commit, waits_for_nothing_on_a_slow_disk)
 	testnode_free(t);
 }
 
+Test(group_commit, begins_beside_one_that_takes_long)
+{
+	struct testnode *t = open_controller();
+	uint64_t now = t->n.now_us + 1000;
+	cr_assert(commit_starts(t, 1, now));
+	commit_starts(t, 1, now + 249);
+	cr_assert_eq(t->disk->count, 1, "it does not wait for more to join it");
+	cr_assert_eq(dp_stream_wake_us(t->n.streams[0].stream), now + 250);
+	commit_starts(t, 0, now + 250);
+	cr_assert_eq(t->disk->count, 2, "it waits for the first one");
+	memdisk_run(t->disk);
+	cr_assert_eq(t->replies[1].count, 2);
+	testnode_free(t);
+}
+
 Test(group_commit, lets_a_lone_writer_go_on)
 {
 	struct testnode *t = open_controller();
