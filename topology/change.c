@@ -36,7 +36,7 @@ static struct dp_topo_change *note(struct comparison *c, bool refused, const cha
 static bool same_node_limits(const struct dp_topo_node *a, const struct dp_topo_node *b)
 {
 	return a->retain == b->retain && strcmp(a->metrics, b->metrics) == 0 &&
-	       strcmp(a->listen, b->listen) == 0;
+	       strcmp(a->listen, b->listen) == 0 && strcmp(a->control, b->control) == 0;
 }
 
 static void compare_node(struct comparison *c, const struct dp_topo_node *a, const struct dp_topo_node *b)
@@ -53,10 +53,15 @@ static void compare_node(struct comparison *c, const struct dp_topo_node *a, con
 		note(c, false, strcmp(b->former_key, a->key) ? "what runs with its old key ends at once"
 							     : "both are good until former-key is taken out",
 			"node %s: key", a->name);
-	if (a->former_key[0] && !b->former_key[0])
+	if (a->former_key[0] && strcmp(a->former_key, b->former_key))
 		note(c, false, "what runs with it ends at once", "node %s: former-key: gone", a->name);
+	if (b->former_key[0] && strcmp(a->former_key, b->former_key))
+		note(c, false, "good beside its key", "node %s: former-key", a->name);
 	if (!same_node_limits(a, b))
 		note(c, false, "", "node %s: addresses or retain", a->name);
+	if (strcmp(c->old->sites[a->site].name, c->new->sites[b->site].name))
+		note(c, false, "for distances and budgets; nothing moves", "node %s: site %s instead of %s", a->name,
+			c->new->sites[b->site].name, c->old->sites[a->site].name);
 }
 
 static void compare_nodes(struct comparison *c)
@@ -200,8 +205,25 @@ static void compare_volume(struct comparison *c, const struct dp_topo_volume *a,
 		note(c, false, "", "volume %s: skip-unchanged", a->name);
 }
 
+/* Those that stay stand in another order, within their streams. */
+static bool in_another_order(const struct comparison *c)
+{
+	int before[DP_STREAMS_MAX];
+	for (unsigned s = 0; s < c->new->stream_count; s++)
+		before[s] = -1;
+	for (unsigned i = 0; i < c->new->volume_count; i++) {
+		int v = dp_topology_volume(c->old, c->new->volumes[i].name), *last = &before[c->new->volumes[i].stream];
+		if (v >= 0 && v < *last)
+			return true;
+		*last = v >= 0 ? v : *last;
+	}
+	return false;
+}
+
 static void compare_volumes(struct comparison *c)
 {
+	if (in_another_order(c))
+		note(c, false, "not while images are being resynced; nothing else follows from it", "volumes: another order");
 	for (unsigned i = 0; i < c->old->volume_count; i++) {
 		const struct dp_topo_volume *a = &c->old->volumes[i];
 		int v = dp_topology_volume(c->new, a->name);
@@ -241,11 +263,48 @@ static void compare_links(struct comparison *c)
 	for (unsigned i = 0; i < c->old->link_count; i++) {
 		const struct dp_topo_link *a = &c->old->links[i], *b = same_link(c->old, c->new, a);
 		const char *from = c->old->nodes[a->a].name, *to = c->old->nodes[a->b].name;
+		if (!b)
+			note(c, false, "", "link %s, %s: gone", from, to);
 		if (b && a->trusted != b->trusted)
 			note(c, false, b->trusted ? "what goes over it is neither encrypted nor signed any more" : "",
 				"link %s, %s: trusted", from, to);
 		if (b && !same_link_values(a, b))
 			note(c, false, "", "link %s, %s: limits, hours, distance or heartbeats", from, to);
+	}
+	for (unsigned i = 0; i < c->new->link_count; i++) {
+		const struct dp_topo_link *b = &c->new->links[i];
+		if (!same_link(c->new, c->old, b))
+			note(c, false, b->trusted ? "what goes over it is neither encrypted nor signed" : "", "link %s, %s: new",
+				c->new->nodes[b->a].name, c->new->nodes[b->b].name);
+	}
+}
+
+/* ---- operators ---- */
+
+static const struct dp_topo_operator *operator_in(const struct dp_topology *t, const char *name)
+{
+	for (unsigned i = 0; i < t->operator_count; i++)
+		if (strcmp(t->operators[i].name, name) == 0)
+			return &t->operators[i];
+	return NULL;
+}
+
+static void compare_operators(struct comparison *c)
+{
+	for (unsigned i = 0; i < c->old->operator_count; i++) {
+		const struct dp_topo_operator *a = &c->old->operators[i], *b = operator_in(c->new, a->name);
+		if (!b)
+			note(c, false, "no node answers it any more", "operator %s: gone", a->name);
+		if (b && strcmp(a->key, b->key))
+			note(c, false, "no node answers the former one any more", "operator %s: key", a->name);
+		if (b && a->role != b->role)
+			note(c, false, "", "operator %s: %s instead of %s", a->name, dp_rights_name(b->role),
+				dp_rights_name(a->role));
+	}
+	for (unsigned i = 0; i < c->new->operator_count; i++) {
+		const struct dp_topo_operator *b = &c->new->operators[i];
+		if (!operator_in(c->old, b->name))
+			note(c, false, "", "operator %s: new, %s", b->name, dp_rights_name(b->role));
 	}
 }
 
@@ -261,6 +320,7 @@ void dp_topology_compare(const struct dp_topology *old, const struct dp_topology
 	compare_streams(&c);
 	compare_volumes(&c);
 	compare_links(&c);
+	compare_operators(&c);
 }
 
 const struct dp_topo_change *dp_topology_refused(const struct dp_topo_changes *changes, bool running)

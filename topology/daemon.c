@@ -141,14 +141,14 @@ static int promote(const char *state, FILE *messages)
 	snprintf(next, sizeof next, "%s/key.next", state);
 	bool bad = access(next, F_OK) || (access(key, F_OK) == 0 && move_file(state, "key", "key.former")) ||
 		   move_file(state, "key.next", "key");
-	move_file(state, "key.next.pub", "key.pub"); /* only to be looked at */
 	if (bad)
 		fprintf(messages, "%s: %s\n", key, strerror(errno));
+	move_file(state, "key.next.pub", "key.pub"); /* only to be looked at */
 	return bad ? EX_CANTCREAT : 0;
 }
 
 /* The former key counts only as long as the topology says so. */
-static int use_secret(const char *state, const struct dp_topo_node *me, const struct dp_secret *s,
+static void use_secret(const char *state, const struct dp_topo_node *me, const struct dp_secret *s,
 	struct dp_node_config *cfg)
 {
 	static const char *const names[] = {"key.former", "key"}; /* the next key may not have been taken yet */
@@ -161,7 +161,6 @@ static int use_secret(const char *state, const struct dp_topo_node *me, const st
 			memcpy(cfg->former_secret, former.secret, sizeof cfg->former_secret);
 		sodium_memzero(&former, sizeof former);
 	}
-	return 0;
 }
 
 /* A node goes on with its former key, as long as that is good: when its neighbours know the next one it is told to
@@ -179,12 +178,13 @@ static int choose_secret(const char *state, const struct dp_topo_node *me, FILE 
 	cfg->takes_next_key = has_next && !former_is_good;
 	if (cfg->takes_next_key) {
 		*own = next;
-		sodium_memzero(&next, sizeof next);
-		return use_secret(state, me, own, cfg);
+		fault = DP_SECRET_GOOD;
 	}
 	sodium_memzero(&next, sizeof next);
-	if (fault == DP_SECRET_GOOD && (former_is_good || strcmp(own->public_key, me->key) == 0))
-		return use_secret(state, me, own, cfg);
+	if (fault == DP_SECRET_GOOD && (former_is_good || strcmp(own->public_key, me->key) == 0)) {
+		use_secret(state, me, own, cfg);
+		return 0;
+	}
 	fprintf(messages, "%s/key: %s%s\n", state,
 		fault ? dp_secret_fault_text(fault) : "does not belong to the public key in the topology of node ",
 		fault == DP_SECRET_MISSING ? "; make one with dipole keygen" : fault ? "" : me->name);
@@ -243,10 +243,26 @@ static struct dp_node_stream *find_stream(struct dp_node_config *cfg, const char
 	return NULL;
 }
 
+static bool same_volumes(const struct dp_topology *old, unsigned stream, const struct dp_node_stream *s)
+{
+	unsigned k = 0;
+	for (unsigned i = 0; i < old->volume_count; i++) {
+		const struct dp_topo_volume *before = &old->volumes[i];
+		if (before->stream != stream)
+			continue;
+		if (k == s->volume_count || strcmp(s->volumes[k].name, before->name) || s->volumes[k].size != before->size)
+			return false;
+		k++;
+	}
+	return k == s->volume_count;
+}
+
 /* Of a stream that the node had: the volumes that have come, grown and gone. */
 static void mark_volumes(const struct dp_topology *old, unsigned stream, struct dp_node_config *cfg,
 	struct dp_node_stream *s)
 {
+	if (s)
+		s->volumes_changed = !same_volumes(old, stream, s);
 	for (unsigned i = 0; s && i < s->volume_count; i++) {
 		struct dp_node_volume *v = &s->volumes[i];
 		int before = dp_topology_volume(old, v->name);
@@ -376,25 +392,21 @@ static int source_load(void *ctx, const char *text, struct dp_node_config *out, 
 	return code;
 }
 
-static int source_replace(void *ctx, const char *text, char *why, size_t size)
+static int source_replace(void *ctx, const char *text, bool dry, char *why, size_t size)
 {
-	const struct source *s = ctx;
-	int error = text ? dp_text_write(s->a->topology, text, 0644) : dp_text_can_write(s->a->topology);
+	const char *file = ((const struct source *)ctx)->a->topology;
+	int error = dp_text_is(file, text) ? 0 : dry ? dp_text_can_write(file) : dp_text_write(file, text, 0644);
 	if (error)
-		snprintf(why, size, "%s cannot be replaced: %s; put the file there, and use dipole reload",
-			s->a->topology, strerror(error));
+		snprintf(why, size, "%s cannot be replaced: %s; put the new file there, and apply it again", file,
+			strerror(error));
 	return error;
 }
 
 static int source_keep(void *ctx)
 {
 	struct source *s = ctx;
-	char path[PATH_SIZE], *before;
-	int read = dp_text_read(applied_path(s->a, path), DP_TOPOLOGY_FILE_MAX, &before);
-	bool same = !read && strcmp(before, s->loaded) == 0;
-	if (!read)
-		free(before);
-	int error = same ? 0 : dp_text_write(path, s->loaded, 0600);
+	char path[PATH_SIZE];
+	int error = dp_text_is(applied_path(s->a, path), s->loaded) ? 0 : dp_text_write(path, s->loaded, 0600);
 	if (error)
 		dp_log(DP_LOG_ERROR, "state-failed", "file=%s error=\"%s\"", path, strerror(error));
 	free(s->kept);

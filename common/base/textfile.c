@@ -91,6 +91,14 @@ int dp_text_write(const char *path, const char *text, unsigned mode)
 	return sync_directory(path) ? errno : 0;
 }
 
+bool dp_text_is(const char *path, const char *text)
+{
+	char *there;
+	bool same = dp_text_read(path, strlen(text), &there) == 0 && strcmp(there, text) == 0;
+	free(there);
+	return same;
+}
+
 int dp_text_can_write(const char *path)
 {
 	char dir[PATH_MAX];

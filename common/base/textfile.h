@@ -2,6 +2,7 @@
 #ifndef DP_BASE_TEXTFILE_H
 #define DP_BASE_TEXTFILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Reads all of it into new memory, which the caller frees; it ends with a 0. Errors: DP_ENOENT, DP_ERANGE (more
@@ -16,7 +17,10 @@ int dp_text_write(const char *path, const char *text, unsigned mode);
 #define DP_TEXT_DIGEST 33
 char *dp_text_digest(const char *text, char hex[DP_TEXT_DIGEST]);
 
-/* Whether that could be done: 0, or an errno value; EBUSY: the file is a mount of its own, as in a container. */
+/* Whether just this stands there. */
+bool dp_text_is(const char *path, const char *text);
+
+/* Whether dp_text_write() could do it: 0, or an errno value; EBUSY: the file is a mount of its own, as in a container. */
 int dp_text_can_write(const char *path);
 
 #endif

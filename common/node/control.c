@@ -78,7 +78,7 @@ static json_t *links(struct node *n, const struct node_stream *s)
 			json_pack("{s:s,s:s,s:s,s:b,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "leg", s->cfg->legs[i],
 				"peer", n->cfg->links[s->cfg->links[i]].peer, "state",
 				state, "in_sync", counts, "health",
-				health_json(n, false, s->cfg->links[i]), "sent", (json_int_t)d->sent, "cached",
+				health_json(n, s->cfg->links[i]), "sent", (json_int_t)d->sent, "cached",
 				(json_int_t)d->cached, "committed", (json_int_t)d->committed,
 				"flight_bytes", (json_int_t)d->flight, "room_bytes", (json_int_t)d->room,
 				"naks", (json_int_t)d->naks);

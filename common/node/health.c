@@ -39,7 +39,6 @@ int health_open(struct node *n)
 		if (n->links[i].heart == heart->peer_count)
 			err = add_peer(n, heart, &n->cfg->links[i]);
 	}
-	n->heart_above = heart->peer_count;
 	for (unsigned i = 0; i < n->cfg->above_count && !err; i++)
 		err = add_peer(n, heart, &n->cfg->above[i]);
 	if (!err)
@@ -105,11 +104,11 @@ void health_changed(struct node *n)
 	}
 }
 
-json_t *health_json(struct node *n, bool above, unsigned i)
+json_t *health_json(struct node *n, unsigned link)
 {
 	if (!n->heart) /* it could not be set up again, and the node is about to stop */
 		return json_null();
-	struct dp_health h = dp_heart_get(n->heart, above ? n->heart_above + i : n->links[i].heart);
+	struct dp_health h = dp_heart_get(n->heart, n->links[link].heart);
 	uint64_t now = node_clock_us();
 	return json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "state", dp_health_state_name(h.state),
 		"age_us", (json_int_t)(now - h.since_us), "last_beat_us",

@@ -77,7 +77,6 @@ struct node {
 	struct dp_disk *disk;
 	struct dp_disk *twin; /* over disk, if images are kept twice; or NULL */
 	struct dp_heart *heart; /* peers: those of links, then those above */
-	unsigned heart_above;   /* where these begin */
 	void *zmq, *router, *zap, *remote;
 	struct waker router_waker, zap_waker, remote_waker;
 	struct batch up; /* to peers[up_peer] */
@@ -93,6 +92,7 @@ struct node {
 	uint64_t bad_messages, refused_keys;
 	unsigned minute; /* of the day, local time; NODE_NO_MINUTE: links have to be looked at */
 	char *replacement; /* the topology to be put in place when the streams have ended; NULL: none */
+	bool more_waits;   /* in sockets: the next turn does not wait */
 	bool stopping, restart, was_clean; /* was_clean: the process before was stopped in good order */
 };
 
@@ -123,7 +123,7 @@ int health_reopen(struct node *n, const bool *relinked);
 void health_changed(struct node *n);
 #define NODE_NO_MINUTE UINT_MAX
 bool health_in_hours(const struct node *n, unsigned i); /* a link */
-json_t *health_json(struct node *n, bool above, unsigned i);
+json_t *health_json(struct node *n, unsigned link);
 
 /* local.c: Unix sockets */
 int local_open(struct node *n);
@@ -144,7 +144,7 @@ json_t *control_status(struct node *n);
 /* remote.c: the control socket over the network, for operators and, a little, for nodes */
 int remote_open(struct node *n); /* 0 or a dp_err, logged; after net_open() */
 void remote_close(struct node *n);
-bool remote_receive(struct node *n); /* false: nothing was there */
+void remote_receive(struct node *n);
 
 /* http.c: metrics */
 int http_open(struct node *n); /* 0 or a dp_err, logged */

@@ -122,8 +122,8 @@ static void say_why(const struct dp_node_stream *s, int err)
 			   : err == DP_ESEALED ? "the journal has sealed records and the topology does not "
 						 "say that the stream is sealed, or open ones and it does"
 			   : err == DP_ECONFIG ? "the key of a node that is to open the stream is none"
-			   : err == DP_EAGAIN ? "a volume is new or has grown, and images are being "
-						"resynced; start with the volumes as they were until that is "
+			   : err == DP_EAGAIN ? "the volumes are others than before, or in another order, and images are "
+						"being resynced; start with the volumes as they were until that is "
 						"complete, or with an empty directory but for the key, and it is filled anew"
 			   : err == DP_EVERSION ? "the journal has a format this version does not know"
 						: dp_strerror(err);
@@ -194,6 +194,7 @@ static int open_stream(struct node *n, struct node_stream *ns)
 	}
 	struct dp_stream_config sc = {.core = cfg->core, .journal_file = journal,
 		.journal_size = cfg->journal_bytes, .volumes = volumes, .volume_count = cfg->volume_count,
+		.volumes_changed = cfg->volumes_changed,
 		.resync_rate = cfg->resync_rate, .read_cache = cfg->read_cache};
 	randombytes_buf(&sc.random, sizeof sc.random);
 	sc.random |= 1;
@@ -286,7 +287,7 @@ static int open_all(struct node *n)
 static void forget_changes(struct dp_node_config *cfg)
 {
 	for (unsigned s = 0; s < cfg->stream_count; s++) {
-		cfg->streams[s].all_ways_new = false;
+		cfg->streams[s].all_ways_new = cfg->streams[s].volumes_changed = false;
 		for (unsigned v = 0; v < cfg->streams[s].volume_count; v++)
 			cfg->streams[s].volumes[v].is_new = cfg->streams[s].volumes[v].grown = false;
 	}
@@ -295,7 +296,8 @@ static void forget_changes(struct dp_node_config *cfg)
 
 /* ---- the loop ---- */
 
-#define FIXED_FDS 9
+#define FIXED_FDS     9
+#define EXCHANGES_MAX 64u
 
 static struct pollfd watch(int fd, bool wanted)
 {
@@ -369,8 +371,22 @@ static void on_signal(struct node *n, uint32_t number)
 	n->restart = false; /* also one that has begun */
 }
 
+/* Sends and takes until nothing waits. Who sends without end gets a turn's share: the rest stays for the next,
+ * which does not wait. */
+static void exchange(struct node *n)
+{
+	bool more = true;
+	for (unsigned i = 0; i < EXCHANGES_MAX && more; i++) {
+		flush_all(n);
+		more = net_receive(n);
+	}
+	n->more_waits = more;
+}
+
 static void turn(struct node *n, uint64_t timeout_us)
 {
+	if (n->more_waits)
+		timeout_us = 0;
 	struct pollfd fds[FIXED_FDS + DP_NODE_LINKS_MAX + NODE_CONNS_MAX];
 	unsigned count = wait_fds(n, fds), conns = n->conn_count;
 	struct timespec limit = {.tv_sec = (time_t)(timeout_us / 1000000),
@@ -392,11 +408,8 @@ static void turn(struct node *n, uint64_t timeout_us)
 	net_receive(n);
 	if (fds[1].revents)
 		dp_disk_real_complete(n->disk);
-	do
-		flush_all(n);
-	while (net_receive(n));
-	while (remote_receive(n))
-		;
+	exchange(n);
+	remote_receive(n);
 	if (fds[3].revents)
 		local_accept(n, n->control_fd);
 	if (fds[5].revents)
@@ -450,9 +463,7 @@ static void tick(struct node *n)
 	http_run(n);
 	net_tick(n);
 	net_wake_all(n); /* a net below the edge-triggered descriptors */
-	do
-		flush_all(n);
-	while (net_receive(n));
+	exchange(n);
 }
 
 /* Until the next tick, or until a group commit has waited long enough for more records. */

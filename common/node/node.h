@@ -37,6 +37,7 @@ struct dp_node_stream {
 	enum dp_seal_cipher seal;
 	char holders[DP_SEAL_HOLDERS_MAX][DP_KEY_SIZE]; /* of a sealed stream, public keys; this node's among them */
 	unsigned holder_count;                          /* 0 at a relay; else core.seal is made of it all */
+	bool volumes_changed; /* since the node ran last: others, larger ones, or another order */
 	bool all_ways_new; /* controller: since the node ran last every leg's first node, or mirror, is another */
 };
 
@@ -103,14 +104,14 @@ struct dp_node_source {
 	/* Reads `text`, or what stands there now if it is NULL. 0, or another number and why it cannot be
 	 * used, also beside what the node runs with (topology/change.h). */
 	int (*load)(void *ctx, const char *text, struct dp_node_config *out, char *why, size_t size);
-	/* Puts `text` there, durably and at once; NULL: only says whether that can be done. 0, or another number
-	 * and why. */
-	int (*replace)(void *ctx, const char *text, char *why, size_t size);
+	/* Puts `text` there, durably and at once; dry: only says whether that can be done. Nothing has to be done
+	 * where it is already. 0, or another number and why. */
+	int (*replace)(void *ctx, const char *text, bool dry, char *why, size_t size);
 	/* The node runs with what was loaded last; the next change counts from there. 0 or a dp_err. */
 	int (*keep)(void *ctx);
-	/* Has the next key take the place of the one in use, from the next load on. 0, or another number and why. */
 	/* The text that was loaded last. */
 	const char *(*text)(void *ctx);
+	/* Has the next key take the place of the one in use, from the next load on. 0, or another number and why. */
 	int (*turn)(void *ctx, char *why, size_t size);
 	void *ctx;
 };

@@ -198,7 +198,6 @@ static void check_gone_legs(struct comparison *c, const struct node_stream *s, c
 static void check_stream(struct comparison *c, struct node *n, struct node_stream *s)
 {
 	const struct dp_node_stream *new = stream_in(c->new, s->cfg->name);
-	bool grows = false;
 	for (unsigned i = 0; i < s->cfg->volume_count; i++)
 		if (is_gone(c->new, s->cfg->volumes[i].name) && new)
 			check_gone_volume(c, n, s, &s->cfg->volumes[i]);
@@ -206,11 +205,10 @@ static void check_stream(struct comparison *c, struct node *n, struct node_strea
 			refuse(c, "volume %s is in use by a host", s->cfg->volumes[i].name);
 	for (unsigned i = 0; new && i < new->volume_count; i++) {
 		const char *wrong = aside_wrong_volume(n, s, &new->volumes[i]);
-		grows = grows || new->volumes[i].is_new || new->volumes[i].grown;
 		if (wrong)
 			refuse(c, "volume %s: %s", new->volumes[i].name, wrong);
 	}
-	if (grows && dp_stream_core(s->stream)->log.last.images.building)
+	if (new && new->volumes_changed && dp_stream_core(s->stream)->log.last.images.building)
 		refuse(c, "volumes of stream %s cannot change while images are being resynced", new->name);
 	if (new && n->cfg->role == DP_CORE_CONTROLLER && !same_but_limits(s->cfg, new))
 		check_gone_legs(c, s, new);
@@ -269,9 +267,11 @@ static void do_it(struct node *n, const char *text, const struct comparison *c)
 {
 	dp_log(DP_LOG_NOTICE, "reload", "changes=%zu restart=%d", json_array_size(c->changed), c->anew);
 	if (c->anew) {
-		n->restart = n->stopping = true;
 		n->replacement = text ? strdup(text) : NULL;
-	} else if (text && n->source->replace(n->source->ctx, text, c->why, WHY_MAX)) {
+		n->restart = n->stopping = n->replacement || !text;
+		if (!n->stopping)
+			snprintf(c->why, WHY_MAX, "out of memory");
+	} else if (text && n->source->replace(n->source->ctx, text, false, c->why, WHY_MAX)) {
 		return;
 	} else if (!take(n, c)) {
 		n->stopping = true;
@@ -292,7 +292,7 @@ json_t *reload_answer(struct node *n, const char *text, bool dry)
 		compare(n, &c);
 	}
 	if (!why[0] && text)
-		n->source->replace(n->source->ctx, NULL, why, sizeof why);
+		n->source->replace(n->source->ctx, text, true, why, sizeof why);
 	if (!why[0] && !dry)
 		do_it(n, text, &c);
 	bool has_next_key = new && new->has_next_key;
@@ -316,7 +316,7 @@ void reload_replace(struct node *n, bool clean)
 	if (!clean)
 		snprintf(why, sizeof why, "the streams did not end in good order; apply it again");
 	else
-		n->source->replace(n->source->ctx, n->replacement, why, sizeof why);
+		n->source->replace(n->source->ctx, n->replacement, false, why, sizeof why);
 	if (why[0])
 		dp_log(DP_LOG_ERROR, "reload-refused", "reason=\"%s\"", why);
 }

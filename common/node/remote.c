@@ -100,14 +100,13 @@ static bool receive_one(struct node *n)
 	return got;
 }
 
-bool remote_receive(struct node *n)
+void remote_receive(struct node *n)
 {
 	if (!n->remote || !n->remote_waker.dirty)
-		return false;
+		return;
 	n->remote_waker.dirty = false;
 	for (int i = 0; i < TURN_MAX; i++)
 		if (!receive_one(n))
-			return true;
-	n->remote_waker.dirty = true; /* more waits */
-	return true;
+			return;
+	n->remote_waker.dirty = n->more_waits = true;
 }

@@ -561,6 +561,9 @@ static int open_parts(struct dp_stream *s, struct dp_disk *disk, const struct dp
 	if (!cfg->core.image)
 		return 0;
 	struct dp_store_events se = {on_applied, on_image, on_want, on_copied, on_image_failed, s};
+	/* How far a resync is, is counted over the volumes in their order. */
+	if (cfg->volumes_changed && s->core.log.last.images.building)
+		return DP_EAGAIN;
 	err = dp_store_open(disk, cfg->volumes, cfg->volume_count, &s->core.log, s->journal,
 		cfg->core.seal, &se, &s->store);
 	if (err)

@@ -30,6 +30,7 @@ struct dp_stream_config {
 	uint64_t random; /* names the journal if it is made now, and seeds session names */
 	const struct dp_store_volume *volumes; /* images, if core.image */
 	unsigned volume_count;
+	bool volumes_changed; /* since it ran last: others, larger ones, or another order */
 	uint64_t resync_rate; /* of images of this node, bytes a second; 0: no limit */
 	uint64_t read_cache;  /* controller: bytes; 0: none */
 };
@@ -41,7 +42,8 @@ struct dp_stream_counters {
 
 /* Opens journal and images and recovers; DP_EV_START follows with dp_stream_start().
  * Errors: those of dp_journal_open and dp_store_open; DP_ESEALED: the journal has sealed
- * records and the stream is not to be sealed, or the other way round. */
+ * records and the stream is not to be sealed, or the other way round; DP_EAGAIN: the volumes have changed and
+ * images are being resynced. */
 int dp_stream_open(struct dp_disk *disk, const struct dp_stream_config *cfg,
 	const struct dp_stream_ops *ops, void *ctx, struct dp_stream **out);
 void dp_stream_start(struct dp_stream *s, uint64_t now_us);

@@ -48,13 +48,10 @@ static int remove_image(struct dp_store *s, struct volume *v, uint64_t generatio
 	return s->disk->ops->remove(s->disk, name);
 }
 
-/* How far a resync is, is counted over the volumes as they are: they cannot change meanwhile. */
 int dp_store_open_images(struct dp_store *s, struct volume *v, const struct dp_store_volume *from)
 {
 	const struct dp_images *im = images(s);
 	bool empty = s->log->tail.at.seq == 0 && im->generation == 0;
-	if (im->building && (from->is_new || from->grown))
-		return DP_EAGAIN;
 	unsigned flags = (empty || from->is_new ? DP_OPEN_CREATE : 0) | (from->grown ? DP_OPEN_GROW : 0);
 	int err = open_image(s, v, im->generation, flags, &v->file);
 	if (!err && im->building) {

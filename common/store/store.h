@@ -46,8 +46,8 @@ struct dp_store_mark {
 /* Opens or creates (sparse) the images that log->last.images names; also those that a resync was
  * building. `log` is the core's. `seal` opens what sealed records and answers carry, it is borrowed and NULL
  * where the stream is not sealed.
- * Errors: those of the disk, DP_EINVAL (an image is smaller than its volume), DP_ENOMEM, DP_EAGAIN (a volume
- * is new or grown, and a resync is under way). */
+ * Errors: those of the disk, DP_EINVAL (an image is smaller than its volume), DP_ENOMEM. While a resync is
+ * under way the volumes have to be those with which it began, in their order. */
 int dp_store_open(struct dp_disk *disk, const struct dp_store_volume *volumes, unsigned count,
 	const struct dp_log *log, struct dp_journal *journal, struct dp_seal *seal,
 	const struct dp_store_events *events, struct dp_store **out);

@@ -30,14 +30,45 @@ struct apply {
 
 static int read_new(struct apply *a)
 {
+	int err = dp_text_read(a->file, DP_TOPOLOGY_FILE_MAX, &a->text);
+	if (err)
+		return cli_fail(EX_NOINPUT, "%s: %s", a->file, dp_strerror(err));
 	struct dp_topo_errors *errors = calloc(1, sizeof *errors);
-	int err = errors ? dp_topology_load(a->file, &a->new, errors) : DP_ENOMEM;
+	err = errors ? dp_topology_parse(a->text, strlen(a->text), a->file, &a->new, errors) : DP_ENOMEM;
 	if (errors)
 		dp_topology_print_errors(errors, stderr);
 	free(errors);
-	if (!err)
-		err = dp_text_read(a->file, DP_TOPOLOGY_FILE_MAX, &a->text);
-	return !err ? 0 : err == DP_ECONFIG ? EX_CONFIG : EX_NOINPUT;
+	return !err ? 0 : err == DP_ECONFIG ? EX_CONFIG : EX_OSERR;
+}
+
+/* What a node runs with, if that is not what it is to have; or NULL. */
+static struct dp_topology *runs_with(const struct apply *a, unsigned node)
+{
+	char error[CLI_ERROR_MAX];
+	struct dp_topo_errors errors = {.count = 0};
+	struct dp_topology *runs = NULL;
+	json_t *answer;
+	cli_ask(&a->place, node, json_pack("{s:s}", "cmd", "topology"), CLI_ASK_TIMEOUT_US, &answer, error);
+	const char *text = json_string_value(json_object_get(answer, "topology"));
+	if (text && strcmp(text, a->text))
+		dp_topology_parse(text, strlen(text), a->place.topology->nodes[node].name, &runs, &errors);
+	json_decref(answer);
+	return runs;
+}
+
+/* Where nodes cannot write their file, the new one has been put there by other means, and says nothing of what it
+ * was: the nodes do. */
+static void find_what_runs(struct apply *a)
+{
+	struct dp_topology *runs = NULL;
+	if (!dp_text_is(a->place.file, a->text))
+		return;
+	for (unsigned i = 0; i < a->place.topology->node_count && !runs; i++)
+		runs = runs_with(a, i);
+	if (!runs)
+		return;
+	dp_topology_destroy(&a->place.topology);
+	a->place.topology = runs;
 }
 
 /* ---- what differs ---- */
@@ -45,7 +76,8 @@ static int read_new(struct apply *a)
 static void print_changes(const struct apply *a)
 {
 	if (!a->changes.count)
-		puts("the topology is the same");
+		puts(dp_text_is(a->place.file, a->text) ? "the topology is the same"
+							: "the topology has another text, and means the same");
 	for (unsigned i = 0; i < a->changes.count; i++) {
 		const struct dp_topo_change *c = &a->changes.list[i];
 		printf("%s%s%s%s\n", c->refused ? "refused: " : "", c->what, c->means[0] ? ": " : "", c->means);
@@ -79,10 +111,31 @@ static bool is_asked(const struct apply *a, unsigned node)
 	return false;
 }
 
+/* A node that has the file is where that says, and has the keys that that says. */
+static int ask_by_new(const struct apply *a, const char *name, json_t *request, uint64_t timeout_us,
+	json_t **answer, char error[CLI_ERROR_MAX])
+{
+	struct cli_place place = a->place;
+	place.topology = a->new;
+	return cli_ask(&place, (unsigned)dp_topology_node(a->new, name), request, timeout_us, answer, error);
+}
+
+static bool is_reached_otherwise(const struct apply *a, const struct dp_topo_node *before)
+{
+	const struct dp_topo_node *now = &a->new->nodes[dp_topology_node(a->new, before->name)];
+	return strcmp(before->control, now->control) || strcmp(before->key, now->key);
+}
+
+/* It may have the file already, from a command that did not come to its end. */
 static int ask(const struct apply *a, unsigned node, bool dry, json_t **answer, char error[CLI_ERROR_MAX])
 {
+	const struct dp_topo_node *n = &a->place.topology->nodes[node];
 	json_t *request = json_pack("{s:s,s:s,s:b}", "cmd", "apply", "topology", a->text, "dry_run", dry);
-	return cli_ask(&a->place, node, request, APPLY_TIMEOUT_US, answer, error);
+	int err = cli_ask(&a->place, node, json_incref(request), APPLY_TIMEOUT_US, answer, error);
+	if (err == DP_ECLOSED && is_reached_otherwise(a, n))
+		err = ask_by_new(a, n->name, json_incref(request), APPLY_TIMEOUT_US, answer, error);
+	json_decref(request);
+	return err;
 }
 
 static int ask_all(struct apply *a)
@@ -126,15 +179,6 @@ static void print_nodes(const struct apply *a)
 
 /* ---- doing it ---- */
 
-/* A node that has the file is where that says, and has the keys that that says. */
-static int ask_by_new(const struct apply *a, const char *name, json_t *request, json_t **answer,
-	char error[CLI_ERROR_MAX])
-{
-	struct cli_place place = a->place;
-	place.topology = a->new;
-	return cli_ask(&place, (unsigned)dp_topology_node(a->new, name), request, CLI_ASK_TIMEOUT_US, answer, error);
-}
-
 static bool has_file(const struct apply *a, const json_t *status)
 {
 	char hex[DP_TEXT_DIGEST];
@@ -146,7 +190,7 @@ static int look_back(const struct apply *a, const char *name, uint64_t since)
 {
 	char error[CLI_ERROR_MAX];
 	json_t *answer = NULL;
-	int err = ask_by_new(a, name, json_pack("{s:s}", "cmd", "status"), &answer, error);
+	int err = ask_by_new(a, name, json_pack("{s:s}", "cmd", "status"), CLI_ASK_TIMEOUT_US, &answer, error);
 	bool back = !err && cli_now_us() - since >= cli_number(answer, "uptime_us");
 	int result = !back ? -1 : !has_file(a, answer);
 	json_decref(answer);
@@ -189,7 +233,7 @@ static int turn_key(struct apply *a, unsigned node)
 	char error[CLI_ERROR_MAX];
 	json_t *answer;
 	uint64_t since = cli_now_us();
-	int err = ask_by_new(a, name, json_pack("{s:s}", "cmd", "rekey"), &answer, error);
+	int err = ask_by_new(a, name, json_pack("{s:s}", "cmd", "rekey"), CLI_ASK_TIMEOUT_US, &answer, error);
 	if (err)
 		return cli_fail(EX_UNAVAILABLE, "%s does not turn to its next key: %s; apply the file again", name, error);
 	json_decref(answer);
@@ -230,7 +274,7 @@ static int change_all(struct apply *a)
 /* Where nodes run on other machines, this command has a copy of its own. */
 static int keep_file(const struct apply *a)
 {
-	int error = dp_text_write(a->place.file, a->text, 0644);
+	int error = dp_text_is(a->place.file, a->text) ? 0 : dp_text_write(a->place.file, a->text, 0644);
 	return error ? cli_fail(EX_CANTCREAT, "cannot write %s: %s", a->place.file, strerror(error)) : 0;
 }
 
@@ -252,6 +296,7 @@ static int check_without(const struct apply *a)
 
 static int apply(struct apply *a)
 {
+	find_what_runs(a);
 	dp_topology_compare(a->place.topology, a->new, &a->changes);
 	if (!a->json)
 		print_changes(a);

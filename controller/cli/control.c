@@ -158,8 +158,9 @@ int cli_control(const char *path, json_t *request, uint64_t timeout_us, json_t *
 		return fail(error, DP_ENOMEM, "out of memory");
 	int fd = open_socket(path, timeout_us);
 	if (fd < 0) {
+		snprintf(error, CLI_ERROR_MAX, "%s: %s", path, strerror(errno));
 		free(line);
-		return fail(error, DP_ECLOSED, strerror(errno));
+		return DP_ECLOSED;
 	}
 	char *text = exchange(fd, line, timeout_us);
 	free(line);

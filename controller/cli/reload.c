@@ -57,8 +57,10 @@ static int reload_all(const struct reload *r, const struct cli_place *place)
 	if (r->node && only < 0)
 		return cli_fail(EX_USAGE, "no node '%s' in %s/topology.yaml", r->node, place->dir);
 	json_t *entries = json_array();
+	unsigned count = 0;
 	for (unsigned i = 0; i < place->topology->node_count; i++) {
 		bool wanted = only < 0 ? is_here(place, i) : (unsigned)only == i;
+		count += wanted;
 		int one = wanted ? reload_node(r, place, i, entries) : EX_OK;
 		status = one ? one : status;
 	}
@@ -66,6 +68,9 @@ static int reload_all(const struct reload *r, const struct cli_place *place)
 		cli_print_json(json_pack("{s:o}", "nodes", entries));
 	else
 		json_decref(entries);
+	if (!count)
+		return cli_fail(EX_UNAVAILABLE, "no node of %s has its directory in %s; name one with --node, or use `dipole apply`",
+			place->topology->name, place->dir);
 	return status;
 }
 

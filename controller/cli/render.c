@@ -24,6 +24,12 @@ const char *render_program(enum dp_role role)
 	return programs[role];
 }
 
+void render_nbd(const struct dp_topo_node *controller, FILE *to)
+{
+	fprintf(to, "nbdkit, --foreground, --threads, \"128\", --tls=require, --tls-certificates=" RENDER_ETC
+		    "/nbd-tls, --tls-verify-peer, dipole, socket=" RENDER_STATE "/%s/host.sock", controller->name);
+}
+
 const char *render_address(const char *listen, char host[DP_ADDRESS_MAX + 1])
 {
 	const char *from = listen + strlen("tcp://"), *colon = strrchr(from, ':');
@@ -77,9 +83,10 @@ static void write_readme(const struct render *r, FILE *to)
 			fprintf(to, "- %s, a %s%s%s\n", t->nodes[i].name, dp_role_name(t->nodes[i].role),
 				t->nodes[i].listen[0] ? ", listening at " : "", t->nodes[i].listen);
 	fprintf(to, "\nTCP and UDP of the same port have to come through from the nodes that send to it.\n"
-		    "`topology.yaml` is the same at all sites and has no secret in it.\n\n");
+		    "`%s%stopology.yaml` is the same at all sites and has no secret in it.\n\n", target->etc,
+		target->etc[0] ? "/" : "");
 	target->steps(r, to);
-	fprintf(to, "\n`dipole status` then shows the nodes of this site. What its alarms mean: docs/operations.md.\n");
+	fprintf(to, "\nWhat the alarms in a status mean: docs/operations.md.\n");
 }
 
 static unsigned count_here(const struct render *r)
@@ -96,9 +103,13 @@ static int render_site(const char *dir, const struct render *r, const char *topo
 	char path[PATH_MAX];
 	snprintf(path, sizeof path, "%s/%s/secrets", dir, site);
 	int err = cli_make_dirs(path, 0700);
+	snprintf(path, sizeof path, "%s/%s/%s", dir, site, target->etc);
+	if (!err)
+		err = cli_make_dirs(path, 0755);
 	if (err)
 		return cli_fail(EX_CANTCREAT, "cannot make the directory %s: %s", path, dp_strerror(err));
-	int status = put(dir, site, "topology.yaml", topology, size);
+	snprintf(path, sizeof path, "%s/%s", site, target->etc);
+	int status = put(dir, path, "topology.yaml", topology, size);
 	if (!status && target->file)
 		status = put_written(dir, r, target->file, target->write);
 	return status ? status : put_written(dir, r, "README.md", write_readme);

@@ -17,6 +17,7 @@ struct render {
 /* What kind of deployment: each function writes one file of the site at hand. */
 struct render_target {
 	const char *name;
+	const char *etc;  /* folder of the topology in that of the site; "": that one */
 	const char *file; /* NULL: none but the topology and the README */
 	void (*write)(const struct render *r, FILE *to);
 	void (*steps)(const struct render *r, FILE *to); /* of the README, numbered from 1 */
@@ -26,6 +27,8 @@ extern const struct render_target render_compose, render_systemd, render_kuberne
 
 bool render_is_here(const struct render *r, unsigned node); /* at the site at hand, and used by a stream */
 const char *render_program(enum dp_role role);
+/* The words of the command that serves the disks of a controller, "a, b, c". */
+void render_nbd(const struct dp_topo_node *controller, FILE *to);
 /* Host and port of "tcp://HOST:PORT", in `host`; returns the port. */
 const char *render_address(const char *listen, char host[DP_ADDRESS_MAX + 1]);
 

@@ -19,7 +19,8 @@ static const char *kind_of_number(char *host)
 	return "ipv6_address";
 }
 
-/* What all containers have in common: no privilege, and nothing to write to but state. */
+/* What all containers have in common: no privilege, and nothing to write to but state, and
+ * the topology when it is applied. */
 static void write_fence(FILE *to)
 {
 	fprintf(to, "    user: \"%d:%d\"\n"
@@ -43,11 +44,11 @@ static void write_node(const struct render *r, unsigned i, FILE *to)
 		    "    environment: {DIPOLE_STATE: " RENDER_STATE "}\n"
 		    "    healthcheck: {test: [CMD, dipole, status, --node, %s], interval: 10s, timeout: 5s, start_period: 60s}\n"
 		    "    volumes:\n"
-		    "      - ./topology.yaml:" RENDER_ETC "/topology.yaml:ro\n"
+		    "      - ./etc:" RENDER_ETC "\n"
 		    "      - ./state/%s:" RENDER_STATE "/%s\n",
 		n->name, n->name, n->name);
-	if (n->listen[0])
-		render_address(n->listen, host);
+	if (n->listen[0] || n->control[0])
+		render_address(n->listen[0] ? n->listen : n->control, host);
 	const char *kind = kind_of_number(host);
 	if (kind)
 		fprintf(to, "    networks: {site: {%s: \"%s\"}}\n", kind, host);
@@ -62,8 +63,9 @@ static void write_nbd(const struct render *r, unsigned i, FILE *to)
 	const struct dp_topo_node *n = &r->t->nodes[i];
 	fprintf(to, "  %s-nbd:\n    image: \"%s\"\n    container_name: %s-%s-nbd\n", n->name, r->image, r->t->name,
 		n->name);
-	fprintf(to, "    command: [nbdkit, --foreground, --threads, \"128\", --tls=require, --tls-certificates=" RENDER_ETC
-		    "/nbd-tls, --tls-verify-peer, dipole, socket=" RENDER_STATE "/%s/host.sock]\n", n->name);
+	fprintf(to, "    command: [");
+	render_nbd(n, to);
+	fprintf(to, "]\n");
 	write_fence(to);
 	fprintf(to, "    depends_on: {%s: {condition: service_healthy}}\n"
 		    "    volumes:\n"
@@ -106,9 +108,15 @@ static void steps(const struct render *r, FILE *to)
 		disks = disks || t->nodes[i].role == DP_ROLE_CONTROLLER;
 	}
 	if (disks)
-		fprintf(to, "\n   For NBD: ca-cert.pem, server-cert.pem and server-key.pem in `secrets/nbd-tls`.\n");
-	fprintf(to, "   Then `chown -R %d:%d state secrets`.\n\n3. Start:\n\n       docker-compose -p %s-%s up -d\n", RENDER_UID, RENDER_UID,
-		t->name, site);
+		fprintf(to, "\n   For NBD: ca-cert.pem, server-cert.pem and server-key.pem in `secrets/nbd-tls`. Hosts find the disks in\n"
+			    "   the site's network, at port 10809 of the container whose name ends with -nbd.\n");
+	fprintf(to, "   Then `chown -R %d:%d etc state secrets`.\n\n3. Start, and look:\n\n       docker-compose -p %s-%s up -d\n",
+		RENDER_UID, RENDER_UID, t->name, site);
+	for (unsigned i = 0; i < t->node_count; i++)
+		if (render_is_here(r, i))
+			fprintf(to, "       docker exec %s-%s dipole status --node %s\n", t->name, t->nodes[i].name, t->nodes[i].name);
+	fprintf(to, "\nNodes put what `dipole apply` brings into `etc`. A container sees its own node only: apply from where `control`\n"
+		    "reaches all of them.\n");
 }
 
-const struct render_target render_compose = {"compose", "compose.yaml", write, steps};
+const struct render_target render_compose = {"compose", "etc", "compose.yaml", write, steps};

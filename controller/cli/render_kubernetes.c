@@ -22,6 +22,18 @@ static uint64_t disk_bytes(const struct dp_topology *t, unsigned node)
 	return bytes;
 }
 
+/* Serves the disks, at port 10809 of the machine. */
+static void write_nbd(const struct render *r, const struct dp_topo_node *n, FILE *to)
+{
+	fprintf(to, "        - name: nbd\n          image: \"%s\"\n          command: [", r->image);
+	render_nbd(n, to);
+	fprintf(to, "]\n"
+		    "          securityContext: {readOnlyRootFilesystem: true, allowPrivilegeEscalation: false,\n"
+		    "            capabilities: {drop: [ALL]}}\n"
+		    "          volumeMounts:\n            - {name: state, mountPath: " RENDER_STATE "}\n"
+		    "            - {name: nbd-tls, mountPath: " RENDER_ETC "/nbd-tls}\n");
+}
+
 /* The whole topology file cannot stand in here: it is made a ConfigMap by the command in the README. */
 static void write_node(const struct render *r, unsigned i, FILE *to)
 {
@@ -37,12 +49,14 @@ static void write_node(const struct render *r, unsigned i, FILE *to)
 		    "      securityContext: {runAsUser: %d, runAsGroup: %d, fsGroup: %d, runAsNonRoot: true,\n"
 		    "        seccompProfile: {type: RuntimeDefault}}\n",
 		n->name, RENDER_UID, RENDER_UID, RENDER_UID);
-	/* A secret's file can be read by its group, which a key of ours must not. */
+	/* A secret's file can be read by its group, which a key of ours must not. One that is there stays: it may
+	 * have been changed since. */
 	fprintf(to, "      initContainers:\n        - name: key\n          image: \"%s\"\n"
-		    "          command: [install, -D, -m, \"0600\", " RENDER_ETC "/key/key, " RENDER_STATE "/%s/key]\n"
+		    "          command: [sh, -c, \"test -e " RENDER_STATE "/%s/key || install -D -m 0600 " RENDER_ETC
+		    "/key/key " RENDER_STATE "/%s/key\"]\n"
 		    "          volumeMounts: [{name: state, mountPath: " RENDER_STATE "}, "
 		    "{name: key, mountPath: " RENDER_ETC "/key}]\n",
-		r->image, n->name);
+		r->image, n->name, n->name);
 	fprintf(to, "      containers:\n        - name: node\n          image: \"%s\"\n", r->image);
 	fprintf(to, "          command: [%s, --topology, " RENDER_ETC "/topology.yaml, --node, %s, --state, " RENDER_STATE
 		    "/%s]\n", render_program(n->role), n->name, n->name);
@@ -55,8 +69,14 @@ static void write_node(const struct render *r, unsigned i, FILE *to)
 		    "failureThreshold: 720}\n",
 		n->name, n->name);
 	fprintf(to, "          volumeMounts:\n            - {name: state, mountPath: " RENDER_STATE "}\n"
-		    "            - {name: topology, mountPath: " RENDER_ETC "/topology.yaml, subPath: topology.yaml}\n"
-		    "      volumes:\n"
+		    "            - {name: topology, mountPath: " RENDER_ETC "}\n");
+	bool disks = n->role == DP_ROLE_CONTROLLER;
+	if (disks)
+		write_nbd(r, n, to);
+	fprintf(to, "      volumes:\n");
+	if (disks)
+		fprintf(to, "        - {name: nbd-tls, secret: {secretName: %s-%s-nbd-tls, defaultMode: 0440}}\n", r->t->name, n->name);
+	fprintf(to,
 		    "        - {name: topology, configMap: {name: %s-topology}}\n"
 		    "        - {name: key, secret: {secretName: %s-%s-key, defaultMode: 0400}}\n"
 		    "  volumeClaimTemplates:\n    - metadata: {name: state}\n      spec: {accessModes: [ReadWriteOnce], "
@@ -87,7 +107,19 @@ static void steps(const struct render *r, FILE *to)
 			fprintf(to, "       dipole keygen %s --out secrets\n"
 				    "       kubectl create secret generic %s-%s-key --from-file=key=secrets/%s/key\n",
 				t->nodes[i].name, t->name, t->nodes[i].name, t->nodes[i].name);
-	fprintf(to, "\n3. Start:\n\n       kubectl apply -f manifest.yaml\n");
+	for (unsigned i = 0; i < t->node_count; i++)
+		if (render_is_here(r, i) && t->nodes[i].role == DP_ROLE_CONTROLLER)
+			fprintf(to, "\n   For NBD, at port 10809 of that machine:\n\n"
+				    "       kubectl create secret generic %s-%s-nbd-tls --from-file=ca-cert.pem "
+				    "--from-file=server-cert.pem --from-file=server-key.pem\n", t->name, t->nodes[i].name);
+	fprintf(to, "\n3. Start, and look:\n\n       kubectl apply -f manifest.yaml\n");
+	for (unsigned i = 0; i < t->node_count; i++)
+		if (render_is_here(r, i))
+			fprintf(to, "       kubectl exec %s-%s-0 -c node -- dipole status --node %s\n", t->name, t->nodes[i].name,
+				t->nodes[i].name);
+	fprintf(to, "\nA changed topology: put it there,\n\n"
+		    "       kubectl create configmap %s-topology --from-file=topology.yaml --dry-run=client -o yaml | kubectl apply -f -\n\n"
+		    "at each site, and when the nodes see it (a minute), `dipole apply` it from where `control` reaches all of them.\n", t->name);
 }
 
-const struct render_target render_kubernetes = {"kubernetes", "manifest.yaml", write, steps};
+const struct render_target render_kubernetes = {"kubernetes", "", "manifest.yaml", write, steps};

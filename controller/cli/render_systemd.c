@@ -23,7 +23,7 @@ static void steps(const struct render *r, FILE *to)
 			fprintf(to, "       systemctl enable --now dipole-nbd@%s.socket   # NBD, port 10809; wants "
 				    "certificates in " RENDER_ETC "/nbd-tls\n", t->nodes[i].name);
 	}
-	fprintf(to, "\nA changed topology.yaml: `systemctl reload` takes over what can change at once.\n");
+	fprintf(to, "       dipole status\n\nA changed topology.yaml: `dipole apply`, or `systemctl reload` of each node.\n");
 }
 
-const struct render_target render_systemd = {"systemd", NULL, NULL, steps};
+const struct render_target render_systemd = {"systemd", "", NULL, NULL, steps};

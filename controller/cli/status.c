@@ -159,10 +159,19 @@ static void print_alarms(const struct cli_survey *survey, unsigned node)
 			print_alarm(node_of(survey, node)->name, cli_text(stream, "name"), alarm);
 }
 
+/* Down, or only out of this command's reach: the reason tells. */
+static void print_silent(const struct cli_survey *survey)
+{
+	for (unsigned i = 0; i < survey->place.topology->node_count; i++)
+		if (cli_survey_has(survey, i) && !survey->answers[i])
+			printf("no answer: %s: %s\n", node_of(survey, i)->name, survey->errors[i]);
+}
+
 static void print_status(const struct cli_survey *survey)
 {
 	print_nodes(survey);
 	print_legs(survey);
+	print_silent(survey);
 	for (unsigned i = 0; i < survey->place.topology->node_count; i++)
 		print_resyncs(survey, i);
 	for (unsigned i = 0; i < survey->place.topology->node_count; i++)

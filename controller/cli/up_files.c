@@ -175,8 +175,13 @@ int up_prepare(struct up *up)
 	struct dp_topology *last;
 	char path[PATH_MAX];
 	cli_node_path(up->dir, "topology.yaml", "", path);
-	dp_topology_load(path, &last, &errors); /* NULL if there is none */
-	int status = prepare(up, last, path);
+	int err = dp_topology_load(path, &last, &errors), status;
+	if (err && err != DP_ENOENT) { /* what it says is not lost: ports, and whose deployment it is */
+		dp_topology_print_errors(&errors, stderr);
+		status = err == DP_ECONFIG ? EX_CONFIG : EX_NOINPUT;
+	} else {
+		status = prepare(up, last, path);
+	}
 	dp_topology_destroy(&last);
 	return status;
 }

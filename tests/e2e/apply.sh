@@ -94,6 +94,22 @@ moves 'a volume doubles'
 applied # once more changes nothing
 grep -q 'the topology is the same' "$D/apply.out" || fail "not idempotent: $(cat "$D/apply.out")"
 
+# ---- a file that nodes cannot replace ----
+
+if [ "$(id -u)" = 0 ]; then # as in a container: it is a mount of its own
+  mount --bind "$S/topology.yaml" "$S/topology.yaml" || fail "no bind mount"
+  edit 's = s.replace("high-water: 80%", "high-water: 70%")'
+  apply
+  [ $? = 78 ] && grep -q 'cannot be replaced: Device or resource busy; put the new file there' "$D/apply.out" ||
+    fail "a file that cannot be replaced: $(cat "$D/apply.out")"
+  cat "$N" >"$S/topology.yaml" # by other means
+  applied
+  grep -q 'stream main: limits' "$D/apply.out" || fail "what changes is not said: $(cat "$D/apply.out")"
+  applied
+  grep -q 'the topology is the same' "$D/apply.out" || fail "not taken over: $(cat "$D/apply.out")"
+  umount "$S/topology.yaml"
+fi
+
 # ---- a relay ----
 
 r=$(node rw relay west)

@@ -61,6 +61,7 @@ each_daemon() {
 cleanup() {
   local status=$? p
   trap '' INT TERM
+  umount -l "$S/topology.yaml" 2>/dev/null # of apply.sh
   each_daemon -CONT
   [ -f "$D/fio.pid" ] && p=$(cat "$D/fio.pid") && ours "$p" && kill -KILL "$p" 2>/dev/null
   for p in "${!CHILDREN[@]}"; do child "$p" && kill -KILL "$p" && wait "$p"; done 2>/dev/null

@@ -69,6 +69,16 @@ assert len(keys) > 40, keys
 for k in sorted(keys):
     if not re.search(r'(?<![\w-])' + k + r'(?![\w-])', text):
         wrong.append(f'dipole-topology(5) does not have {k}')
+# What a log or an alarm says that operations.md explains is what the code says.
+said = ''
+for name in ('common/node/node.c', 'common/node/aside.c'):
+    said += re.sub(r'"\s*"', '', open(f'{root}/{name}').read())
+table = open(root + '/docs/operations.md').read().split('## A node that does not start')[1].split('\n## ')[0]
+reasons = re.findall(r'^\| ([a-z][^|]*?) \| [^|]*\|$', table, re.M)
+assert len(reasons) > 10, reasons
+for reason in reasons[1:]:
+    if reason not in said:
+        wrong.append(f'no node says: {reason}')
 print('\n'.join(wrong))
 sys.exit(len(wrong) > 0)
 P

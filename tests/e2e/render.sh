@@ -12,7 +12,9 @@ for target in compose systemd kubernetes; do
   render "$file" --target $target --out "$D/$target" || fail "$target: $(cat "$D/err")"
   [ "$(ls "$D/$target" | tr '\n' ' ')" = 'hartford new-haven newark philadelphia princeton stamford ' ] || fail "$target: $(ls "$D/$target")"
   for site in "$D/$target"/*; do
-    cmp -s "$file" "$site/topology.yaml" || fail "another topology in $site"
+    etc=$site
+    [ $target != compose ] || etc=$site/etc
+    cmp -s "$file" "$etc/topology.yaml" || fail "another topology in $site"
     [ -d "$site/secrets" ] && [ -z "$(ls -A "$site/secrets")" ] || fail "secrets of $site"
     [ "$(stat -c %a "$site/secrets")" = 700 ] || fail "others can read what will be in $site/secrets"
     [ "$(grep -cE '^[123]\. ' "$site/README.md")" = 3 ] || fail "not three steps: $(cat "$site/README.md")"
@@ -33,6 +35,8 @@ for other in nwk west relay-west relay-east; do
 done
 holds systemd/princeton/README.md 'systemctl enable --now dipole-relay@relay-west.service'
 lacks systemd/princeton/README.md dipole-nbd
+holds kubernetes/newark/manifest.yaml 'socket=/var/lib/dipole/nwk/host.sock'
+lacks kubernetes/hartford/manifest.yaml nbdkit
 holds kubernetes/hartford/manifest.yaml 'nodeSelector: {dipole/node-east: "true"}'
 
 # A change somewhere else changes nothing here but the file.
@@ -41,6 +45,16 @@ cp -r "$D/compose" "$D/before"
 render "$D/changed.yaml" --target compose --out "$D/compose" || fail "changed: $(cat "$D/err")"
 [ "$(diff -rq "$D/before" "$D/compose" | grep -vc topology.yaml)" = 0 ] || fail "$(diff -rq "$D/before" "$D/compose")"
 [ ! -e "$D/compose/nowhere" ] || fail "a folder for a site that runs nothing"
+
+# A controller that nothing connects to has the address of its control.
+sed 's/  nwk: .*listen: [^,}]*/  nwk: {role: controller, site: newark, control: "tcp:\/\/10.1.0.9:7401"/' "$file" >"$D/control.yaml"
+render "$D/control.yaml" --target compose --out "$D/control" || fail "control: $(cat "$D/err")"
+holds control/newark/compose.yaml 'ipv4_address: "10.1.0.9"'
+if python3 -c 'import yaml' 2>"$D/none"; then
+  for out in "$D"/compose/*/compose.yaml "$D"/kubernetes/*/manifest.yaml; do
+    python3 -c 'import sys, yaml; list(yaml.safe_load_all(open(sys.argv[1])))' "$out" 2>"$D/err" || fail "no YAML: $out: $(cat "$D/err")"
+  done
+fi
 
 # Keys that are missing are said; with keys nothing is.
 render "$file" --target compose --out "$D/compose"

@@ -8,6 +8,7 @@ source "$(dirname "$0")/lib.sh"
 sed -E -e 's/256MiB\}/32MiB}/' -e 's/size: 1GiB/size: 256MiB/' \
   -e 's/^( +journal:).*/\1 {size: 32MiB, when-full: track, high-water: 50%}\n    when-leg-down: {keep-serving: 1}/' \
   -e '/^links:/i heartbeat: {interval: 100ms, down-after: 500ms, probation: 200ms}' \
+  -e '/^  disk: /a \  extra: {stream: main, size: 1MiB}' \
   "$EXAMPLES/bipolar.yaml" >"$D/resync.yaml"
 
 alarmed() { field "$1" '.alarms[].text' | grep -q "$2"; }
@@ -56,6 +57,15 @@ wait_until 30 is west '.images.resync.copied_bytes > 48000000' || fail "no progr
 resync_rate 2MiB west
 dipole status --state "$S" | grep -q '^resync: west main: .*fetched, .*s left' || fail "status: $(dipole status --state "$S")"
 is_out west || fail "a leg counts that is not whole"
+# How far it is, is counted over the volumes in their order.
+changed() { # SED WHAT
+  sed "$1" "$S/topology.yaml" >"$D/changed.yaml"
+  bounded 20 dipole apply "$D/changed.yaml" --state "$S" --dry-run >"$D/apply" 2>&1
+  [ $? = 78 ] && grep -q 'west: volumes of stream main cannot change while images are being resynced' "$D/apply" ||
+    fail "$2 while images are being resynced: $(cat "$D/apply")"
+}
+changed '/^  disk: /{h;d};/^  extra: /{p;x}' "volumes change places"
+changed '/^  extra: /d' "a volume goes"
 [ "$(digest_of "$S/west/image.disk")" = "$before" ] || fail "the image to fall back on has changed"
 had=$(copied west)
 kill -KILL "$(pid_of west)"

@@ -7,6 +7,9 @@
 
 #include "topology/change.h"
 
+#define KEY	"rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"
+#define OTHER_KEY "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID"
+
 static const char before[] = "dipole: 1\n"
 			     "name: shop\n"
 			     "sites:\n"
@@ -17,6 +20,8 @@ static const char before[] = "dipole: 1\n"
 			     "  r1:   {role: relay, site: newark, listen: tcp://10.1.0.2:7400, journal: 1GiB}\n"
 			     "  west: {role: mirror, site: trenton, listen: tcp://10.2.0.1:7400}\n"
 			     "  east: {role: mirror, site: trenton, listen: tcp://10.3.0.1:7400}\n"
+			     "operators:\n"
+			     "  anna: {role: observe, key: \"" KEY "\"}\n"
 			     "links:\n"
 			     "  - {between: [nwk, west], trusted: false}\n"
 			     "  - {between: [nwk, east], trusted: false}\n"
@@ -98,11 +103,28 @@ Test(change, what_can_be_done)
 		{"  log:  {stream: orders, size: 20GiB}\n", "", "volume log: gone"},
 		{"nodes:\n", "nodes:\n  r2: {role: relay, site: newark, listen: tcp://10.9.0.2:7400}\n",
 			"node r2: new"},
+		{"role: observe", "role: administer", "operator anna: administer instead of observe"},
+		{KEY, OTHER_KEY, "operator anna: key"},
+		{"  anna: ", "  bert: {role: operate, key: \"" OTHER_KEY "\"}\n  anna: ", "operator bert: new, operate"},
+		{"listen: tcp://10.2.0.1:7400", "listen: tcp://10.2.0.1:7400, control: tcp://10.2.0.1:7401",
+			"node west: addresses or retain"},
+		{"links:\n", "links:\n  - {between: [west, r1], trusted: false}\n", "link west, r1: new"},
+		{"  data: {stream: orders, size: 200GiB}\n  log:  {stream: orders, size: 20GiB}\n",
+			"  log:  {stream: orders, size: 20GiB}\n  data: {stream: orders, size: 200GiB}\n",
+			"volumes: another order"},
 	};
 	for (size_t i = 1; i < sizeof cases / sizeof cases[0]; i++) {
 		change(cases[i].find, cases[i].by);
 		check_one(cases[i].what, false);
 	}
+}
+
+Test(change, another_site_changes_distances)
+{
+	change("controller, site: newark}", "controller, site: trenton}");
+	cr_assert(changes.count == 4 && changes.refused == 0);
+	cr_assert_str_eq(changes.list[0].what, "node nwk: site trenton instead of newark");
+	cr_assert_str_eq(changes.list[1].what, "link nwk, west: limits, hours, distance or heartbeats");
 }
 
 Test(change, what_cannot)

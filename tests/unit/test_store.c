@@ -1094,23 +1094,6 @@ Test(change, a_volume_grows_and_keeps_what_it_holds)
 	end(r);
 }
 
-/* How far a resync is, is counted over the volumes in their order and size. */
-Test(change, no_volume_comes_or_grows_while_images_are_resynced)
-{
-	struct rig *r = begin_released();
-	for (unsigned i = 0; i < 2; i++) {
-		struct dp_meta tail = {.promised = 1, .at = {1, 1, 99}, .based = true, .images.building = 1};
-		r->is_new = i ? 2 : 0;
-		r->grown = i ? 0 : 1;
-		cr_assert_eq(dp_log_init(&r->log, &tail), 0);
-		cr_assert_eq(open_store(r), DP_EAGAIN);
-		dp_log_clear(&r->log);
-	}
-	r->is_new = r->grown = 0;
-	open_all(r);
-	end(r);
-}
-
 Test(failure, too_many_volumes_are_refused)
 {
 	struct rig *r = begin();

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/err.h"
 #include "memdisk.h"
 #include "node/stream.h"
 
@@ -55,18 +56,23 @@ static void settle(void)
 	}
 }
 
-static void start(uint64_t read_cache)
+static int open_stream(uint64_t read_cache, bool volumes_changed)
 {
 	static const struct dp_store_volume volume = {.id = 1, .size = 1 << 20, .file = "image"};
 	struct dp_stream_config cfg = {.core = {.stream = 7, .config = 1, .role = DP_CORE_CONTROLLER,
 			.image = true, .ack = DP_CORE_LOCAL, .flush = DP_CORE_LOCAL, .window_bytes = 1 << 24},
 		.journal_file = "journal", .journal_size = DP_JOURNAL_SIZE_MIN, .random = 12345,
-		.volumes = &volume, .volume_count = 1, .read_cache = read_cache};
+		.volumes = &volume, .volume_count = 1, .volumes_changed = volumes_changed, .read_cache = read_cache};
 	static const struct dp_stream_ops ops = {on_send, on_send, on_reply, on_alarm};
 	cr_assert_geq(sodium_init(), 0);
 	if (!mem)
 		mem = memdisk_new();
-	cr_assert_eq(dp_stream_open(&mem->base, &cfg, &ops, NULL, &stream), 0);
+	return dp_stream_open(&mem->base, &cfg, &ops, NULL, &stream);
+}
+
+static void start(uint64_t read_cache)
+{
+	cr_assert_eq(open_stream(read_cache, false), 0);
 	dp_stream_start(stream, now);
 	settle();
 }
@@ -157,5 +163,47 @@ Test(stream, an_order_to_resync_empties_the_cache)
 	uint64_t hits = dp_stream_counters(stream).cache_hits;
 	cr_assert_eq(get(), 'A');
 	cr_assert_eq(dp_stream_counters(stream).cache_hits, hits);
+	end();
+}
+
+static void on_seq(void *ctx, uint64_t seq)
+{
+	(void)ctx;
+	(void)seq;
+}
+
+static int scan_meta(void *ctx, const struct dp_meta *meta)
+{
+	*(struct dp_meta *)ctx = *meta;
+	return 0;
+}
+
+/* As a crash in the middle of a resync leaves it. */
+static void begin_resync(void)
+{
+	struct dp_meta meta;
+	struct dp_journal_config cfg = {.stream = 7, .size = DP_JOURNAL_SIZE_MIN, .instance = 1};
+	struct dp_journal_events events = {.durable = on_seq, .barrier = on_seq};
+	struct dp_journal_scan scan = {scan_meta, NULL, scan_meta, &meta};
+	struct dp_journal *journal;
+	cr_assert_eq(dp_journal_open(&mem->base, "journal", &cfg, &events, &scan, &journal), 0);
+	meta.images.building = meta.images.generation + 1;
+	dp_journal_barrier(journal, &meta, 1);
+	dp_journal_kick(journal);
+	memdisk_run(mem);
+	dp_journal_close(&journal);
+}
+
+/* How far a resync is, is counted over the volumes in their order. */
+Test(stream, volumes_do_not_change_while_images_are_resynced)
+{
+	start(0);
+	dp_stream_close(&stream);
+	cr_assert_eq(open_stream(0, true), 0);
+	dp_stream_close(&stream);
+	begin_resync();
+	cr_assert_eq(open_stream(0, true), DP_EAGAIN);
+	cr_assert_null(stream);
+	cr_assert_eq(open_stream(0, false), 0);
 	end();
 }
