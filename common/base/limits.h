@@ -24,7 +24,6 @@
 
 /* Memory a stream keeps for records that are in flight, per node, and their count. */
 #define DP_WINDOW_BYTES (64 * DP_MIB)
-#define DP_WINDOW_RECORDS 16384u
 
 /* Records a node may hold in a journal: a record takes at least this many bytes of it. */
 #define DP_JOURNAL_BYTES_PER_RECORD 1024u

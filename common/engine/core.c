@@ -450,12 +450,19 @@ static void settle_release(struct dp_core *c, struct dp_actions *out)
 	dp_log_evict(&c->log, c->durable, c->cfg.window_bytes / 2);
 }
 
+/* A lazy journal gets the next records when it has written the last ones: on a disk that is slower than the legs
+ * it skips what they have in the meantime, and neither memory nor its room fills up with that. */
+static bool may_queue(const struct dp_core *c)
+{
+	return c->queued == 0;
+}
+
 static void settle(struct dp_core *c, struct dp_actions *out)
 {
 	if (c->state == DP_CORE_FAILED)
 		return;
 	dp_insync_settle(c, out);
-	if (!dp_core_lazy(c) || c->log.memory > c->cfg.window_bytes / 2)
+	if (!dp_core_lazy(c) || (c->log.memory > c->cfg.window_bytes / 2 && may_queue(c)))
 		dp_core_append_upto(c, c->log.last.at.seq, out);
 	settle_agreed(c, out);
 	settle_committed(c);
@@ -481,7 +488,7 @@ static void tick(struct dp_core *c, struct dp_actions *out)
 {
 	watch_room(c, out);
 	uint64_t due_ms = (c->now_us - DP_CORE_LAZY_US) / 1000, seq = c->appended;
-	while (dp_core_lazy(c) && seq < c->log.last.at.seq &&
+	while (dp_core_lazy(c) && may_queue(c) && seq < c->log.last.at.seq &&
 		(int32_t)((uint32_t)due_ms - dp_log_entry(&c->log, seq + 1)->stamp_ms) >= 0)
 		seq++;
 	dp_core_append_upto(c, seq, out);

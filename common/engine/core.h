@@ -118,7 +118,7 @@ struct dp_down {
 	enum dp_images_state images; /* below; said last, or known since it was told to resync */
 	struct dp_welcome *welcome; /* while WAITING: the receiver's answer, not yet acted on */
 	bool forged; /* an answer that no holder of the stream had sealed was refused */
-	uint64_t resent, naks; /* counters for status */
+	uint64_t naks; /* counter for status */
 };
 
 struct dp_up {
@@ -180,6 +180,7 @@ struct dp_core {
 	uint8_t place[DP_DOWN_MAX]; /* of link i, in log.last.places */
 	bool complete;              /* at its start it had all that was ever acknowledged */
 	uint64_t room;       /* journal bytes free; set by the shell before each step */
+	uint64_t queued;     /* bytes that wait to be written to it; also set by the shell */
 	bool high;           /* the alarm of high_room was raised */
 	uint64_t owed;       /* journal bytes that (appended, last] will take */
 	uint64_t tokens;     /* names barriers */

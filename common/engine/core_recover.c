@@ -32,6 +32,7 @@ static uint32_t answers_needed(const struct dp_core *c)
 void dp_recover_claim(struct dp_core *c, uint64_t epoch, struct dp_actions *out)
 {
 	struct dp_meta meta = c->log.last;
+	dp_core_append_upto(c, c->log.last.at.seq, out); /* while adopting: the barrier stands behind them */
 	c->state = DP_CORE_PROMISING;
 	meta.promised = c->promise_epoch = epoch;
 	c->promise_token = dp_core_barrier(c, &meta, out);

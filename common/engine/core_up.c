@@ -321,7 +321,7 @@ void dp_up_settle(struct dp_core *c, struct dp_actions *out)
 		return;
 	/* A sender that ran out of room is told when there is some again. */
 	uint64_t grown = c->room > c->up.room_told ? c->room - c->up.room_told : 0;
-	if (grown > c->cfg.window_bytes / 4)
+	if (grown > c->cfg.window_bytes / 16)
 		c->up.ack_due = true;
 	if (!c->up.ack_due)
 		return;

@@ -60,7 +60,8 @@ struct real {
 	bool uring;
 	struct __kernel_timespec delay;
 	unsigned pending; /* in the ring, not yet submitted */
-	bool lone;        /* the last of them is a small durable write */
+	bool lone;        /* the last of them is a small durable write, and no other is under way */
+	unsigned durable_writes; /* in the ring */
 	struct helper helpers[HELPERS];
 	pthread_mutex_t lock; /* of what helpers have to do, and have done */
 	struct job *ready;
@@ -196,8 +197,11 @@ static int open_existing(struct real *d, const char *name, unsigned flags)
 	if (!(flags & DP_OPEN_DURABLE))
 		return openat(d->dir, name, mode);
 	int fd = openat(d->dir, name, mode | O_DIRECT | O_DSYNC);
-	if (fd < 0 && errno == EINVAL) /* a file system without direct I/O */
-		fd = openat(d->dir, name, mode | O_DSYNC);
+	if (fd >= 0 || errno != EINVAL)
+		return fd;
+	fd = openat(d->dir, name, mode | O_DSYNC); /* a file system without direct I/O */
+	if (fd >= 0) /* what a failed write left in the page cache is not on the disk */
+		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	return fd;
 }
 
@@ -493,7 +497,9 @@ static void real_submit(struct dp_disk *disk, struct dp_io *io)
 	io->private = NULL;
 	prepare(sqe, io);
 	d->pending++;
-	d->lone = io->op == DP_IO_WRITE && io->file->durable && io->size <= LONE_SIZE;
+	bool durable = io->op == DP_IO_WRITE && io->file->durable;
+	d->durable_writes += durable;
+	d->lone = durable && io->size <= LONE_SIZE && d->durable_writes == 1;
 }
 
 bool dp_disk_real_flush(struct dp_disk *disk)
@@ -541,6 +547,7 @@ unsigned dp_disk_real_complete(struct dp_disk *disk)
 		if (!io)
 			continue; /* of a delay */
 		free(io->private);
+		d->durable_writes -= io->op == DP_IO_WRITE && io->file->durable;
 		io->done(io, err);
 		count++;
 	}

@@ -122,6 +122,19 @@ static void write_super(struct dp_journal *j, const struct dp_meta *meta, uint64
 	j->disk->ops->submit(j->disk, &j->super_io);
 }
 
+/* Whether what is released reaches up to groups under way: of them nothing is durable, and their barriers are not
+ * in `wanted`. */
+static bool ends_in_the_air(struct dp_journal *j)
+{
+	const struct dp_place *next = dp_journal_place(j, j->wanted.at.seq + 1);
+	return j->flight_count && (!next || next->lsn >= j->head);
+}
+
+static bool is_worth_it(const struct dp_journal *j, uint64_t tail)
+{
+	return tail - j->super.tail_lsn >= (j->tidy ? 1 : j->data_size / 16);
+}
+
 /* Moves the tail to what is wanted. Where that is not yet possible it is tried again after the
  * commit or the superblock that is under way. */
 void dp_journal_release_again(struct dp_journal *j)
@@ -130,11 +143,10 @@ void dp_journal_release_again(struct dp_journal *j)
 	if (!j->wanting || j->failed || j->renewal || j->super_writing || seq > j->places_to)
 		return;
 	const struct dp_place *next = dp_journal_place(j, seq + 1);
-	/* Of groups under way nothing is durable, and their barriers are not in `wanted`. */
-	if (j->flight_count && (!next || next->lsn >= j->head))
+	if (ends_in_the_air(j))
 		return;
 	uint64_t tail = next ? next->lsn : j->head;
-	if (tail - j->super.tail_lsn < (j->tidy ? 1 : j->data_size / 16))
+	if (!is_worth_it(j, tail))
 		return;
 	j->wanting = false;
 	write_super(j, &j->wanted, tail, next ? next->generation : j->generation);
@@ -158,15 +170,35 @@ void dp_journal_tidy(struct dp_journal *j)
 	dp_journal_release_again(j);
 }
 
+/* All that was written is released, and more that never will be. What comes next begins with a barrier. */
+static void release_all(struct dp_journal *j, const struct dp_meta *meta)
+{
+	if (j->queue_count || j->super_writing || j->renewal || !is_worth_it(j, j->head))
+		return;
+	j->wanted = *meta;
+	j->wanting = false;
+	j->places_from = j->places_to;
+	write_super(j, meta, j->head, j->generation);
+}
+
 void dp_journal_release(struct dp_journal *j, const struct dp_meta *meta)
 {
 	uint64_t seq = meta->at.seq;
-	if (j->failed || seq <= j->places_from || seq > j->places_to || is_cut_off(j, seq))
-		return; /* nothing of it was written */
+	if (j->failed || seq <= j->places_from || is_cut_off(j, seq))
+		return;
+	if (seq > j->places_to) {
+		release_all(j, meta);
+		return;
+	}
 	j->wanted = *meta;
 	j->wanting = true;
 	dp_journal_release_again(j);
 	j->places_from = seq;
+}
+
+uint64_t dp_journal_queued(const struct dp_journal *j)
+{
+	return j->queued_bytes;
 }
 
 uint64_t dp_journal_room(const struct dp_journal *j)
@@ -236,7 +268,6 @@ static void drop_items(struct dp_journal *j, uint32_t count)
 {
 	for (; count; count--) {
 		struct dp_item *item = queue_at(j, 0);
-		j->queued_bytes -= align_up(item_length(item), DP_FRAME_ALIGN);
 		dp_record_unref(&item->record);
 		free(item->meta);
 		j->queue_head = (j->queue_head + 1) % j->queue_capacity;
@@ -252,6 +283,8 @@ static void report(struct dp_journal *j, uint32_t items)
 	uint64_t least = UINT64_MAX, seq = 0;
 	for (uint32_t i = j->queue_count; i-- > 0;) {
 		struct dp_item *item = queue_at(j, i);
+		if (i < items) /* it counts as used from now on */
+			j->queued_bytes -= align_up(item_length(item), DP_FRAME_ALIGN);
 		if (i < items && item->record && item->record->h.seq <= least &&
 			item->record->h.seq > seq)
 			seq = item->record->h.seq;
@@ -451,9 +484,15 @@ void dp_journal_kick(struct dp_journal *j)
 		start_group(j);
 }
 
+/* Groups that always overlap would keep the tail where it is: now and then there is none. */
+static bool tail_waits(struct dp_journal *j)
+{
+	return j->wanting && !j->super_writing && is_worth_it(j, j->head) && ends_in_the_air(j);
+}
+
 void dp_journal_overlap(struct dp_journal *j)
 {
-	if (may_start(j) && j->flight_count < DP_GROUPS_MAX && dp_journal_end(j) - j->head <= DP_FLYING_MAX)
+	if (may_start(j) && !tail_waits(j) && j->flight_count < DP_GROUPS_MAX && dp_journal_end(j) - j->head <= DP_FLYING_MAX)
 		start_group(j);
 }
 

@@ -64,11 +64,15 @@ void dp_journal_kick(struct dp_journal *j);
  * for all of what was there before. */
 void dp_journal_overlap(struct dp_journal *j);
 
-/* Everything up to meta->at is no longer needed. Space comes back once a superblock says so. */
+/* Everything up to meta->at is no longer needed. Space comes back once a superblock says so. What was not written
+ * yet, or never will be, may be part of it: then it is to be said again, until it is. */
 void dp_journal_release(struct dp_journal *j, const struct dp_meta *meta);
 
 /* From now on every release is written at once: the next start finds nothing that is not needed. */
 void dp_journal_tidy(struct dp_journal *j);
+
+/* Bytes that wait to be written, or are on their way. */
+uint64_t dp_journal_queued(const struct dp_journal *j);
 
 /* Bytes that may still be appended (see dp_core_cost()). */
 uint64_t dp_journal_room(const struct dp_journal *j);

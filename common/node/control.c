@@ -183,6 +183,7 @@ static json_t *stream_status(struct node *n, const struct node_stream *s)
 	json_object_set_new(o, "volumes", volumes(s));
 	json_object_set_new(o, "images", images(s));
 	json_object_set_new(o, "bad_records", json_integer((json_int_t)c->bad_records));
+	json_object_set_new(o, "refused_messages", json_integer((json_int_t)c->refused));
 	json_object_set_new(o, "alarms", alarms(s));
 	json_object_set_new(o, "alarm_count", json_integer((json_int_t)s->alarm_count));
 	if (c->cfg.role == DP_CORE_CONTROLLER) {
@@ -222,10 +223,11 @@ json_t *control_status(struct node *n)
 	json_t *list = json_array();
 	for (unsigned i = 0; i < n->cfg->stream_count; i++)
 		json_array_append_new(list, stream_status(n, &n->streams[i]));
-	return json_pack("{s:b,s:s,s:s,s:s,s:i,s:I,s:s,s:I,s:I,s:o,s:o,s:i,s:o}", "ok", 1, "node", n->cfg->name, "role",
+	return json_pack("{s:b,s:s,s:s,s:s,s:i,s:I,s:s,s:I,s:I,s:I,s:o,s:o,s:i,s:o}", "ok", 1, "node", n->cfg->name, "role",
 		roles[n->cfg->role], "version", DIPOLE_VERSION, "pid", (int)getpid(), "uptime_us",
 		(json_int_t)(n->now_us - n->start_us), "stores", stores(n), "bad_messages", (json_int_t)n->bad_messages,
-		"refused_keys", (json_int_t)n->refused_keys, "connections", connections(n), "streams", list,
+		"refused_keys", (json_int_t)n->refused_keys, "refused_beats",
+		(json_int_t)(n->heart ? dp_heart_refused(n->heart) : 0), "connections", connections(n), "streams", list,
 		"api", DP_CONTROL_API, "topology_digest", topology_digest(n));
 }
 

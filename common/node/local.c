@@ -32,7 +32,6 @@ struct out {
 struct conn {
 	int fd;
 	bool host, closing;
-	struct node *node;
 	uint8_t *in;
 	uint32_t in_size, in_room;
 	/* host: a payload that is being received */
@@ -543,7 +542,7 @@ void local_accept(struct node *n, int listener)
 		close(fd);
 		return;
 	}
-	*c = (struct conn){.fd = fd, .host = listener == n->host_fd, .node = n, .in = in, .in_room = IN_SIZE};
+	*c = (struct conn){.fd = fd, .host = listener == n->host_fd, .in = in, .in_room = IN_SIZE};
 	c->out_end = &c->out;
 	n->conns[n->conn_count++] = c;
 }

@@ -27,6 +27,8 @@ static const struct metric of_node[] = {
 		"bad_messages", 1, NULL, NULL},
 	{"dipole_refused_keys_total", COUNTER, "Connections with a key that the topology does not name.",
 		"refused_keys", 1, NULL, NULL},
+	{"dipole_refused_beats_total", COUNTER, "Heartbeats that no peer of this node had made.", "refused_beats", 1,
+		NULL, NULL},
 	{0},
 };
 
@@ -42,6 +44,8 @@ static const struct metric of_stream[] = {
 	{"dipole_stream_alarms_total", COUNTER, "Alarms that were raised.", "alarm_count", 1, NULL, NULL},
 	{"dipole_bad_records_total", COUNTER, "Records and answers with a wrong checksum or seal, refused.",
 		"bad_records", 1, NULL, NULL},
+	{"dipole_refused_messages_total", COUNTER, "Well-formed messages that did not fit the session they came in.",
+		"refused_messages", 1, NULL, NULL},
 	{"dipole_acked_requests_total", COUNTER, "Writes and flushes that hosts have the answer to.",
 		"acked_requests", 1, NULL, NULL},
 	{"dipole_waiting_requests", GAUGE, "Writes and flushes that wait for their answer.",

@@ -42,7 +42,7 @@ struct dp_stream {
 	struct dp_actions actions;
 	uint64_t now_us, random;
 	uint64_t commit_us; /* when the last group commit began */
-	bool stepping, broken, journal_failed;
+	bool stepping, broken;
 	bool forged; /* what came for a resync was refused, and that was said */
 	struct dp_event *events; /* that arise while actions are carried out, in order */
 	uint32_t event_count, event_capacity;
@@ -252,7 +252,10 @@ static void step(struct dp_stream *s, struct dp_event *ev)
 	if (s->broken)
 		return;
 	ev->now_us = s->now_us;
+	/* What was released while it waited to be written is in the journal now, perhaps, and takes room. */
+	dp_journal_release(s->journal, &s->core.log.tail);
 	s->core.room = dp_journal_room(s->journal);
+	s->core.queued = dp_journal_queued(s->journal);
 	dp_core_step(&s->core, ev, &s->actions);
 	s->broken = s->actions.overflow;
 	for (uint32_t i = 0; i < s->actions.count && !s->broken; i++)

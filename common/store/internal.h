@@ -13,6 +13,7 @@
 #define GATHER_BYTES  (16 * DP_MIB)
 #define STAND_BACK    (20 * DP_MIB)
 #define SYNC_BYTES    (64 * DP_MIB)
+#define SYNC_LEAST    (8 * DP_MIB)
 #define QUIET_US      30000
 #define MARKS_KEPT    16u
 
@@ -86,7 +87,7 @@ struct dp_store {
 	uint64_t applied, synced, target; /* seqs */
 	uint64_t image_may_hold;          /* seq that images may have reached before a restart */
 	uint64_t overlaid;                /* seq; see dp_store_overlay() */
-	uint64_t since_sync, bytes_applied;
+	uint64_t since_sync;
 	uint64_t noted_us, now_us;
 	bool eager;  /* go on until target */
 	bool failed, applying, syncing;

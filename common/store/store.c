@@ -152,7 +152,6 @@ static void write_piece(struct dp_store *s, struct volume *v, const struct dp_ex
 	};
 	s->batch_ios++;
 	s->since_sync += p->io.size;
-	s->bytes_applied += p->io.size;
 	v->dirty = true;
 	s->disk->ops->submit(s->disk, &p->io);
 }
@@ -271,10 +270,18 @@ static bool stands_back(const struct dp_store *s, const struct dp_journal_stats 
 	       backlog(s) <= STAND_BACK;
 }
 
+/* What is applied leaves the journal only when the images are synced: the less room it has, the sooner that is
+ * done, so that writes that wait for room wait shortly and often. */
+static uint64_t sync_bytes(const struct dp_journal_stats *j)
+{
+	uint64_t share = j->used < j->size ? (j->size - j->used) / 4 : 0;
+	return share > SYNC_BYTES ? SYNC_BYTES : share < SYNC_LEAST ? SYNC_LEAST : share;
+}
+
 static bool may_apply(const struct dp_store *s)
 {
 	struct dp_journal_stats j = dp_journal_stats(s->journal);
-	return s->applied < s->target && s->since_sync < SYNC_BYTES && due(s, &j) && !stands_back(s, &j);
+	return s->applied < s->target && s->since_sync < sync_bytes(&j) && due(s, &j) && !stands_back(s, &j);
 }
 
 void dp_store_work(struct dp_store *s)
@@ -422,9 +429,7 @@ void dp_store_close(struct dp_store **ps)
 
 struct dp_store_stats dp_store_stats(const struct dp_store *s)
 {
-	struct dp_store_stats st = {.applied = s->applied, .synced = s->synced, .target = s->target,
-		.bytes_applied = s->bytes_applied,
-		.size = s->resync.total};
+	struct dp_store_stats st = {.synced = s->synced, .size = s->resync.total};
 	if (dp_store_building(s)) {
 		st.copied = s->resync.at;
 		st.fetched = s->resync.fetched;

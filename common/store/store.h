@@ -85,7 +85,7 @@ void dp_store_switch(struct dp_store *store);
 const struct dp_store_mark *dp_store_find_mark(const struct dp_store *store, uint64_t id);
 
 struct dp_store_stats {
-	uint64_t applied, synced, target, bytes_applied;
+	uint64_t synced; /* seq */
 	uint64_t size, copied, fetched; /* bytes: of all volumes; of a resync: done, sent to us */
 	uint64_t resync_us, resync_from; /* how long it has been going on, and from where */
 };

@@ -458,10 +458,11 @@ static bool others_are_whole(struct sim *sim, const struct node *n)
 	return whole;
 }
 
+/* The end of a stop in good order, which has begun and does not end otherwise. */
 static void crash_later(struct sim *sim, void *arg, uint64_t life)
 {
 	struct node *n = arg;
-	if (sim->healed || !n->stream || n->life != life)
+	if (!n->stream || n->life != life)
 		return;
 	const struct dp_core *core = dp_stream_core(n->stream);
 	n->was_whole = !core->away && !core->log.last.away;

@@ -292,6 +292,25 @@ Test(engine, controller_adopts_the_longest_history, .fini = done)
 	}
 }
 
+/* Another controller claims a higher epoch meanwhile: the barrier of the next claim stands at what was taken over
+ * so far, so the journal has to have that before. */
+Test(engine, a_claim_in_the_middle_of_adopting_has_what_was_adopted_so_far, .fini = done)
+{
+	make(DP_CORE_CONTROLLER, 1, 1, DP_CORE_CACHED);
+	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
+	core.log.last.promised = core.epoch = 9;
+	core.asked = true; /* which epochs are taken */
+	welcome_with(0, (struct dp_position){1, 2, 70});
+	from_down(0, (struct dp_msg){.type = DP_MSG_RECORD, .u.record = record(1, dp_chain_start(STREAM))});
+	cr_assert(core.log.last.at.seq == 1 && core.state == DP_CORE_ADOPTING);
+	cr_assert_null(find(DP_ACT_APPEND, 0), "the journal is not lazy");
+	from_down(0, (struct dp_msg){.type = DP_MSG_REFUSE, .u.refuse = {.reason = DP_REFUSE_SESSION}});
+	from_down(0, (struct dp_msg){.type = DP_MSG_REFUSE, .u.refuse = {.reason = DP_REFUSE_STALE, .number = 20}});
+	struct dp_action *append = find(DP_ACT_APPEND, 0), *barrier = find(DP_ACT_BARRIER, 0);
+	cr_assert(append && barrier && append < barrier);
+}
+
 Test(engine, fewer_legs_count_the_own_journal, .fini = done)
 {
 	int write;

@@ -407,3 +407,24 @@ Test(overlap, what_follows_a_failed_group_is_written_anew)
 		end(r);
 	}
 }
+
+/* What is released is always all that is durable, and the next group is in the air by then. */
+Test(overlap, the_tail_moves_though_a_group_is_always_under_way)
+{
+	enum { RECORDS = 400 };
+	struct rig *r = begin();
+	struct dp_meta *metas = calloc(RECORDS + 2, sizeof *metas);
+	append(r, 100000);
+	metas[1] = r->meta;
+	for (unsigned i = 2; i <= RECORDS; i++) {
+		dp_journal_kick(r->j);
+		append(r, 100000);
+		metas[i] = r->meta;
+		dp_journal_overlap(r->j);
+		memdisk_step(r->disk);
+		dp_journal_release(r->j, &metas[r->durable]);
+		cr_assert_gt(dp_journal_room(r->j), DP_JOURNAL_SIZE_MIN / 2, "after %u records", i);
+	}
+	free(metas);
+	end(r);
+}

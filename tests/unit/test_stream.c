@@ -17,11 +17,16 @@ static uint64_t now = 1000000;
 static int answers, error;
 static uint8_t seen;
 
+static uint64_t session;    /* of the leg */
+static unsigned last_type; /* of the newest message down it */
+
 static void on_send(void *ctx, struct dp_stream *s, uint32_t peer, struct dp_msg *m)
 {
 	(void)ctx;
 	(void)s;
 	(void)peer;
+	session = m->session;
+	last_type = m->type;
 	dp_msg_clear(m);
 }
 
@@ -205,5 +210,96 @@ Test(stream, volumes_do_not_change_while_images_are_resynced)
 	cr_assert_eq(open_stream(0, true), DP_EAGAIN);
 	cr_assert_null(stream);
 	cr_assert_eq(open_stream(0, false), 0);
+	end();
+}
+
+/* ---- a controller whose journal is lazy, on a disk that hangs ---- */
+
+#define BIG (512u << 10)
+
+static void from_leg(struct dp_msg m)
+{
+	m.stream = 7;
+	m.session = session;
+	dp_stream_now(stream, now += 10000);
+	dp_stream_from_down(stream, 0, &m);
+	dp_stream_flush(stream);
+	dp_msg_clear(&m);
+}
+
+static void leg_has_all(void)
+{
+	uint64_t seq = dp_stream_core(stream)->log.last.at.seq;
+	from_leg((struct dp_msg){.type = DP_MSG_ACK, .u.ack = {.cached = seq, .committed = seq, .room = 1 << 30}});
+}
+
+static void leg_welcomes(void)
+{
+	struct dp_welcome *w = calloc(1, sizeof *w);
+	w->room = 1 << 30;
+	w->instance = 99;
+	w->last.at.chain = w->tail.at.chain = dp_chain_start(7);
+	from_leg((struct dp_msg){.type = DP_MSG_WELCOME, .u.welcome = w});
+}
+
+static void start_lazy(void)
+{
+	struct dp_stream_config cfg = {.core = {.stream = 7, .config = 1, .role = DP_CORE_CONTROLLER, .ack = DP_CORE_CACHED,
+			.flush = DP_CORE_CACHED, .ack_legs = 1, .down_count = 1, .leg_ids = {5}, .window_bytes = 8 << 20},
+		.journal_file = "journal", .journal_size = DP_JOURNAL_SIZE_MIN, .random = 12345};
+	static const struct dp_stream_ops ops = {on_send, on_send, on_reply, on_alarm};
+	cr_assert_geq(sodium_init(), 0);
+	mem = memdisk_new();
+	cr_assert_eq(dp_stream_open(&mem->base, &cfg, &ops, NULL, &stream), 0);
+	dp_stream_start(stream, now);
+	for (unsigned i = 0; i < 10 && dp_stream_core(stream)->state != DP_CORE_OPEN; i++) {
+		settle();
+		if (last_type == DP_MSG_HELLO)
+			leg_welcomes();
+	}
+	cr_assert_eq(dp_stream_core(stream)->state, DP_CORE_OPEN);
+	settle();
+}
+
+/* Asked, and not waited for. */
+static void submit_big(uint64_t request)
+{
+	struct dp_buf *data = dp_buf_new(BIG);
+	memset(data->data, 1, BIG);
+	struct dp_host_request r = {.op = DP_OP_WRITE, .length = BIG, .client = 1, .request = request, .payload = data,
+		.volume = 1, .tag = &answers};
+	cr_assert(dp_stream_request(stream, &r));
+	dp_stream_flush(stream);
+	dp_buf_unref(&data);
+}
+
+Test(stream, room_comes_back_for_what_was_released_before_it_was_written)
+{
+	start_lazy();
+	uint64_t room = dp_journal_room(dp_stream_journal(stream));
+	for (uint64_t i = 1; i <= 9; i++) /* more than half a window: the journal gets all, a group takes a part of it */
+		submit_big(i);
+	cr_assert_lt(dp_journal_room(dp_stream_journal(stream)), room - 8 * BIG);
+	leg_has_all();
+	cr_assert_eq(answers, 9);
+	settle();
+	cr_assert_gt(dp_journal_room(dp_stream_journal(stream)), room - BIG);
+	end();
+}
+
+Test(stream, a_slow_disk_holds_neither_hosts_nor_memory)
+{
+	start_lazy();
+	for (uint64_t i = 1; i <= 200; i++) { /* six times the journal */
+		submit_big(i);
+		cr_assert_leq(dp_journal_queued(dp_stream_journal(stream)), 2 * (8 << 20));
+		leg_has_all();
+		dp_stream_tick(stream, now += 300000);
+		cr_assert_eq((uint64_t)answers, i, "a write waits for the journal");
+	}
+	settle();
+	submit_big(201);
+	leg_has_all();
+	cr_assert_eq(answers, 201);
 	end();
 }
