@@ -31,14 +31,16 @@ struct apply {
 static int read_new(struct apply *a)
 {
 	int err = dp_text_read(a->file, DP_TOPOLOGY_FILE_MAX, &a->text);
-	if (err)
-		return cli_fail(EX_NOINPUT, "%s: %s", a->file, dp_strerror(err));
+	if (err) {
+		int status = cli_topology_load(a->file, &a->new); /* says what and where */
+		return status ? status : cli_fail(EX_NOINPUT, "%s: %s", a->file, dp_strerror(err));
+	}
 	struct dp_topo_errors *errors = calloc(1, sizeof *errors);
 	err = errors ? dp_topology_parse(a->text, strlen(a->text), a->file, &a->new, errors) : DP_ENOMEM;
 	if (errors)
 		dp_topology_print_errors(errors, stderr);
 	free(errors);
-	return !err ? 0 : err == DP_ECONFIG ? EX_CONFIG : EX_OSERR;
+	return cli_topology_status(err);
 }
 
 /* What a node runs with, if that is not what it is to have; or NULL. */

@@ -214,14 +214,12 @@ static int answer_for(struct budget_view *v, const char *file, const char *strea
 
 static int answer_for_file(struct budget_view *v, const char *file, const char *stream, enum format format)
 {
-	struct dp_topo_errors errors = {.count = 0};
 	struct dp_topology *t;
-	int err = dp_topology_load(file, &t, &errors);
-	dp_topology_print_errors(&errors, stderr);
-	if (err)
-		return err == DP_ECONFIG ? EX_CONFIG : err == DP_ENOMEM ? EX_OSERR : EX_NOINPUT;
+	int status = cli_topology_load(file, &t);
+	if (status)
+		return status;
 	v->t = t;
-	int status = answer_for(v, file, stream, format, NULL);
+	status = answer_for(v, file, stream, format, NULL);
 	dp_topology_destroy(&t);
 	return status;
 }

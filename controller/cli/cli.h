@@ -70,6 +70,10 @@ struct cli_place {
  * Absolute, not resolved. Returns 0 or an exit status, with its message printed. */
 int cli_state_dir(const char *option, char dir[PATH_MAX]);
 
+/* Loads a topology file; its mistakes and warnings are printed. Returns 0 or an exit status. */
+int cli_topology_load(const char *path, struct dp_topology **out);
+int cli_topology_status(int err); /* the exit status for what dp_topology_load() returns */
+
 /* Finds the directory and loads its topology.yaml. Returns 0 or an exit status, printed. */
 int cli_place_open(const char *option, struct cli_place *place);
 void cli_place_close(struct cli_place *place);

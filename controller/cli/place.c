@@ -45,9 +45,21 @@ int cli_state_dir(const char *option, char dir[PATH_MAX])
 	return 0;
 }
 
-int cli_place_open(const char *option, struct cli_place *place)
+int cli_topology_status(int err)
+{
+	return !err ? 0 : err == DP_ECONFIG ? EX_CONFIG : err == DP_ENOMEM ? EX_OSERR : EX_NOINPUT;
+}
+
+int cli_topology_load(const char *path, struct dp_topology **out)
 {
 	struct dp_topo_errors errors = {.count = 0};
+	int err = dp_topology_load(path, out, &errors);
+	dp_topology_print_errors(&errors, stderr);
+	return cli_topology_status(err);
+}
+
+int cli_place_open(const char *option, struct cli_place *place)
+{
 	char path[PATH_MAX];
 	*place = (struct cli_place){.topology = NULL};
 	int status = cli_state_dir(option, place->dir);
@@ -59,15 +71,11 @@ int cli_place_open(const char *option, struct cli_place *place)
 	if (!option && access(path, F_OK) && access(INSTALLED, F_OK) == 0)
 		snprintf(path, sizeof path, "%s", INSTALLED);
 	snprintf(place->file, sizeof place->file, "%s", path);
-	int err = dp_topology_load(path, &place->topology, &errors);
-	if (!err)
-		return 0;
-	if (err == DP_ENOENT && access(path, F_OK))
+	if (access(path, F_OK) && errno == ENOENT)
 		return cli_fail(EX_NOINPUT, "no deployment in %s: there is no topology.yaml (%s)",
 			place->dir,
 			"start one with `dipole up FILE`, or name another with --state");
-	dp_topology_print_errors(&errors, stderr);
-	return err == DP_ECONFIG ? EX_CONFIG : EX_NOINPUT;
+	return cli_topology_load(path, &place->topology);
 }
 
 void cli_place_close(struct cli_place *place)

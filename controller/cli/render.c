@@ -159,7 +159,6 @@ static int run(const struct cli_command *self, int argc, char **argv)
 {
 	const char *file, *name = NULL, *out = NULL, *image = "dipole:" DIPOLE_VERSION;
 	struct dp_topology *t;
-	struct dp_topo_errors errors = {.count = 0};
 	const struct cli_option options[] = {
 		{"target", CLI_TEXT, &name, "TARGET", "compose, systemd or kubernetes"},
 		{"out", CLI_TEXT, &out, "DIR", "write DIR/SITE for each site"},
@@ -177,12 +176,10 @@ static int run(const struct cli_command *self, int argc, char **argv)
 		cli_usage(self, "--out DIR is missing");
 	if (!image[0] || strpbrk(image, "\"\\ \t\n"))
 		cli_usage(self, "'%s' cannot be the name of an image", image);
-	int err = dp_topology_load(file, &t, &errors);
-	if (err) {
-		dp_topology_print_errors(&errors, stderr);
-		return err == DP_ECONFIG ? EX_CONFIG : EX_NOINPUT;
-	}
-	int status = render(t, file, out, image);
+	int status = cli_topology_load(file, &t);
+	if (status)
+		return status;
+	status = render(t, file, out, image);
 	dp_topology_destroy(&t);
 	return status;
 }

@@ -187,9 +187,7 @@ static int refuse(int err, const struct dp_topo_errors *errors, bool json)
 		cli_print_json(json_pack("{s:b,s:o}", "ok", 0, "errors", errors_json(errors)));
 	else
 		dp_topology_print_errors(errors, stderr);
-	if (err == DP_ECONFIG)
-		return EX_CONFIG;
-	return err == DP_ENOMEM ? EX_OSERR : EX_NOINPUT;
+	return cli_topology_status(err);
 }
 
 static int run(const struct cli_command *self, int argc, char **argv)

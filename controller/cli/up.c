@@ -10,16 +10,6 @@
 
 #include "base/err.h"
 
-static int load(const char *file, struct dp_topology **t)
-{
-	struct dp_topo_errors errors = {.count = 0};
-	int err = dp_topology_load(file, t, &errors);
-	dp_topology_print_errors(&errors, stderr);
-	if (err == DP_ECONFIG)
-		return EX_CONFIG;
-	return err ? EX_NOINPUT : 0;
-}
-
 /* ---- what is running ---- */
 
 static const char *controller_of(const struct dp_topology *t, const struct dp_topo_volume *v)
@@ -136,7 +126,7 @@ int up_command(struct up *up, const char *file, const char *state)
 	up->lock_fd = up->signal_fd = -1;
 	int status = cli_state_dir(state, up->dir);
 	if (!status)
-		status = load(file, &up->topology);
+		status = cli_topology_load(file, &up->topology);
 	if (!status)
 		status = run_up(up);
 	dp_topology_destroy(&up->topology);

@@ -178,7 +178,7 @@ int up_prepare(struct up *up)
 	int err = dp_topology_load(path, &last, &errors), status;
 	if (err && err != DP_ENOENT) { /* what it says is not lost: ports, and whose deployment it is */
 		dp_topology_print_errors(&errors, stderr);
-		status = err == DP_ECONFIG ? EX_CONFIG : EX_NOINPUT;
+		status = cli_topology_status(err);
 	} else {
 		status = prepare(up, last, path);
 	}

@@ -344,6 +344,8 @@ void life_barrier(struct life *l, const struct dp_meta *meta)
 		l->epoch = meta->at.epoch;
 	if (l->durable > seq)
 		l->durable = seq;
+	if (seq > last) /* it jumps over what was released and never written */
+		dp_journal_release(l->j, meta);
 	dp_journal_barrier(l->j, meta, l->head);
 	if (l->store && seq < last)
 		dp_store_cut(l->store, seq);
@@ -414,6 +416,7 @@ void life_commit(struct life *l)
 	uint64_t before;
 	do {
 		before = dp_journal_stats(l->j).commits;
+		dp_journal_release(l->j, &l->log.tail); /* more of it is written now, perhaps */
 		dp_journal_kick(l->j);
 		crashdisk_run(l->disk);
 	} while (dp_journal_stats(l->j).commits != before);
