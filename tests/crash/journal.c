@@ -72,7 +72,9 @@ static void barrier_any(struct life *l, struct rng *rng)
 	const struct dp_log *log = &l->log;
 	uint64_t last = log->last.at.seq;
 	switch (rng_below(rng, 6)) {
-	case 0:
+	case 0: /* what is cut keeps its space until the cut is written and more is released, which needs some, too */
+		if (waiting(l) + dp_journal_stats(l->j).used > CIRCLE * 3 / 4)
+			break;
 		life_cut(l, any_of(rng, log->tail.at.seq, last));
 		replace(l, rng);
 		break;
