@@ -3,6 +3,8 @@
 #define DP_BASE_BYTES_H
 
 #include <endian.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -38,6 +40,12 @@ static inline uint64_t dp_get64(const void *p)
 	uint64_t v;
 	memcpy(&v, p, sizeof v);
 	return le64toh(v);
+}
+
+/* Of at least one byte. */
+static inline bool dp_all_zero(const uint8_t *data, size_t size)
+{
+	return data[0] == 0 && memcmp(data, data + 1, size - 1) == 0;
 }
 
 #endif

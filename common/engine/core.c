@@ -263,10 +263,8 @@ void dp_core_jump(struct dp_core *c, const struct dp_meta *meta)
 void dp_core_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out)
 {
 	assert(seq >= c->apply_told && seq >= c->log.tail.at.seq);
-	while (c->log.last.at.seq > seq && c->appended < c->log.last.at.seq) {
-		/* not yet with the journal: nothing to undo there */
-		dp_core_append_upto(c, c->log.last.at.seq, out);
-	}
+	/* The barrier takes back records that the journal has; so it gets all of them. */
+	dp_core_append_upto(c, c->log.last.at.seq, out);
 	dp_log_cut(&c->log, seq);
 	dp_sets_cut(&c->sets, seq);
 	dp_resync_cut(c, seq, out);

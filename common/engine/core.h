@@ -61,11 +61,11 @@ struct dp_core_config {
 #define DP_CORE_SLOW_US   64000000
 #define DP_CORE_BURST_US  20000   /* of its rate a link may be ahead: two ticks */
 #define DP_CORE_LAZY_US   250000  /* age at which a lazy journal takes a record: beyond any round trip on Earth */
-/* `loading` after a failed read: the next tick tries again. */
-#define DP_LOAD_LATER UINT64_MAX
-
 #define DP_CORE_READ_US   2000000 /* a link that answers no read for so long is silent: the next leg is tried */
 #define DP_CORE_NEAR_US   10000000 /* and so long reads do not go back to the nearer one */
+
+/* `loading` after a failed read: the next tick tries again. */
+#define DP_LOAD_LATER UINT64_MAX
 
 enum dp_core_state {
 	DP_CORE_PROMISING,  /* controller: its own epoch is not durable yet */
@@ -237,7 +237,7 @@ enum dp_event_type {
 
 struct dp_host_request {
 	void *tag; /* given back with the reply */
-	uint8_t op, flags;
+	uint8_t op, flags; /* of dp_op; 0: a read */
 	uint32_t volume, length;
 	uint64_t offset, client, request, set, time_us;
 	struct dp_buf *payload; /* the core takes its own reference */
@@ -275,14 +275,14 @@ enum dp_action_type {
 	DP_ACT_SEND_UP,   /* msg to `peer` */
 	DP_ACT_SEND_DOWN, /* msg to link `peer` */
 	DP_ACT_APPEND,    /* record to the journal */
-	DP_ACT_BARRIER,   /* meta; token comes back with DP_EV_BARRIER */
+	DP_ACT_BARRIER,   /* meta; seq: a token, which comes back with DP_EV_BARRIER */
 	DP_ACT_RELEASE,   /* everything up to the log's tail may leave the journal */
 	DP_ACT_CUT,       /* forget images' view beyond seq (after BARRIER; not yet applied) */
 	DP_ACT_APPLY,     /* images may take records up to seq */
 	DP_ACT_LOAD,      /* read record seq back from the journal */
 	DP_ACT_REPLY,     /* host request `tag` is done; err, set */
 	DP_ACT_READ,      /* `want` from the node's own image */
-	DP_ACT_RESYNC,    /* build new images; seq: they stand there (0: where they are) */
+	DP_ACT_RESYNC,    /* build new images; seq: they stand there (0: where they are); set: random, to name requests */
 	DP_ACT_RESYNC_STOP,
 	DP_ACT_FILL,      /* found, data: an answer for the resync */
 	DP_ACT_SWITCH,    /* the new images count */
@@ -313,15 +313,19 @@ struct dp_actions {
 	bool overflow; /* an allocation failed: the shell must stop the node */
 };
 
+/* `tail` is what the journal says stands before its first record. 0 or DP_ENOMEM. */
 int dp_core_init(struct dp_core *c, const struct dp_core_config *cfg, const struct dp_meta *tail);
 void dp_core_clear(struct dp_core *c);
 
 /* Recovery, before START: records found in the journal, in order. Errors as dp_log_append. */
 int dp_core_restore(struct dp_core *c, const struct dp_header *h);
 
-/* Recovery: the journal was jumped or cut here; the state to go on from. */
+/* Recovery: the journal was jumped or cut here; the state to go on from. 0, or DP_EDIVERGED: a cut to a position
+ * that the log does not have. */
 int dp_core_restore_barrier(struct dp_core *c, const struct dp_meta *meta);
 
+/* What is to be done goes to `out` (cleared before), in the order in which it has to happen. The caller sets
+ * c->room and c->queued before. */
 void dp_core_step(struct dp_core *c, const struct dp_event *event, struct dp_actions *out);
 
 /* Whether a host request of `length` payload bytes may be given to the core now. */

@@ -116,6 +116,11 @@ struct dp_journal {
 	uint64_t commits, records, bytes, torn_bytes;
 };
 
+static inline uint64_t dp_align_up(uint64_t value, uint64_t to)
+{
+	return (value + to - 1) / to * to;
+}
+
 static inline struct dp_flight *dp_journal_flight(struct dp_journal *j, uint32_t i)
 {
 	return &j->flights[(j->flight_first + i) % DP_GROUPS_MAX];

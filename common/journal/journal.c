@@ -9,11 +9,6 @@
 #include "base/crc32c.h"
 #include "base/err.h"
 
-static uint64_t align_up(uint64_t value, uint64_t to)
-{
-	return (value + to - 1) / to * to;
-}
-
 uint64_t dp_journal_offset(const struct dp_journal *j, uint64_t lsn)
 {
 	return DP_DATA_START + lsn % j->data_size;
@@ -237,7 +232,7 @@ static bool enqueue(struct dp_journal *j, struct dp_item item)
 		j->queue_head = 0;
 	}
 	*queue_at(j, j->queue_count++) = item;
-	j->queued_bytes += align_up(item_length(&item), DP_FRAME_ALIGN);
+	j->queued_bytes += dp_align_up(item_length(&item), DP_FRAME_ALIGN);
 	return true;
 }
 
@@ -284,7 +279,7 @@ static void report(struct dp_journal *j, uint32_t items)
 	for (uint32_t i = j->queue_count; i-- > 0;) {
 		struct dp_item *item = queue_at(j, i);
 		if (i < items) /* it counts as used from now on */
-			j->queued_bytes -= align_up(item_length(item), DP_FRAME_ALIGN);
+			j->queued_bytes -= dp_align_up(item_length(item), DP_FRAME_ALIGN);
 		if (i < items && item->record && item->record->h.seq <= least &&
 			item->record->h.seq > seq)
 			seq = item->record->h.seq;
@@ -398,8 +393,8 @@ static uint32_t choose_group(struct dp_journal *j, uint64_t left, uint64_t *byte
 	uint32_t items = 0;
 	*bytes = 0;
 	while (j->flying + items < j->queue_count) {
-		uint64_t next = align_up(item_length(queue_at(j, j->flying + items)), DP_FRAME_ALIGN);
-		if (align_up(*bytes + next, DP_DISK_ALIGN) > left ||
+		uint64_t next = dp_align_up(item_length(queue_at(j, j->flying + items)), DP_FRAME_ALIGN);
+		if (dp_align_up(*bytes + next, DP_DISK_ALIGN) > left ||
 			(items && *bytes + next > DP_GROUP_MAX))
 			break;
 		*bytes += next;
@@ -444,11 +439,11 @@ static void write_items(struct dp_journal *j, struct dp_flight *f, uint64_t lsn,
 			dp_journal_fail(j);
 			return;
 		}
-		uint64_t padded = align_up(length, DP_FRAME_ALIGN);
+		uint64_t padded = dp_align_up(length, DP_FRAME_ALIGN);
 		memset(f->stage + used + length, 0, padded - length);
 		used += padded;
 	}
-	f->bytes = align_up(used, DP_DISK_ALIGN);
+	f->bytes = dp_align_up(used, DP_DISK_ALIGN);
 	memset(f->stage + used, 0, f->bytes - used);
 	f->items = items;
 	f->end = lsn + f->bytes;
@@ -461,7 +456,7 @@ static void start_group(struct dp_journal *j)
 	uint32_t items = choose_group(j, left, &bytes);
 	/* Space that is still in use is never overwritten. The room told to senders keeps them
 	 * away from here; barriers may come this far, and then wait for the next superblock. */
-	uint64_t need = items ? align_up(bytes, DP_DISK_ALIGN) : left;
+	uint64_t need = items ? dp_align_up(bytes, DP_DISK_ALIGN) : left;
 	if (lsn + need - j->super.tail_lsn > j->data_size)
 		return;
 	struct dp_flight *f = dp_journal_flight(j, j->flight_count);
@@ -603,7 +598,7 @@ static void start_load(struct dp_load *l)
 		return;
 	}
 	l->from = p->lsn / DP_DISK_ALIGN * DP_DISK_ALIGN;
-	size_t size = (size_t)align_up(end_of_range(j, l, p) - l->from, DP_DISK_ALIGN);
+	size_t size = (size_t)dp_align_up(end_of_range(j, l, p) - l->from, DP_DISK_ALIGN);
 	if (posix_memalign(&data, DP_DISK_ALIGN, size)) {
 		end_load(l, NULL);
 		return;

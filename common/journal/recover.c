@@ -115,7 +115,7 @@ static int take_barrier(struct scan_state *s, const struct dp_frame *f)
  * says that the log stood exactly here. */
 static bool at_recovery_barrier(struct scan_state *s)
 {
-	uint64_t lsn = (s->lsn + DP_DISK_ALIGN - 1) / DP_DISK_ALIGN * DP_DISK_ALIGN;
+	uint64_t lsn = dp_align_up(s->lsn, DP_DISK_ALIGN);
 	struct dp_frame f;
 	struct dp_meta meta;
 	int err = 0;
@@ -162,7 +162,7 @@ static int check_torn(struct scan_state *s, uint64_t end)
 	struct dp_journal *j = s->j;
 	if (end < j->super.head_lsn)
 		return DP_ECORRUPT;
-	uint64_t fence = (end + DP_DISK_ALIGN - 1) / DP_DISK_ALIGN * DP_DISK_ALIGN;
+	uint64_t fence = dp_align_up(end, DP_DISK_ALIGN);
 	uint64_t window = 2 * DP_STAGE_SIZE < j->data_size ? 2 * DP_STAGE_SIZE : j->data_size;
 	for (uint64_t lsn = end + DP_FRAME_ALIGN; lsn < end + window; lsn += DP_FRAME_ALIGN) {
 		struct dp_frame f;
@@ -197,15 +197,10 @@ static int write_barrier(struct dp_journal *j, const struct dp_meta *meta)
 	return err;
 }
 
-static bool all_zero(const uint8_t *data, size_t size)
-{
-	return data[0] == 0 && memcmp(data, data + 1, size - 1) == 0;
-}
-
 static bool zero_at(struct dp_journal *j, uint64_t offset)
 {
 	return j->disk->ops->read(j->file, j->super_block, DP_SUPER_SIZE, offset) == 0 &&
-	       all_zero(j->super_block, DP_SUPER_SIZE);
+	       dp_all_zero(j->super_block, DP_SUPER_SIZE);
 }
 
 /* A crash while the file was made leaves zeros: a journal that has never begun. Or it tore the odd
@@ -261,7 +256,7 @@ static int scan_all(struct dp_journal *j, const struct dp_journal_scan *scan, ui
 	err = check_torn(&s, s.lsn);
 	if (err)
 		return err;
-	j->head = (s.lsn + DP_DISK_ALIGN - 1) / DP_DISK_ALIGN * DP_DISK_ALIGN;
+	j->head = dp_align_up(s.lsn, DP_DISK_ALIGN);
 	j->generation = s.generation;
 	j->last = s.last;
 	*fence = !s.fenced || j->torn_bytes || s.lsn % DP_DISK_ALIGN;

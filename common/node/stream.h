@@ -56,7 +56,7 @@ bool dp_stream_busy(const struct dp_stream *s);
 void dp_stream_from_up(struct dp_stream *s, uint32_t peer, struct dp_msg *m, bool bad);
 /* Heartbeats say that link `link` went down or came back. */
 void dp_stream_link(struct dp_stream *s, uint32_t link, bool up);
-/* Limits that may change while it runs: high_room and track of `core`, and the rate of resyncs. */
+/* Limits that may change while it runs: high_room, track and link_rate of `core`, and the rate of resyncs. */
 void dp_stream_limits(struct dp_stream *s, const struct dp_core_config *core, uint64_t resync_rate);
 /* Records sent over the link took so many bytes less than they have. */
 void dp_stream_shrunk(struct dp_stream *s, uint32_t link, uint64_t bytes);

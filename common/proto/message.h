@@ -27,7 +27,7 @@ enum dp_msg_type {
 	DP_MSG_PULL = 9,    /* down: send your records from `seq` on up to me (adoption) */
 	DP_MSG_READ = 10,   /* down, relayed to the mirror */
 	DP_MSG_DATA = 11,   /* up */
-	DP_MSG_RESET = 12,  /* down, instead of START: jump your log to this meta and resync */
+	DP_MSG_RESET = 12,  /* down, instead of START: jump your log to this meta and resync; later: an order to resync */
 	DP_MSG_FETCH = 13,  /* up, relayed to the controller: a READ for a resync */
 	DP_MSG_FILL = 14,   /* down, relayed to the mirror: the DATA of a FETCH */
 	DP_MSG_TYPE_LAST = DP_MSG_FILL,
@@ -75,7 +75,7 @@ struct dp_welcome {
 };
 
 struct dp_reset {
-	uint64_t common;     /* the receiver's log is the sender's history up to here */
+	uint64_t common;     /* the receiver's log is the sender's history up to here; of an order: its id */
 	struct dp_meta meta; /* the sender's log begins after it */
 };
 

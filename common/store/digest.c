@@ -11,7 +11,7 @@ void dp_digest_init(struct dp_digest *d)
 
 void dp_digest_block(struct dp_digest *d, uint64_t index, const uint8_t *data, size_t size)
 {
-	if (data[0] == 0 && memcmp(data, data + 1, size - 1) == 0)
+	if (dp_all_zero(data, size))
 		return;
 	uint8_t number[8];
 	dp_put64(number, index);

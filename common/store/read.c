@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
 #include "store/internal.h"
 
@@ -36,7 +37,7 @@ static enum dp_found_kind compare(const struct dp_wanted *w, const uint8_t *data
 	uint8_t digest[DP_WANTED_DIGEST];
 	if (!w->compare)
 		return DP_FOUND_DATA;
-	if (data[0] == 0 && memcmp(data, data + 1, w->length - 1) == 0)
+	if (dp_all_zero(data, w->length))
 		return DP_FOUND_ZEROS;
 	dp_store_chunk_digest(data, w->length, digest);
 	return memcmp(digest, w->digest, sizeof digest) == 0 ? DP_FOUND_SAME : DP_FOUND_DATA;

@@ -19,7 +19,7 @@ struct dp_store;
 struct dp_store_volume {
 	uint32_t id;
 	uint64_t size;
-	const char *file; /* name in the state directory, or the path of a block device */
+	const char *file; /* name in the state directory; it may be a link to a block device */
 	bool is_new; /* it has come into the stream since the last start: zeros */
 	bool grown;  /* it has become larger since then */
 };
@@ -64,7 +64,7 @@ void dp_store_work(struct dp_store *store); /* starts what is next; call it when
 /* Does not wait for a quiet moment until all that is agreed is applied. */
 void dp_store_hurry(struct dp_store *store);
 
-/* Applies all that is agreed without waiting for a quiet moment (before a clean stop). */
+/* The same before a clean stop; a resync that is under way stops. */
 void dp_store_drain(struct dp_store *store);
 
 /* Answers through events.image, possibly from within. DP_ENOENT, DP_ERANGE as status. */

@@ -108,11 +108,11 @@ static void print_line(const char *event, const json_t *thing)
 	printf("%s %s", event, cli_text(thing, "kind"));
 	json_object_foreach((json_t *)(uintptr_t)thing, key, v)
 	{
-		if (key[0] == 'k' && key[1] == 'i')
+		const char *quote = strcmp(key, "text") ? "" : "\"";
+		if (strcmp(key, "kind") == 0)
 			continue;
 		if (json_is_string(v))
-			printf(" %s:%s%s%s", key, key[0] == 't' ? "\"" : "", json_string_value(v),
-				key[0] == 't' ? "\"" : "");
+			printf(" %s:%s%s%s", key, quote, json_string_value(v), quote);
 		else if (json_is_boolean(v))
 			printf(" %s:%s", key, json_is_true(v) ? "yes" : "no");
 		else
