@@ -20,7 +20,8 @@ static struct dp_topo_change *note(struct comparison *c, bool refused, const cha
 	...)
 {
 	bool full = c->out->count == DP_TOPO_CHANGES_MAX;
-	struct dp_topo_change *change = full ? &c->beyond : &c->out->list[c->out->count++];
+	struct dp_topo_change *last = &c->out->list[DP_TOPO_CHANGES_MAX - 1]; /* one that is refused is never left out */
+	struct dp_topo_change *change = !full ? &c->out->list[c->out->count++] : refused ? last : &c->beyond;
 	c->out->refused += refused;
 	va_list args;
 	va_start(args, format);
@@ -223,7 +224,7 @@ static bool in_another_order(const struct comparison *c)
 static void compare_volumes(struct comparison *c)
 {
 	if (in_another_order(c))
-		note(c, false, "not while images are being resynced; nothing else follows from it", "volumes: another order");
+		note(c, false, "not while images are being resynced; until all nodes have it, legs of nodes that have not are down", "volumes: another order");
 	for (unsigned i = 0; i < c->old->volume_count; i++) {
 		const struct dp_topo_volume *a = &c->old->volumes[i];
 		int v = dp_topology_volume(c->new, a->name);

@@ -16,7 +16,7 @@ struct dp_topo_change {
 
 struct dp_topo_changes {
 	struct dp_topo_change list[DP_TOPO_CHANGES_MAX];
-	unsigned count;   /* stops growing at the maximum */
+	unsigned count;   /* stops growing at the maximum; one that is refused takes the last place then */
 	unsigned refused; /* how many there are that cannot be done; counts on beyond it */
 };
 

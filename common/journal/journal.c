@@ -179,12 +179,14 @@ static void release_all(struct dp_journal *j, const struct dp_meta *meta)
 void dp_journal_release(struct dp_journal *j, const struct dp_meta *meta)
 {
 	uint64_t seq = meta->at.seq;
-	if (j->failed || seq <= j->places_from || is_cut_off(j, seq))
+	if (j->failed || seq <= j->places_from)
 		return;
 	if (seq > j->places_to) {
 		release_all(j, meta);
 		return;
 	}
+	if (is_cut_off(j, seq))
+		return;
 	j->wanted = *meta;
 	j->wanting = true;
 	dp_journal_release_again(j);

@@ -252,8 +252,10 @@ static void step(struct dp_stream *s, struct dp_event *ev)
 	if (s->broken)
 		return;
 	ev->now_us = s->now_us;
-	/* What was released while it waited to be written is in the journal now, perhaps, and takes room. */
-	dp_journal_release(s->journal, &s->core.log.tail);
+	/* What was released while it waited to be written is in the journal now, perhaps, and takes room. What a
+	 * barrier said the core has yet to hear, and its tail to say. */
+	if (ev->type != DP_EV_BARRIER)
+		dp_journal_release(s->journal, &s->core.log.tail);
 	s->core.room = dp_journal_room(s->journal);
 	s->core.queued = dp_journal_queued(s->journal);
 	dp_core_step(&s->core, ev, &s->actions);

@@ -43,34 +43,42 @@ static int read_new(struct apply *a)
 	return cli_topology_status(err);
 }
 
-/* What a node runs with, if that is not what it is to have; or NULL. */
-static struct dp_topology *runs_with(const struct apply *a, unsigned node)
+/* What a node runs with, if that is not what it is to have; else, or if it does not say, NULL. */
+static char *runs_with(const struct apply *a, const char *name, unsigned node)
 {
 	char error[CLI_ERROR_MAX];
-	struct dp_topo_errors errors = {.count = 0};
-	struct dp_topology *runs = NULL;
-	json_t *answer;
-	cli_ask(&a->place, node, json_pack("{s:s}", "cmd", "topology"), CLI_ASK_TIMEOUT_US, &answer, error);
+	json_t *answer = NULL;
+	if (!a->without || strcmp(a->without, name))
+		cli_ask(&a->place, node, json_pack("{s:s}", "cmd", "topology"), CLI_ASK_TIMEOUT_US, &answer, error);
 	const char *text = json_string_value(json_object_get(answer, "topology"));
-	if (text && strcmp(text, a->text))
-		dp_topology_parse(text, strlen(text), a->place.topology->nodes[node].name, &runs, &errors);
+	char *copy = text && strcmp(text, a->text) ? strdup(text) : NULL;
 	json_decref(answer);
-	return runs;
+	return copy;
 }
 
 /* Where nodes cannot write their file, the new one has been put there by other means, and says nothing of what it
  * was: the nodes do. */
-static void find_what_runs(struct apply *a)
+static int find_what_runs(struct apply *a)
 {
-	struct dp_topology *runs = NULL;
-	if (!dp_text_is(a->place.file, a->text))
-		return;
-	for (unsigned i = 0; i < a->place.topology->node_count && !runs; i++)
-		runs = runs_with(a, i);
-	if (!runs)
-		return;
-	dp_topology_destroy(&a->place.topology);
-	a->place.topology = runs;
+	struct dp_topo_errors errors = {.count = 0};
+	struct dp_topology *before = NULL;
+	char *runs = NULL;
+	bool differ = false;
+	for (unsigned i = 0; dp_text_is(a->place.file, a->text) && i < a->place.topology->node_count; i++) {
+		char *text = runs_with(a, a->place.topology->nodes[i].name, i);
+		differ = differ || (runs && text && strcmp(runs, text));
+		if (runs)
+			free(text);
+		else
+			runs = text;
+	}
+	if (runs && !differ && dp_topology_parse(runs, strlen(runs), "what runs", &before, &errors) == 0) {
+		dp_topology_destroy(&a->place.topology);
+		a->place.topology = before;
+	}
+	free(runs);
+	return differ ? cli_fail(EX_CONFIG, "nodes run with two files, and %s is another: apply again what was not "
+				 "applied to all of them first", a->file) : 0;
 }
 
 /* ---- what differs ---- */
@@ -290,21 +298,23 @@ static int check_without(const struct apply *a)
 		return cli_fail(EX_USAGE, "no node '%s' in %s", a->without, a->place.file);
 	bool same = a->place.topology->volume_count == a->new->volume_count;
 	for (unsigned i = 0; same && i < a->new->volume_count; i++) {
-		int before = dp_topology_volume(a->place.topology, a->new->volumes[i].name);
-		same = before >= 0 && a->place.topology->volumes[before].size == a->new->volumes[i].size;
+		const struct dp_topo_volume *before = &a->place.topology->volumes[i], *now = &a->new->volumes[i];
+		same = strcmp(before->name, now->name) == 0 && before->size == now->size;
 	}
 	return same ? 0 : cli_fail(EX_USAGE, "volumes cannot change without node %s", a->without);
 }
 
 static int apply(struct apply *a)
 {
-	find_what_runs(a);
+	int status = find_what_runs(a);
+	if (status)
+		return status;
 	dp_topology_compare(a->place.topology, a->new, &a->changes);
 	if (!a->json)
 		print_changes(a);
 	if (a->changes.refused)
 		return cli_fail(EX_CONFIG, "%s cannot be applied to what runs; nothing was changed", a->file);
-	int status = check_without(a);
+	status = check_without(a);
 	if (!status)
 		status = ask_all(a);
 	if (status)

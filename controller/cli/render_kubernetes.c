@@ -75,7 +75,7 @@ static void write_node(const struct render *r, unsigned i, FILE *to)
 		write_nbd(r, n, to);
 	fprintf(to, "      volumes:\n");
 	if (disks)
-		fprintf(to, "        - {name: nbd-tls, secret: {secretName: %s-%s-nbd-tls, defaultMode: 0440}}\n", r->t->name, n->name);
+		fprintf(to, "        - {name: nbd-tls, secret: {secretName: %s-%s-nbd-tls, defaultMode: 0440, optional: true}}\n", r->t->name, n->name);
 	fprintf(to,
 		    "        - {name: topology, configMap: {name: %s-topology}}\n"
 		    "        - {name: key, secret: {secretName: %s-%s-key, defaultMode: 0400}}\n"

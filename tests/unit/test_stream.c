@@ -242,15 +242,20 @@ static void leg_welcomes(void)
 	from_leg((struct dp_msg){.type = DP_MSG_WELCOME, .u.welcome = w});
 }
 
-static void start_lazy(void)
+static void open_lazy(void)
 {
 	struct dp_stream_config cfg = {.core = {.stream = 7, .config = 1, .role = DP_CORE_CONTROLLER, .ack = DP_CORE_CACHED,
 			.flush = DP_CORE_CACHED, .ack_legs = 1, .down_count = 1, .leg_ids = {5}, .window_bytes = 8 << 20},
 		.journal_file = "journal", .journal_size = DP_JOURNAL_SIZE_MIN, .random = 12345};
 	static const struct dp_stream_ops ops = {on_send, on_send, on_reply, on_alarm};
+	cr_assert_eq(dp_stream_open(&mem->base, &cfg, &ops, NULL, &stream), 0);
+}
+
+static void start_lazy(void)
+{
 	cr_assert_geq(sodium_init(), 0);
 	mem = memdisk_new();
-	cr_assert_eq(dp_stream_open(&mem->base, &cfg, &ops, NULL, &stream), 0);
+	open_lazy();
 	dp_stream_start(stream, now);
 	for (unsigned i = 0; i < 10 && dp_stream_core(stream)->state != DP_CORE_OPEN; i++) {
 		settle();
@@ -284,6 +289,26 @@ Test(stream, room_comes_back_for_what_was_released_before_it_was_written)
 	cr_assert_eq(answers, 9);
 	settle();
 	cr_assert_gt(dp_journal_room(dp_stream_journal(stream)), room - BIG);
+	end();
+}
+
+/* Its last barrier lands beside what was released before: neither undoes the other. */
+Test(stream, a_clean_stop_leaves_a_complete_journal)
+{
+	start_lazy();
+	for (uint64_t i = 1; i <= 8; i++) /* two groups; the last barrier stands in the second */
+		submit_big(i);
+	leg_has_all();
+	dp_stream_drain(stream);
+	for (unsigned i = 0; i < 20; i++) { /* no tick any more */
+		memdisk_run(mem);
+		dp_stream_now(stream, now += 1000);
+		dp_stream_flush(stream);
+	}
+	cr_assert(dp_stream_drained(stream));
+	dp_stream_close(&stream);
+	open_lazy();
+	cr_assert(dp_stream_core(stream)->log.last.complete);
 	end();
 }
 
