@@ -324,7 +324,7 @@ int dp_core_restore(struct dp_core *c, const struct dp_header *h);
  * that the log does not have. */
 int dp_core_restore_barrier(struct dp_core *c, const struct dp_meta *meta);
 
-/* What is to be done goes to `out` (cleared before), in the order in which it has to happen. The caller sets
+/* What is to be done goes to `out`, which the caller has cleared, in the order in which it has to happen. The caller sets
  * c->room and c->queued before. */
 void dp_core_step(struct dp_core *c, const struct dp_event *event, struct dp_actions *out);
 

@@ -64,7 +64,9 @@ static int find_what_runs(struct apply *a)
 	struct dp_topology *before = NULL;
 	char *runs = NULL;
 	bool differ = false;
-	for (unsigned i = 0; dp_text_is(a->place.file, a->text) && i < a->place.topology->node_count; i++) {
+	if (!dp_text_is(a->place.file, a->text))
+		return 0;
+	for (unsigned i = 0; i < a->place.topology->node_count; i++) {
 		char *text = runs_with(a, a->place.topology->nodes[i].name, i);
 		differ = differ || (runs && text && strcmp(runs, text));
 		if (runs)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/textfile.h"
 
 static const struct render_target *const targets[] = {&render_compose, &render_systemd, &render_kubernetes};
 
@@ -97,7 +98,7 @@ static unsigned count_here(const struct render *r)
 	return count;
 }
 
-static int render_site(const char *dir, const struct render *r, const char *topology, size_t size)
+static int render_site(const char *dir, const struct render *r, const char *topology)
 {
 	const char *site = r->t->sites[r->site].name;
 	char path[PATH_MAX];
@@ -109,7 +110,7 @@ static int render_site(const char *dir, const struct render *r, const char *topo
 	if (err)
 		return cli_fail(EX_CANTCREAT, "cannot make the directory %s: %s", path, dp_strerror(err));
 	snprintf(path, sizeof path, "%s/%s", site, target->etc);
-	int status = put(dir, path, "topology.yaml", topology, size);
+	int status = put(dir, path, "topology.yaml", topology, strlen(topology));
 	if (!status && target->file)
 		status = put_written(dir, r, target->file, target->write);
 	return status ? status : put_written(dir, r, "README.md", write_readme);
@@ -126,26 +127,16 @@ static void warn_of_keys(const struct dp_topology *t)
 
 /* ---- the command ---- */
 
-static char *read_all(const char *path, size_t *size)
-{
-	char *text = malloc(DP_TOPOLOGY_FILE_MAX);
-	FILE *from = text ? fopen(path, "re") : NULL;
-	*size = from ? fread(text, 1, DP_TOPOLOGY_FILE_MAX, from) : 0;
-	if (from)
-		fclose(from);
-	return text;
-}
-
 static int render(const struct dp_topology *t, const char *file, const char *dir, const char *image)
 {
-	size_t size;
-	char *topology = read_all(file, &size);
+	char *topology;
 	struct render r = {.t = t, .image = image};
-	int status = topology ? 0 : cli_fail(EX_OSERR, "out of memory");
+	int err = dp_text_read(file, DP_TOPOLOGY_FILE_MAX, &topology);
+	int status = err ? cli_fail(EX_NOINPUT, "%s: %s", file, dp_strerror(err)) : 0;
 	for (; r.site < t->site_count && !status; r.site++) {
 		if (!count_here(&r))
 			continue;
-		status = render_site(dir, &r, topology, size);
+		status = render_site(dir, &r, topology);
 		if (!status)
 			printf("%s/%s\n", dir, t->sites[r.site].name);
 	}

@@ -50,11 +50,10 @@ render "$D/changed.yaml" --target compose --out "$D/compose" || fail "changed: $
 sed 's/  nwk: .*listen: [^,}]*/  nwk: {role: controller, site: newark, control: "tcp:\/\/10.1.0.9:7401"/' "$file" >"$D/control.yaml"
 render "$D/control.yaml" --target compose --out "$D/control" || fail "control: $(cat "$D/err")"
 holds control/newark/compose.yaml 'ipv4_address: "10.1.0.9"'
-if python3 -c 'import yaml' 2>"$D/none"; then
-  for out in "$D"/compose/*/compose.yaml "$D"/kubernetes/*/manifest.yaml; do
-    python3 -c 'import sys, yaml; list(yaml.safe_load_all(open(sys.argv[1])))' "$out" 2>"$D/err" || fail "no YAML: $out: $(cat "$D/err")"
-  done
-fi
+for out in "$D"/compose/*/compose.yaml "$D"/kubernetes/*/manifest.yaml; do
+  /usr/bin/python3 -c 'import sys, yaml; list(yaml.safe_load_all(open(sys.argv[1])))' "$out" 2>"$D/err" ||
+    fail "no YAML: $out: $(cat "$D/err")"
+done
 
 # Keys that are missing are said; with keys nothing is.
 render "$file" --target compose --out "$D/compose"
