@@ -10,10 +10,10 @@
 #include "proto/record.h"
 
 #define CRYPT_US_PER_KIB 4.0 /* sealing and opening, XSalsa20-Poly1305 in software */
-#define FRAME_HEADER	 64u /* docs/disk-format.md */
-#define SECTOR		 512u
-#define EVENTS_PER_HOP	 5
-#define EVENTS_MORE	 8 /* of host and controller, beside those per leg */
+#define FRAME_HEADER     64u /* docs/disk-format.md */
+#define SECTOR           512u
+#define EVENTS_PER_HOP   5
+#define EVENTS_MORE      8 /* of host and controller, beside those per leg */
 
 struct maker {
 	const struct dp_topology *t;
@@ -39,7 +39,8 @@ struct dp_budget_costs dp_budget_costs_default(uint64_t data_bytes)
 
 /* ---- links ---- */
 
-double dp_budget_propagation_us(const struct dp_topo_link *link, const struct dp_budget_costs *costs)
+double dp_budget_propagation_us(const struct dp_topo_link *link,
+	const struct dp_budget_costs *costs)
 {
 	if (costs->us_per_metre == 0)
 		return 0;
@@ -53,7 +54,9 @@ double dp_budget_propagation_us(const struct dp_topo_link *link, const struct dp
 static double route(const struct dp_topo_link *link, const struct dp_budget_costs *costs)
 {
 	if (link->distance_m < 0)
-		return costs->us_per_metre > 0 ? dp_budget_propagation_us(link, costs) / costs->us_per_metre : 0;
+		return costs->us_per_metre > 0
+			? dp_budget_propagation_us(link, costs) / costs->us_per_metre
+			: 0;
 	return link->distance_given ? link->distance_m : link->distance_m * costs->route_factor;
 }
 
@@ -132,8 +135,8 @@ static double heard_us(const struct dp_budget_leg *l, unsigned i)
 	return l->hops[i].cached_us + l->hops[i].propagation_us;
 }
 
-static void say_acknowledgements(
-	struct maker *m, const struct dp_topo_leg *leg, const struct dp_budget_leg *l)
+static void say_acknowledgements(struct maker *m, const struct dp_topo_leg *leg,
+	const struct dp_budget_leg *l)
 {
 	for (unsigned i = 0; i < leg->hop_count; i++) {
 		unsigned to = i ? leg->hops[i - 1] : m->s->controller;
@@ -142,8 +145,8 @@ static void say_acknowledgements(
 	}
 }
 
-static void say_releases(
-	struct maker *m, const struct dp_topo_leg *leg, const struct dp_budget_leg *l)
+static void say_releases(struct maker *m, const struct dp_topo_leg *leg,
+	const struct dp_budget_leg *l)
 {
 	for (unsigned i = 0; i + 1 < leg->hop_count; i++) {
 		bool next_hop = m->t->nodes[leg->hops[i]].retain == DP_RETAIN_NEXT_HOP;
@@ -244,9 +247,11 @@ static double answered(const struct maker *m, bool committed)
 
 static double one_sided_m(const struct maker *m)
 {
-	double fixed_us = 4 * m->costs->work_us + m->costs->commit_us + leg_work_us(&m->s->legs[0], &m->b->legs[0]);
+	double fixed_us = 4 * m->costs->work_us + m->costs->commit_us +
+		leg_work_us(&m->s->legs[0], &m->b->legs[0]);
 	double left_us = m->b->ack_us - fixed_us;
-	return left_us < 0 || m->costs->us_per_metre == 0 ? -1 : left_us / 2 / m->costs->us_per_metre;
+	return left_us < 0 || m->costs->us_per_metre == 0 ? -1
+							  : left_us / 2 / m->costs->us_per_metre;
 }
 
 static void make_answers(struct maker *m)
@@ -271,14 +276,14 @@ static void make_answers(struct maker *m)
 	qsort(b->events, b->event_count, sizeof b->events[0], by_time);
 }
 
-static bool distances_known(
-	const struct dp_topology *t, const struct dp_topo_stream *s, unsigned *unknown)
+static bool distances_known(const struct dp_topology *t, const struct dp_topo_stream *s,
+	unsigned *unknown)
 {
 	for (unsigned i = 0; i < s->leg_count; i++) {
 		unsigned from = s->controller;
 		for (unsigned h = 0; h < s->legs[i].hop_count; h++) {
-			const struct dp_topo_link *link =
-				dp_topology_link(t, from, s->legs[i].hops[h]);
+			const struct dp_topo_link *link = dp_topology_link(t, from,
+				s->legs[i].hops[h]);
 			*unknown = (unsigned)(link - t->links);
 			if (link->distance_m < 0 && !link->round_trip_us)
 				return false;
@@ -342,8 +347,8 @@ double dp_budget_reach(const struct dp_topology *t, unsigned stream, unsigned le
 	return budget_us < fixed ? -1 : (budget_us - fixed) / 2 / costs->us_per_metre;
 }
 
-double dp_budget_backlog(
-	const struct dp_budget_costs *costs, uint64_t data_bytes, double rate_bytes, double seconds)
+double dp_budget_backlog(const struct dp_budget_costs *costs, uint64_t data_bytes,
+	double rate_bytes, double seconds)
 {
 	return rate_bytes * seconds / (double)data_bytes * (double)costs->journal_bytes;
 }

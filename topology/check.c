@@ -108,7 +108,8 @@ static void check_former(struct dp_loader *l, unsigned index)
 	if (!n->former_key[0] || (n->key[0] && strcmp(n->key, n->former_key)))
 		return;
 	dp_loader_error(l, &at, dp_loader_find(l, l->nodes.value_at[index], "former-key"), "%s",
-		n->key[0] ? "same as key; expected the one before it" : "without key; expected both");
+		n->key[0] ? "same as key; expected the one before it"
+			  : "without key; expected both");
 }
 
 /* Who has the key of a node, or of another operator, must not pass for this one. */
@@ -120,11 +121,14 @@ static void check_operator(struct dp_loader *l, unsigned index)
 	const yaml_node_t *value = dp_loader_find(l, l->operators.value_at[index], "key");
 	for (unsigned i = 0; i < l->t->node_count && o->key[0]; i++)
 		if (is_key_of(&l->t->nodes[i], o->key))
-			dp_loader_error(l, &at, value, "same as that of node \"%s\"; expected one of its own",
+			dp_loader_error(l, &at, value,
+				"same as that of node \"%s\"; expected one of its own",
 				l->t->nodes[i].name);
 	for (unsigned i = 0; i < index && o->key[0]; i++)
-		if (strcmp(l->t->operators[i].key, o->key) == 0 && strcmp(l->t->operators[i].name, o->name))
-			dp_loader_error(l, &at, value, "same as that of \"%s\"; expected one of its own",
+		if (strcmp(l->t->operators[i].key, o->key) == 0 &&
+			strcmp(l->t->operators[i].name, o->name))
+			dp_loader_error(l, &at, value,
+				"same as that of \"%s\"; expected one of its own",
 				l->t->operators[i].name);
 }
 

@@ -40,7 +40,8 @@ static int parse(int argc, char **argv, const char *program, struct arguments *a
 {
 	static const struct option options[] = {{"topology", required_argument, NULL, 't'},
 		{"node", required_argument, NULL, 'n'}, {"state", required_argument, NULL, 's'},
-		{"check-config", no_argument, NULL, 'c'}, {"log-format", required_argument, NULL, 'l'}, {"verbose", no_argument, NULL, 'v'},
+		{"check-config", no_argument, NULL, 'c'},
+		{"log-format", required_argument, NULL, 'l'}, {"verbose", no_argument, NULL, 'v'},
 		{"version", no_argument, NULL, 'V'}, {"help", no_argument, NULL, 'h'}, {0}};
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		switch (o) {
@@ -59,8 +60,9 @@ static int parse(int argc, char **argv, const char *program, struct arguments *a
 		case 'l':
 			a->json = strcmp(optarg, "json") == 0;
 			if (!a->json && strcmp(optarg, "text")) {
-				fprintf(stderr, "%s: --log-format: found \"%s\"; expected text or json\n", program,
-					optarg);
+				fprintf(stderr,
+					"%s: --log-format: found \"%s\"; expected text or json\n",
+					program, optarg);
 				return EX_USAGE;
 			}
 			break;
@@ -108,9 +110,10 @@ static int read_text(const char *path, FILE *messages, char **text)
 {
 	int err = dp_text_read(path, DP_TOPOLOGY_FILE_MAX, text);
 	if (err)
-		fprintf(messages, "%s: %s\n", path, err == DP_ERANGE ? "too large; expected at most 1MiB"
-						      : err == DP_EBADMSG ? "not a text; expected YAML in UTF-8"
-									  : dp_strerror(err));
+		fprintf(messages, "%s: %s\n", path,
+			err == DP_ERANGE            ? "too large; expected at most 1MiB"
+				: err == DP_EBADMSG ? "not a text; expected YAML in UTF-8"
+						    : dp_strerror(err));
 	return err == DP_ERANGE || err == DP_EBADMSG ? EX_CONFIG : err ? EX_NOINPUT : 0;
 }
 
@@ -133,14 +136,16 @@ static int move_file(const char *state, const char *from, const char *to)
 	return rename(a, b);
 }
 
-/* The next key takes the place of the one in use. A crash in between leaves key.next, and no key. */
+/* The next key takes the place of the one in use. A crash in between leaves key.next, and no key.
+ */
 static int promote(const char *state, FILE *messages)
 {
 	char key[PATH_SIZE], next[PATH_SIZE];
 	snprintf(key, sizeof key, "%s/key", state);
 	snprintf(next, sizeof next, "%s/key.next", state);
-	bool bad = access(next, F_OK) || (access(key, F_OK) == 0 && move_file(state, "key", "key.former")) ||
-		   move_file(state, "key.next", "key");
+	bool bad = access(next, F_OK) ||
+		(access(key, F_OK) == 0 && move_file(state, "key", "key.former")) ||
+		move_file(state, "key.next", "key");
 	if (bad)
 		fprintf(messages, "%s: %s\n", key, strerror(errno));
 	move_file(state, "key.next.pub", "key.pub"); /* only to be looked at */
@@ -151,7 +156,8 @@ static int promote(const char *state, FILE *messages)
 static void use_secret(const char *state, const struct dp_topo_node *me, const struct dp_secret *s,
 	struct dp_node_config *cfg)
 {
-	static const char *const names[] = {"key.former", "key"}; /* the next key may not have been taken yet */
+	static const char *const names[] = {
+		"key.former", "key"}; /* the next key may not have been taken yet */
 	memcpy(cfg->secret_key, s->secret, sizeof cfg->secret_key);
 	memcpy(cfg->public_key, s->public_key, sizeof cfg->public_key);
 	for (unsigned i = 0; i < 2; i++) {
@@ -163,17 +169,17 @@ static void use_secret(const char *state, const struct dp_topo_node *me, const s
 	}
 }
 
-/* A node goes on with its former key, as long as that is good: when its neighbours know the next one it is told to
- * take it. */
+/* A node goes on with its former key, as long as that is good: when its neighbours know the next
+ * one it is told to take it. */
 static int choose_secret(const char *state, const struct dp_topo_node *me, FILE *messages,
 	struct dp_node_config *cfg, struct dp_secret *own)
 {
 	struct dp_secret next;
 	enum dp_secret_fault fault = read_secret(state, "key", own);
 	bool has_next = read_secret(state, "key.next", &next) == DP_SECRET_GOOD &&
-			strcmp(next.public_key, me->key) == 0;
+		strcmp(next.public_key, me->key) == 0;
 	bool former_is_good = fault == DP_SECRET_GOOD && me->former_key[0] &&
-			      strcmp(own->public_key, me->former_key) == 0;
+		strcmp(own->public_key, me->former_key) == 0;
 	cfg->has_next_key = has_next;
 	cfg->takes_next_key = has_next && !former_is_good;
 	if (cfg->takes_next_key) {
@@ -186,8 +192,11 @@ static int choose_secret(const char *state, const struct dp_topo_node *me, FILE 
 		return 0;
 	}
 	fprintf(messages, "%s/key: %s%s\n", state,
-		fault ? dp_secret_fault_text(fault) : "does not belong to the public key in the topology of node ",
-		fault == DP_SECRET_MISSING ? "; make one with dipole keygen" : fault ? "" : me->name);
+		fault ? dp_secret_fault_text(fault)
+		      : "does not belong to the public key in the topology of node ",
+		fault == DP_SECRET_MISSING ? "; make one with dipole keygen"
+			: fault            ? ""
+					   : me->name);
 	return fault == DP_SECRET_MISSING ? EX_NOINPUT : EX_CONFIG;
 }
 
@@ -206,8 +215,8 @@ static int prepare(const struct arguments *a, const struct dp_topology *t, FILE 
 	char why[256];
 	int index = dp_topology_node(t, a->node);
 	if (index < 0 || t->nodes[index].role != a->role) {
-		fprintf(messages, "%s: there is no %s named \"%s\"\n", a->topology, dp_role_name(a->role),
-			a->node);
+		fprintf(messages, "%s: there is no %s named \"%s\"\n", a->topology,
+			dp_role_name(a->role), a->node);
 		return EX_CONFIG;
 	}
 	if (dp_node_config_fill(t, (unsigned)index, cfg, why, sizeof why)) {
@@ -215,7 +224,9 @@ static int prepare(const struct arguments *a, const struct dp_topology *t, FILE 
 		return EX_CONFIG;
 	}
 	cfg->state = a->state;
-	return a->check || !cfg->public_key[0] ? 0 : load_secret(a->state, &t->nodes[index], messages, cfg);
+	return a->check || !cfg->public_key[0]
+		? 0
+		: load_secret(a->state, &t->nodes[index], messages, cfg);
 }
 
 /* ---- what the node ran with before ---- */
@@ -243,14 +254,16 @@ static struct dp_node_stream *find_stream(struct dp_node_config *cfg, const char
 	return NULL;
 }
 
-static bool same_volumes(const struct dp_topology *old, unsigned stream, const struct dp_node_stream *s)
+static bool same_volumes(const struct dp_topology *old, unsigned stream,
+	const struct dp_node_stream *s)
 {
 	unsigned k = 0;
 	for (unsigned i = 0; i < old->volume_count; i++) {
 		const struct dp_topo_volume *before = &old->volumes[i];
 		if (before->stream != stream)
 			continue;
-		if (k == s->volume_count || strcmp(s->volumes[k].name, before->name) || s->volumes[k].size != before->size)
+		if (k == s->volume_count || strcmp(s->volumes[k].name, before->name) ||
+			s->volumes[k].size != before->size)
 			return false;
 		k++;
 	}
@@ -278,10 +291,11 @@ static void mark_volumes(const struct dp_topology *old, unsigned stream, struct 
 	}
 }
 
-static bool begins_at(const struct dp_topology *t, const struct dp_topo_leg *leg, const char *first, const char *last)
+static bool begins_at(const struct dp_topology *t, const struct dp_topo_leg *leg, const char *first,
+	const char *last)
 {
 	return strcmp(t->nodes[leg->hops[0]].name, first) == 0 &&
-	       strcmp(t->nodes[leg->hops[leg->hop_count - 1]].name, last) == 0;
+		strcmp(t->nodes[leg->hops[leg->hop_count - 1]].name, last) == 0;
 }
 
 /* What a first node has acknowledged may be nowhere else yet. */
@@ -290,15 +304,18 @@ static bool all_ways_are_new(const struct dp_topology *old, const struct dp_topo
 {
 	for (unsigned i = 0; i < a->leg_count; i++) {
 		const struct dp_topo_leg *leg = &a->legs[i];
-		const char *first = old->nodes[leg->hops[0]].name, *last = old->nodes[leg->hops[leg->hop_count - 1]].name;
+		const char *first = old->nodes[leg->hops[0]].name,
+			   *last = old->nodes[leg->hops[leg->hop_count - 1]].name;
 		for (unsigned k = 0; k < b->leg_count; k++)
-			if (strcmp(leg->name, b->legs[k].name) == 0 && begins_at(new, &b->legs[k], first, last))
+			if (strcmp(leg->name, b->legs[k].name) == 0 &&
+				begins_at(new, &b->legs[k], first, last))
 				return false;
 	}
 	return true;
 }
 
-static void mark_changes(const struct dp_topology *old, const struct dp_topology *new, struct dp_node_config *cfg)
+static void mark_changes(const struct dp_topology *old, const struct dp_topology *new,
+	struct dp_node_config *cfg)
 {
 	int me = dp_topology_node(old, cfg->name);
 	for (unsigned i = 0; me >= 0 && i < old->stream_count; i++) {
@@ -314,7 +331,8 @@ static void mark_changes(const struct dp_topology *old, const struct dp_topology
 	}
 }
 
-static int compare(const struct dp_topology *old, const struct dp_topology *new, bool running, FILE *messages)
+static int compare(const struct dp_topology *old, const struct dp_topology *new, bool running,
+	FILE *messages)
 {
 	struct dp_topo_changes *changes = calloc(1, sizeof *changes);
 	if (!changes)
@@ -329,8 +347,8 @@ static int compare(const struct dp_topology *old, const struct dp_topology *new,
 }
 
 /* A node that has run goes on from what it ran with: what cannot change is refused. */
-static int go_on(const struct arguments *a, const struct dp_topology *new, bool running, FILE *messages,
-	struct dp_node_config *cfg)
+static int go_on(const struct arguments *a, const struct dp_topology *new, bool running,
+	FILE *messages, struct dp_node_config *cfg)
 {
 	char path[PATH_SIZE], *text;
 	struct dp_topology *old = NULL;
@@ -361,12 +379,14 @@ static int load_text(const struct arguments *a, const char *text, bool running, 
 	if (!code && a->state)
 		code = go_on(a, t, running, messages, out);
 	if (!code && a->state && !running && out->takes_next_key)
-		code = promote(a->state, messages); /* last: a file that is refused leaves the key as it was */
+		code = promote(a->state,
+			messages); /* last: a file that is refused leaves the key as it was */
 	dp_topology_destroy(&t);
 	return code;
 }
 
-static int load(struct source *s, const char *text, bool running, FILE *messages, struct dp_node_config *out)
+static int load(struct source *s, const char *text, bool running, FILE *messages,
+	struct dp_node_config *out)
 {
 	char *own = NULL;
 	int code = text ? 0 : read_text(s->a->topology, messages, &own);
@@ -383,7 +403,8 @@ static int load(struct source *s, const char *text, bool running, FILE *messages
 	return 0;
 }
 
-static int source_load(void *ctx, const char *text, struct dp_node_config *out, char *why, size_t size)
+static int source_load(void *ctx, const char *text, struct dp_node_config *out, char *why,
+	size_t size)
 {
 	FILE *messages = fmemopen(why, size, "w");
 	int code = messages ? load(ctx, text, true, messages, out) : EX_SOFTWARE;
@@ -395,10 +416,13 @@ static int source_load(void *ctx, const char *text, struct dp_node_config *out, 
 static int source_replace(void *ctx, const char *text, bool dry, char *why, size_t size)
 {
 	const char *file = ((const struct source *)ctx)->a->topology;
-	int error = dp_text_is(file, text) ? 0 : dry ? dp_text_can_write(file) : dp_text_write(file, text, 0644);
+	int error = dp_text_is(file, text) ? 0
+		: dry                      ? dp_text_can_write(file)
+					   : dp_text_write(file, text, 0644);
 	if (error)
-		snprintf(why, size, "%s cannot be replaced: %s; put the new file there, and apply it again", file,
-			strerror(error));
+		snprintf(why, size,
+			"%s cannot be replaced: %s; put the new file there, and apply it again",
+			file, strerror(error));
 	return error;
 }
 
@@ -406,7 +430,9 @@ static int source_keep(void *ctx)
 {
 	struct source *s = ctx;
 	char path[PATH_SIZE];
-	int error = dp_text_is(applied_path(s->a, path), s->loaded) ? 0 : dp_text_write(path, s->loaded, 0600);
+	int error = dp_text_is(applied_path(s->a, path), s->loaded)
+		? 0
+		: dp_text_write(path, s->loaded, 0600);
 	if (error)
 		dp_log(DP_LOG_ERROR, "state-failed", "file=%s error=\"%s\"", path, strerror(error));
 	free(s->kept);
@@ -443,8 +469,9 @@ int dp_daemon_main(int argc, char **argv, const char *program, enum dp_role role
 	do {
 		code = load(&s, NULL, false, stderr, cfg);
 		if (!code && !a.check)
-			code = dp_node_run(cfg, &(struct dp_node_source){source_load, source_replace, source_keep,
-					    source_text, source_turn, &s});
+			code = dp_node_run(cfg,
+				&(struct dp_node_source){source_load, source_replace, source_keep,
+					source_text, source_turn, &s});
 		sodium_memzero(cfg, sizeof *cfg);
 	} while (code == DP_NODE_RESTART);
 	free(cfg);

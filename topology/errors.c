@@ -11,7 +11,7 @@ static unsigned clamp(size_t n)
 static bool same(const struct dp_topo_error *a, const struct dp_topo_error *b)
 {
 	return a->line == b->line && a->column == b->column && strcmp(a->key, b->key) == 0 &&
-	       strcmp(a->text, b->text) == 0;
+		strcmp(a->text, b->text) == 0;
 }
 
 void dp_topo_errors_add(struct dp_topo_errors *errors, const struct dp_topo_place *place,

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#define EARTH_RADIUS_M	   6371008.8 /* the mean radius of the IUGG */
+#define EARTH_RADIUS_M     6371008.8 /* the mean radius of the IUGG */
 #define RADIANS_PER_DEGREE 0.017453292519943295
 
 double dp_site_distance(const struct dp_site *a, const struct dp_site *b)
@@ -38,8 +38,8 @@ static bool all_positions(const struct dp_topology *t, const struct dp_topo_stre
 	return true;
 }
 
-static void farthest(
-	const struct dp_topology *t, const struct dp_topo_stream *s, struct dp_opposition *out)
+static void farthest(const struct dp_topology *t, const struct dp_topo_stream *s,
+	struct dp_opposition *out)
 {
 	out->separation_m = -1;
 	for (unsigned i = 0; i < s->leg_count; i++) {

@@ -12,8 +12,8 @@
 /* The deepest place of a topology is streams -> NAME -> legs -> NAME -> list. */
 #define DEPTH_MAX 16
 
-static void file_error(
-	struct dp_topo_errors *errors, const char *file, const char *key, const char *text)
+static void file_error(struct dp_topo_errors *errors, const char *file, const char *key,
+	const char *text)
 {
 	struct dp_topo_place place = {file, 1, 1};
 	dp_topo_errors_add(errors, &place, key, text);
@@ -82,8 +82,8 @@ static int check_event(struct scan *s, const yaml_event_t *event)
 	switch (event->type) {
 	case YAML_DOCUMENT_START_EVENT:
 		if (++s->documents > 1)
-			err = refuse(
-				s, &event->start_mark, "found a second document; expected one");
+			err = refuse(s, &event->start_mark,
+				"found a second document; expected one");
 		break;
 	case YAML_ALIAS_EVENT:
 		err = refuse(s, &event->start_mark, "found an alias (*); expected plain values");
@@ -97,8 +97,8 @@ static int check_event(struct scan *s, const yaml_event_t *event)
 		err = err ? err : enter(s, event);
 		break;
 	case YAML_MAPPING_START_EVENT:
-		err = check_properties(
-			s, event, event->data.mapping_start.anchor, event->data.mapping_start.tag);
+		err = check_properties(s, event, event->data.mapping_start.anchor,
+			event->data.mapping_start.tag);
 		err = err ? err : enter(s, event);
 		break;
 	case YAML_SEQUENCE_END_EVENT:
@@ -134,8 +134,8 @@ static int start_parser(yaml_parser_t *parser, const char *text, size_t size)
 	return 0;
 }
 
-static int check_syntax(
-	const char *text, size_t size, const char *file, struct dp_topo_errors *errors)
+static int check_syntax(const char *text, size_t size, const char *file,
+	struct dp_topo_errors *errors)
 {
 	struct scan s = {.text = text, .file = file, .errors = errors};
 	int err = start_parser(&s.parser, text, size);

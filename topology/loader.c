@@ -63,8 +63,8 @@ const char *dp_loader_text(const yaml_node_t *value)
 	return strlen(text) == value->data.scalar.length ? text : NULL;
 }
 
-static const yaml_node_pair_t *find_pair(
-	struct dp_loader *l, const yaml_node_t *map, const char *key)
+static const yaml_node_pair_t *find_pair(struct dp_loader *l, const yaml_node_t *map,
+	const char *key)
 {
 	const yaml_node_pair_t *end = map->data.mapping.pairs.top;
 	for (const yaml_node_pair_t *p = map->data.mapping.pairs.start; p < end; p++) {
@@ -106,8 +106,8 @@ bool dp_loader_is(struct dp_loader *l, const struct dp_path *path, const yaml_no
 {
 	if (value->type == type)
 		return true;
-	dp_loader_error(
-		l, path, value, "found %s; expected %s", dp_loader_show(value).text, expected);
+	dp_loader_error(l, path, value, "found %s; expected %s", dp_loader_show(value).text,
+		expected);
 	return false;
 }
 
@@ -117,8 +117,8 @@ bool dp_loader_scalar(struct dp_loader *l, const struct dp_path *path, const yam
 	const char *text = dp_loader_text(value);
 	if (text && scalar(text, out))
 		return true;
-	dp_loader_error(
-		l, path, value, "found %s; expected %s", dp_loader_show(value).text, expected);
+	dp_loader_error(l, path, value, "found %s; expected %s", dp_loader_show(value).text,
+		expected);
 	return false;
 }
 

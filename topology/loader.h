@@ -9,7 +9,7 @@
 
 /* An index that could not be resolved, and a role that was not understood: said once where it
  * was found, and then left out of every further check. */
-#define DP_UNRESOLVED	((unsigned)-1)
+#define DP_UNRESOLVED   ((unsigned)-1)
 #define DP_ROLE_UNKNOWN ((enum dp_role)99)
 
 /* Where in the file we are; lives on the stack of the walk. */
@@ -88,8 +88,8 @@ void dp_loader_fields(struct dp_loader *l, const struct dp_path *path, const yam
 	const struct dp_field *fields, void *object);
 
 /* Walks a mapping from names to objects, at most `max` of them. */
-typedef void dp_named_fn(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *context);
+typedef void dp_named_fn(struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value,
+	void *context);
 void dp_loader_named(struct dp_loader *l, const struct dp_path *path, const yaml_node_t *map,
 	struct dp_names *names, unsigned max, dp_named_fn *each, void *context);
 

@@ -40,7 +40,8 @@ static int need_keys(struct builder *b, const struct dp_topo_node *peer)
 	return me->key[0] ? 0 : refuse(b, text, me->name);
 }
 
-/* Both ends of a link must have the same volumes of a stream, sealed or not; this is what they compare. */
+/* Both ends of a link must have the same volumes of a stream, sealed or not; this is what they
+ * compare. */
 static uint64_t hash_stream(const struct dp_topology *t, unsigned stream)
 {
 	crypto_generichash_state state;
@@ -63,7 +64,8 @@ static struct dp_health_config health_of(const struct dp_topology *t, unsigned a
 {
 	const struct dp_topo_link *l = dp_topology_link(t, a, b);
 	const struct dp_topo_heartbeat *beat = l ? &l->heartbeat : &t->heartbeat;
-	return (struct dp_health_config){beat->interval_us, beat->down_after_us, beat->probation_us};
+	return (struct dp_health_config){
+		beat->interval_us, beat->down_after_us, beat->probation_us};
 }
 
 /* Notes the node above, from which heartbeats come. */
@@ -198,12 +200,14 @@ static int add_leg(struct builder *b, const struct dp_topo_stream *ts,
 }
 
 /* From the controller to the mirror; an unknown distance is the longest. */
-static double leg_distance(const struct builder *b, const struct dp_topo_stream *ts, const char *name)
+static double leg_distance(const struct builder *b, const struct dp_topo_stream *ts,
+	const char *name)
 {
 	double sum = 0;
 	for (unsigned i = 0; i < ts->leg_count; i++) {
 		const struct dp_topo_leg *leg = &ts->legs[i];
-		for (unsigned hop = 0; hop < leg->hop_count && strcmp(leg->name, name) == 0; hop++) {
+		for (unsigned hop = 0; hop < leg->hop_count && strcmp(leg->name, name) == 0;
+			hop++) {
 			unsigned from = hop ? leg->hops[hop - 1] : ts->controller;
 			const struct dp_topo_link *l = dp_topology_link(b->t, from, leg->hops[hop]);
 			if (!l || l->distance_m < 0)
@@ -253,18 +257,22 @@ static int add_holders(struct builder *b, unsigned stream, struct dp_node_stream
 	for (unsigned i = 0; i < count; i++) {
 		const struct dp_topo_node *holder = &b->t->nodes[holders[i]];
 		if (!holder->key[0])
-			return refuse(b, "the stream is sealed and there is no key for node", holder->name);
+			return refuse(b, "the stream is sealed and there is no key for node",
+				holder->name);
 		snprintf(s->holders[s->holder_count++], sizeof s->holders[0], "%s", holder->key);
 		if (holder->former_key[0])
-			snprintf(s->holders[s->holder_count++], sizeof s->holders[0], "%s", holder->former_key);
+			snprintf(s->holders[s->holder_count++], sizeof s->holders[0], "%s",
+				holder->former_key);
 	}
 	return 0;
 }
 
 static int add_stream(struct builder *b, unsigned index)
 {
-	static const enum dp_core_stage stages[] = {DP_CORE_LOCAL, DP_CORE_CACHED, DP_CORE_COMMITTED};
-	static const enum dp_core_role roles[] = {DP_CORE_CONTROLLER, DP_CORE_RELAY, DP_CORE_MIRROR};
+	static const enum dp_core_stage stages[] = {
+		DP_CORE_LOCAL, DP_CORE_CACHED, DP_CORE_COMMITTED};
+	static const enum dp_core_role roles[] = {
+		DP_CORE_CONTROLLER, DP_CORE_RELAY, DP_CORE_MIRROR};
 	const struct dp_topo_stream *ts = &b->t->streams[index];
 	const struct dp_topo_node *me = &b->t->nodes[b->me];
 	struct dp_node_stream *s = &b->cfg->streams[b->cfg->stream_count];
@@ -310,7 +318,8 @@ static void add_key(struct dp_node_config *cfg, const char *node, const char *ke
 int dp_node_config_fill(const struct dp_topology *t, unsigned index, struct dp_node_config *cfg,
 	char *why, size_t why_size)
 {
-	static const enum dp_core_role roles[] = {DP_CORE_CONTROLLER, DP_CORE_RELAY, DP_CORE_MIRROR};
+	static const enum dp_core_role roles[] = {
+		DP_CORE_CONTROLLER, DP_CORE_RELAY, DP_CORE_MIRROR};
 	struct builder b = {t, index, cfg, why, why_size};
 	const struct dp_topo_node *me = &t->nodes[index];
 	memset(cfg, 0, sizeof *cfg);
@@ -320,7 +329,9 @@ int dp_node_config_fill(const struct dp_topology *t, unsigned index, struct dp_n
 	snprintf(cfg->metrics, sizeof cfg->metrics, "%s", me->metrics);
 	snprintf(cfg->control, sizeof cfg->control, "%s", me->control);
 	if (cfg->control[0] && !me->key[0])
-		return refuse(&b, "control is for those who have keys, and there is no key for node", me->name);
+		return refuse(&b,
+			"control is for those who have keys, and there is no key for node",
+			me->name);
 	for (unsigned i = 0; i < t->operator_count; i++) {
 		struct dp_node_operator *o = &cfg->operators[cfg->operator_count++];
 		snprintf(o->name, sizeof o->name, "%s", t->operators[i].name);

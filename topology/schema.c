@@ -9,9 +9,9 @@
 
 #include "scalars.h"
 
-#define DEFAULT_JOURNAL	   DP_GIB
+#define DEFAULT_JOURNAL    DP_GIB
 #define DEFAULT_HIGH_WATER 80
-#define EXPECT_JOURNAL	   "a size with a unit such as 8GiB, from 16MiB to 1TiB"
+#define EXPECT_JOURNAL     "a size with a unit such as 8GiB, from 16MiB to 1TiB"
 
 /* Ids come from names so that no node has to be told one; `/` is in no name, so that two pairs
  * of names never give the same text. The hash works without sodium_init(). */
@@ -20,8 +20,8 @@ static uint64_t id_of(const char *deployment, const char *name, unsigned bytes)
 	char text[2 * DP_NAME_MAX + 2];
 	int size = snprintf(text, sizeof(text), "%s/%s", deployment, name);
 	unsigned char hash[16];
-	crypto_generichash(
-		hash, sizeof(hash), (const unsigned char *)text, (unsigned long long)size, NULL, 0);
+	crypto_generichash(hash, sizeof(hash), (const unsigned char *)text,
+		(unsigned long long)size, NULL, 0);
 	uint64_t id = 0;
 	for (unsigned i = bytes; i-- > 0;)
 		id = id << 8 | hash[i];
@@ -35,8 +35,8 @@ void dp_schema_copy_name(char to[DP_NAME_MAX + 1], const char *name)
 
 /* ---- sites ---- */
 
-static void parse_at(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+static void parse_at(struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value,
+	void *object)
 {
 	static const char expected[] = "[LATITUDE, LONGITUDE] in degrees";
 	struct dp_site *site = object;
@@ -60,8 +60,8 @@ static const struct dp_field site_fields[] = {
 	{0},
 };
 
-static void parse_site(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *context)
+static void parse_site(struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value,
+	void *context)
 {
 	(void)context;
 	struct dp_site *site = &l->t->sites[l->t->site_count++];
@@ -69,16 +69,16 @@ static void parse_site(
 	dp_loader_fields(l, path, value, site_fields, site);
 }
 
-static void parse_sites(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+static void parse_sites(struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value,
+	void *object)
 {
 	dp_loader_named(l, path, value, &l->sites, DP_SITES_MAX, parse_site, object);
 }
 
 /* ---- nodes ---- */
 
-static void parse_node_site(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+static void parse_node_site(struct dp_loader *l, const struct dp_path *path,
+	const yaml_node_t *value, void *object)
 {
 	struct dp_topo_node *node = object;
 	node->site = dp_loader_resolve(l, path, value, &l->sites, "site");
@@ -95,7 +95,8 @@ static const struct dp_field node_fields[] = {
 	{"control", DP_OPTIONAL, "tcp://HOST:PORT with a port from 1 to 65535", NODE(control),
 		dp_scalar_listen, NULL},
 	{"key", DP_OPTIONAL, "a public key of 40 Z85 characters", NODE(key), dp_scalar_key, NULL},
-	{"former-key", DP_OPTIONAL, "a public key of 40 Z85 characters", NODE(former_key), dp_scalar_key, NULL},
+	{"former-key", DP_OPTIONAL, "a public key of 40 Z85 characters", NODE(former_key),
+		dp_scalar_key, NULL},
 	{"journal", DP_OPTIONAL, EXPECT_JOURNAL, NODE(journal_bytes), dp_scalar_journal, NULL},
 	{"retain", DP_OPTIONAL, "committed or next-hop", NODE(retain), dp_scalar_retain, NULL},
 	{"second-store", DP_OPTIONAL, "an absolute path of letters, digits and / . _ -",
@@ -113,8 +114,8 @@ static void refuse_at_controller(struct dp_loader *l, const struct dp_path *path
 		dp_loader_error(l, &at, value, "found at a controller; expected %s", expected);
 }
 
-static void parse_node(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *context)
+static void parse_node(struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value,
+	void *context)
 {
 	(void)context;
 	struct dp_topo_node *node = &l->t->nodes[l->t->node_count++];
@@ -136,8 +137,8 @@ static void parse_node(
 	refuse_at_controller(l, path, value, "retain", "it at a relay or mirror");
 }
 
-static void parse_nodes(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+static void parse_nodes(struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value,
+	void *object)
 {
 	dp_loader_named(l, path, value, &l->nodes, DP_NODES_MAX, parse_node, object);
 }
@@ -151,8 +152,8 @@ static void check_between(struct dp_loader *l, const struct dp_path *path, const
 		return;
 	const char *a = l->t->nodes[link->a].name, *b = l->t->nodes[link->b].name;
 	if (link->a == link->b) {
-		dp_loader_error(
-			l, path, value, "node \"%s\" with itself; expected two different nodes", a);
+		dp_loader_error(l, path, value,
+			"node \"%s\" with itself; expected two different nodes", a);
 		link->b = DP_UNRESOLVED;
 		return;
 	}
@@ -166,8 +167,8 @@ static void check_between(struct dp_loader *l, const struct dp_path *path, const
 		a, b, index, l->link_at[index]->start_mark.line + 1);
 }
 
-static void parse_between(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+static void parse_between(struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value,
+	void *object)
 {
 	struct dp_topo_link *link = object;
 	if (!dp_loader_is(l, path, value, YAML_SEQUENCE_NODE, "[NODE, NODE]"))
@@ -184,9 +185,10 @@ static void parse_between(
 }
 
 #define HEARTBEAT(member) offsetof(struct dp_topo_heartbeat, member)
-#define EXPECT_INTERVAL	  "a time with a unit such as 1.5s, from 10ms to 1h"
+#define EXPECT_INTERVAL   "a time with a unit such as 1.5s, from 10ms to 1h"
 static const struct dp_field heartbeat_fields[] = {
-	{"interval", DP_OPTIONAL, EXPECT_INTERVAL, HEARTBEAT(interval_us), dp_scalar_interval, NULL},
+	{"interval", DP_OPTIONAL, EXPECT_INTERVAL, HEARTBEAT(interval_us), dp_scalar_interval,
+		NULL},
 	{"down-after", DP_OPTIONAL, EXPECT_INTERVAL, HEARTBEAT(down_after_us), dp_scalar_interval,
 		NULL},
 	{"probation", DP_OPTIONAL, EXPECT_INTERVAL, HEARTBEAT(probation_us), dp_scalar_interval,
@@ -203,14 +205,14 @@ static void parse_heartbeat(struct dp_loader *l, const struct dp_path *path,
 			"down-after is less than twice the interval; expected room for a lost beat");
 }
 
-static void parse_link_heartbeat(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+static void parse_link_heartbeat(struct dp_loader *l, const struct dp_path *path,
+	const yaml_node_t *value, void *object)
 {
 	parse_heartbeat(l, path, value, &((struct dp_topo_link *)object)->heartbeat);
 }
 
-static void parse_file_heartbeat(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+static void parse_file_heartbeat(struct dp_loader *l, const struct dp_path *path,
+	const yaml_node_t *value, void *object)
 {
 	parse_heartbeat(l, path, value, &((struct dp_topology *)object)->heartbeat);
 }
@@ -228,9 +230,10 @@ static const struct dp_field link_fields[] = {
 	{"trusted", DP_OPTIONAL, "true or false", LINK(trusted), dp_scalar_bool, NULL},
 	{"window", DP_OPTIONAL, "a size with a unit such as 16MiB, from 1MiB to 64MiB",
 		LINK(window_bytes), dp_scalar_window, NULL},
-	{"rate", DP_OPTIONAL, "a rate with a unit such as 100Mbit, from 80kbit to 1000000Gbit", LINK(rate_bits),
-		dp_scalar_rate, NULL},
-	{"send", DP_OPTIONAL, "times of day such as 22:00-06:00", LINK(send), dp_scalar_hours, NULL},
+	{"rate", DP_OPTIONAL, "a rate with a unit such as 100Mbit, from 80kbit to 1000000Gbit",
+		LINK(rate_bits), dp_scalar_rate, NULL},
+	{"send", DP_OPTIONAL, "times of day such as 22:00-06:00", LINK(send), dp_scalar_hours,
+		NULL},
 	{"compress", DP_OPTIONAL, "true or false", LINK(compress), dp_scalar_bool, NULL},
 	{"connections", DP_OPTIONAL, "a number from 1 to 8", LINK(connections),
 		dp_scalar_connections, NULL},
@@ -266,8 +269,8 @@ static void parse_link(struct dp_loader *l, const struct dp_path *path, const ya
 		measure(l->t, link);
 }
 
-static void parse_links(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+static void parse_links(struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value,
+	void *object)
 {
 	(void)object;
 	if (!dp_loader_is(l, path, value, YAML_SEQUENCE_NODE, "a list of links"))
@@ -277,8 +280,8 @@ static void parse_links(
 		struct dp_path at = {path, NULL, i};
 		const yaml_node_t *item = dp_loader_item(l, value, i);
 		if (i == DP_LINKS_MAX) {
-			dp_loader_error(
-				l, &at, item, "one too many; expected at most %d", DP_LINKS_MAX);
+			dp_loader_error(l, &at, item, "one too many; expected at most %d",
+				DP_LINKS_MAX);
 			return;
 		}
 		parse_link(l, &at, item);
@@ -287,8 +290,8 @@ static void parse_links(
 
 /* ---- streams ---- */
 
-static void parse_controller(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+static void parse_controller(struct dp_loader *l, const struct dp_path *path,
+	const yaml_node_t *value, void *object)
 {
 	struct dp_topo_stream *s = object;
 	unsigned node = dp_loader_resolve(l, path, value, &l->nodes, "node");
@@ -301,8 +304,8 @@ static void parse_controller(
 			dp_role_name(l->t->nodes[node].role), dp_loader_show(value).text);
 }
 
-static void parse_leg(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *context)
+static void parse_leg(struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value,
+	void *context)
 {
 	struct dp_topo_stream *s = context;
 	struct dp_topo_leg *leg = &s->legs[s->leg_count++];
@@ -310,8 +313,8 @@ static void parse_leg(
 	dp_schema_hops(l, path, value, s, leg);
 }
 
-static void parse_legs(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+static void parse_legs(struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value,
+	void *object)
 {
 	struct dp_topo_stream *s = object;
 	dp_loader_named(l, path, value, &l->legs, DP_LEGS_MAX, parse_leg, s);
@@ -334,8 +337,8 @@ static void parse_leg_count(struct dp_loader *l, const struct dp_path *path,
 			s->leg_count == 1 ? "" : "s", expected);
 }
 
-static void parse_ack_legs(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+static void parse_ack_legs(struct dp_loader *l, const struct dp_path *path,
+	const yaml_node_t *value, void *object)
 {
 	struct dp_topo_stream *s = object;
 	const char *text = dp_loader_text(value);
@@ -344,8 +347,8 @@ static void parse_ack_legs(
 			"all, or a number from 1 to that of the legs");
 }
 
-static void parse_keep_serving(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+static void parse_keep_serving(struct dp_loader *l, const struct dp_path *path,
+	const yaml_node_t *value, void *object)
 {
 	struct dp_topo_stream *s = object;
 	parse_leg_count(l, path, value, &s->keep_serving, "a number from 1 to that of the legs");
@@ -372,20 +375,20 @@ static const struct dp_field journal_fields[] = {
 	{0},
 };
 
-static void parse_ack(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+static void parse_ack(struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value,
+	void *object)
 {
 	dp_loader_fields(l, path, value, ack_fields, object);
 }
 
-static void parse_when_leg_down(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+static void parse_when_leg_down(struct dp_loader *l, const struct dp_path *path,
+	const yaml_node_t *value, void *object)
 {
 	dp_loader_fields(l, path, value, when_leg_down_fields, object);
 }
 
-static void parse_journal(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+static void parse_journal(struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value,
+	void *object)
 {
 	dp_loader_fields(l, path, value, journal_fields, object);
 }
@@ -400,14 +403,15 @@ static const struct dp_field stream_fields[] = {
 	{"journal", DP_OPTIONAL, "a mapping", 0, NULL, parse_journal},
 	{"resync-rate", DP_OPTIONAL, "bytes a second such as 50MiB, at least 64KiB",
 		STREAM(resync_rate), dp_scalar_resync_rate, NULL},
-	{"seal", DP_OPTIONAL, "none, aes256-gcm or chacha20-poly1305", STREAM(seal), dp_scalar_seal, NULL},
+	{"seal", DP_OPTIONAL, "none, aes256-gcm or chacha20-poly1305", STREAM(seal), dp_scalar_seal,
+		NULL},
 	{"read-cache", DP_OPTIONAL, "a size from 4KiB to 1024GiB such as 256MiB",
 		STREAM(read_cache_bytes), dp_scalar_read_cache, NULL},
 	{0},
 };
 
-static void parse_stream(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *context)
+static void parse_stream(struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value,
+	void *context)
 {
 	(void)context;
 	struct dp_topo_stream *s = &l->t->streams[l->t->stream_count++];
@@ -425,16 +429,16 @@ static void parse_stream(
 		s->keep_serving = s->leg_count;
 }
 
-static void parse_streams(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+static void parse_streams(struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value,
+	void *object)
 {
 	dp_loader_named(l, path, value, &l->streams, DP_STREAMS_MAX, parse_stream, object);
 }
 
 /* ---- volumes ---- */
 
-static void parse_volume_stream(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+static void parse_volume_stream(struct dp_loader *l, const struct dp_path *path,
+	const yaml_node_t *value, void *object)
 {
 	struct dp_topo_volume *volume = object;
 	volume->stream = dp_loader_resolve(l, path, value, &l->streams, "stream");
@@ -449,8 +453,8 @@ static const struct dp_field volume_fields[] = {
 	{0},
 };
 
-static void parse_volume(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *context)
+static void parse_volume(struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value,
+	void *context)
 {
 	(void)context;
 	struct dp_topo_volume *volume = &l->t->volumes[l->t->volume_count++];
@@ -460,8 +464,8 @@ static void parse_volume(
 	dp_loader_fields(l, path, value, volume_fields, volume);
 }
 
-static void parse_volumes(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+static void parse_volumes(struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value,
+	void *object)
 {
 	dp_loader_named(l, path, value, &l->volumes, DP_TOPOLOGY_VOLUMES_MAX, parse_volume, object);
 }
@@ -470,13 +474,15 @@ static void parse_volumes(
 
 #define OPERATOR(member) offsetof(struct dp_topo_operator, member)
 static const struct dp_field operator_fields[] = {
-	{"key", DP_REQUIRED, "a public key of 40 Z85 characters", OPERATOR(key), dp_scalar_key, NULL},
-	{"role", DP_REQUIRED, "observe, operate or administer", OPERATOR(role), dp_scalar_rights, NULL},
+	{"key", DP_REQUIRED, "a public key of 40 Z85 characters", OPERATOR(key), dp_scalar_key,
+		NULL},
+	{"role", DP_REQUIRED, "observe, operate or administer", OPERATOR(role), dp_scalar_rights,
+		NULL},
 	{0},
 };
 
-static void parse_operator(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *context)
+static void parse_operator(struct dp_loader *l, const struct dp_path *path,
+	const yaml_node_t *value, void *context)
 {
 	(void)context;
 	struct dp_topo_operator *o = &l->t->operators[l->t->operator_count++];
@@ -484,8 +490,8 @@ static void parse_operator(
 	dp_loader_fields(l, path, value, operator_fields, o);
 }
 
-static void parse_operators(
-	struct dp_loader *l, const struct dp_path *path, const yaml_node_t *value, void *object)
+static void parse_operators(struct dp_loader *l, const struct dp_path *path,
+	const yaml_node_t *value, void *object)
 {
 	dp_loader_named(l, path, value, &l->operators, DP_OPERATORS_MAX, parse_operator, object);
 }

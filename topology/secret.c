@@ -34,7 +34,8 @@ enum dp_secret_fault dp_secret_read(const char *path, struct dp_secret *out)
 
 const char *dp_secret_fault_text(enum dp_secret_fault fault)
 {
-	static const char *const texts[] = {[DP_SECRET_GOOD] = "good", [DP_SECRET_MISSING] = "missing",
+	static const char *const texts[] = {[DP_SECRET_GOOD] = "good",
+		[DP_SECRET_MISSING] = "missing",
 		[DP_SECRET_OPEN] = "others can read it; expected mode 0600",
 		[DP_SECRET_MALFORMED] = "expected a Z85 secret key"};
 	return texts[fault];

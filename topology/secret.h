@@ -1,4 +1,5 @@
-/* Secret keys of nodes and operators: a file of its own for each, with the Z85 text, that nobody else may read. */
+/* Secret keys of nodes and operators: a file of its own for each, with the Z85 text, that nobody
+ * else may read. */
 #ifndef DP_TOPOLOGY_SECRET_H
 #define DP_TOPOLOGY_SECRET_H
 
@@ -7,7 +8,7 @@
 enum dp_secret_fault {
 	DP_SECRET_GOOD,
 	DP_SECRET_MISSING,
-	DP_SECRET_OPEN,      /* others can read it */
+	DP_SECRET_OPEN, /* others can read it */
 	DP_SECRET_MALFORMED,
 };
 

@@ -17,18 +17,18 @@
 #include "base/units.h"
 #include "proto/seal.h"
 
-#define DP_SITES_MAX		64
-#define DP_NODES_MAX		64
-#define DP_LINKS_MAX		256
-#define DP_STREAMS_MAX		64
+#define DP_SITES_MAX            64
+#define DP_NODES_MAX            64
+#define DP_LINKS_MAX            256
+#define DP_STREAMS_MAX          64
 #define DP_TOPOLOGY_VOLUMES_MAX 256
-#define DP_CONNECTIONS_MAX	8
-#define DP_OPERATORS_MAX	32
-#define DP_PATH_MAX		255
-#define DP_LEGS_MAX		8  /* = DP_DOWN_MAX: legs of one stream */
-#define DP_HOPS_MAX		16 /* nodes of one leg after the controller */
-#define DP_ADDRESS_MAX		127
-#define DP_KEY_TEXT		40 /* a Z85 public key */
+#define DP_CONNECTIONS_MAX      8
+#define DP_OPERATORS_MAX        32
+#define DP_PATH_MAX             255
+#define DP_LEGS_MAX             8  /* = DP_DOWN_MAX: legs of one stream */
+#define DP_HOPS_MAX             16 /* nodes of one leg after the controller */
+#define DP_ADDRESS_MAX          127
+#define DP_KEY_TEXT             40 /* a Z85 public key */
 
 /* A file beyond this is refused unread: the largest topology is a small part of it. */
 #define DP_TOPOLOGY_FILE_MAX (1u << 20)
@@ -48,36 +48,37 @@ struct dp_site {
 struct dp_topo_node {
 	char name[DP_NAME_MAX + 1];
 	enum dp_role role;
-	unsigned site;			 /* index */
-	char listen[DP_ADDRESS_MAX + 1]; /* "tcp://HOST:PORT"; empty: nothing connects to it */
+	unsigned site;                    /* index */
+	char listen[DP_ADDRESS_MAX + 1];  /* "tcp://HOST:PORT"; empty: nothing connects to it */
 	char metrics[DP_ADDRESS_MAX + 1]; /* the same, where metrics can be read; empty: nowhere */
 	char control[DP_ADDRESS_MAX + 1]; /* the same, where operators reach it; empty: nowhere */
-	char key[DP_KEY_TEXT + 1];	 /* Z85 public key; empty: none given */
+	char key[DP_KEY_TEXT + 1];        /* Z85 public key; empty: none given */
 	char former_key[DP_KEY_TEXT + 1]; /* good beside it, while the key changes; empty: none */
-	uint64_t journal_bytes;		 /* per stream; relay and mirror; default 1 GiB */
-	enum dp_retain retain;		 /* default committed */
-	char second_store[DP_PATH_MAX + 1]; /* mirror: where images are kept a second time; empty: nowhere */
+	uint64_t journal_bytes;           /* per stream; relay and mirror; default 1 GiB */
+	enum dp_retain retain;            /* default committed */
+	char second_store[DP_PATH_MAX +
+		1]; /* mirror: where images are kept a second time; empty: nowhere */
 };
 
 /* When a link counts as down, and as up again. Microseconds. */
 struct dp_topo_heartbeat {
-	uint64_t interval_us;	/* default 1.5 s */
+	uint64_t interval_us;   /* default 1.5 s */
 	uint64_t down_after_us; /* default 4 s; at least twice the interval */
-	uint64_t probation_us;	/* default 10 s */
+	uint64_t probation_us;  /* default 10 s */
 };
 
 struct dp_topo_link {
-	unsigned a, b;	   /* node indexes, as written in `between` */
-	bool trusted;	   /* no CURVE */
+	unsigned a, b;     /* node indexes, as written in `between` */
+	bool trusted;      /* no CURVE */
 	double distance_m; /* given, or great circle of the two sites; < 0: unknown */
 	bool distance_given;
-	uint64_t round_trip_us;	 /* measured; 0: not given, the distance tells */
+	uint64_t round_trip_us;  /* measured; 0: not given, the distance tells */
 	uint64_t bandwidth_bits; /* 0: unlimited */
-	uint64_t window_bytes;	 /* 0: default */
-	uint64_t rate_bits;	 /* of a stream's records at most; 0: no limit */
-	struct dp_hours send;	 /* when it sends, in local time of the sender */
-	bool compress;		 /* what is sent down it */
-	unsigned connections;	 /* that the streams are spread over; default 1 */
+	uint64_t window_bytes;   /* 0: default */
+	uint64_t rate_bits;      /* of a stream's records at most; 0: no limit */
+	struct dp_hours send;    /* when it sends, in local time of the sender */
+	bool compress;           /* what is sent down it */
+	unsigned connections;    /* that the streams are spread over; default 1 */
 	struct dp_topo_heartbeat heartbeat;
 };
 
@@ -94,23 +95,23 @@ struct dp_topo_stream {
 	struct dp_topo_leg legs[DP_LEGS_MAX];
 	unsigned leg_count;
 	enum dp_stage ack_stage;     /* default cached */
-	unsigned ack_legs;	     /* 1..leg_count; `all` (default) is leg_count */
-	enum dp_stage flush;	     /* cached or committed; default cached */
-	unsigned keep_serving;	     /* 1..leg_count, default leg_count */
-	enum dp_local local;	     /* default none */
-	uint64_t journal_bytes;	     /* the controller's journal; default 1 GiB */
-	unsigned high_water;	     /* percent, default 80 */
+	unsigned ack_legs;           /* 1..leg_count; `all` (default) is leg_count */
+	enum dp_stage flush;         /* cached or committed; default cached */
+	unsigned keep_serving;       /* 1..leg_count, default leg_count */
+	enum dp_local local;         /* default none */
+	uint64_t journal_bytes;      /* the controller's journal; default 1 GiB */
+	unsigned high_water;         /* percent, default 80 */
 	enum dp_when_full when_full; /* default stop */
-	uint64_t resync_rate;	     /* bytes a second; 0 (default): no limit */
+	uint64_t resync_rate;        /* bytes a second; 0 (default): no limit */
 	uint64_t read_cache_bytes;   /* at the controller; 0 (default): none */
 	enum dp_seal_cipher seal;    /* default none */
 };
 
 struct dp_topo_volume {
 	char name[DP_NAME_MAX + 1];
-	uint32_t id;	 /* from the volume's name; never 0; unique within the file */
-	unsigned stream; /* index */
-	uint64_t size;	 /* bytes, a multiple of 4096 */
+	uint32_t id;         /* from the volume's name; never 0; unique within the file */
+	unsigned stream;     /* index */
+	uint64_t size;       /* bytes, a multiple of 4096 */
 	bool skip_unchanged; /* needs the stream's read cache */
 };
 
@@ -167,8 +168,9 @@ void dp_topology_destroy(struct dp_topology **t);
 /* Whether the node is the stream's controller or stands in one of its legs. */
 bool dp_topology_uses(const struct dp_topo_stream *s, unsigned node);
 
-/* Who may open what a sealed stream carries: its controller and the mirrors in its legs, as node indexes, each
- * once, in the order of the legs. Returns how many, at most DP_SEAL_HOLDERS_MAX + 1 (which is one too many). */
+/* Who may open what a sealed stream carries: its controller and the mirrors in its legs, as node
+ * indexes, each once, in the order of the legs. Returns how many, at most DP_SEAL_HOLDERS_MAX + 1
+ * (which is one too many). */
 unsigned dp_topology_holders(const struct dp_topology *t, unsigned stream,
 	unsigned out[DP_SEAL_HOLDERS_MAX + 1]);
 
@@ -190,13 +192,13 @@ int dp_topology_write(const struct dp_topology *t, FILE *to);
 /* Opposition of a stream's two farthest poles. false if a position is unknown. */
 struct dp_opposition {
 	unsigned pole_a, pole_b; /* node indexes of the mirrors */
-	double separation_m;	 /* between the poles */
+	double separation_m;     /* between the poles */
 	double from_controller_a_m, from_controller_b_m;
 	double gain_m; /* separation less the larger of the two distances */
 	bool opposed;  /* separation greater than each distance */
 };
-bool dp_topology_opposition(
-	const struct dp_topology *t, unsigned stream, struct dp_opposition *out);
+bool dp_topology_opposition(const struct dp_topology *t, unsigned stream,
+	struct dp_opposition *out);
 
 /* Great-circle distance in metres between two sites with positions. */
 double dp_site_distance(const struct dp_site *a, const struct dp_site *b);

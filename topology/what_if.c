@@ -44,7 +44,8 @@ static int set_legs(const struct change *c, const char *value)
 	return 0;
 }
 
-static struct dp_topo_link *add_link(const struct change *c, const struct dp_topo_link *like, unsigned a, unsigned b)
+static struct dp_topo_link *add_link(const struct change *c, const struct dp_topo_link *like,
+	unsigned a, unsigned b)
 {
 	struct dp_topo_link *link = &c->t->links[c->t->link_count++];
 	*link = *like;
@@ -53,15 +54,18 @@ static struct dp_topo_link *add_link(const struct change *c, const struct dp_top
 	return link;
 }
 
-/* A node that is nowhere else, between the controller and the first of the leg. The two links are as the one
- * was but for their lengths; its round trip is shared out by length. */
-static int add_relay(const struct change *c, struct dp_topo_leg *leg, double metres, const char *value)
+/* A node that is nowhere else, between the controller and the first of the leg. The two links are
+ * as the one was but for their lengths; its round trip is shared out by length. */
+static int add_relay(const struct change *c, struct dp_topo_leg *leg, double metres,
+	const char *value)
 {
 	const struct dp_topo_link *whole = link_of(c, c->s->controller, leg->hops[0]);
-	if (c->t->node_count == DP_NODES_MAX || c->t->link_count + 2 > DP_LINKS_MAX || leg->hop_count == DP_HOPS_MAX)
+	if (c->t->node_count == DP_NODES_MAX || c->t->link_count + 2 > DP_LINKS_MAX ||
+		leg->hop_count == DP_HOPS_MAX)
 		return refuse(c, "relay= needs room for one more node in the topology", value);
 	if (metres > whole->distance_m)
-		return refuse(c, "relay= takes a distance up to that of the leg's first node", value);
+		return refuse(c, "relay= takes a distance up to that of the leg's first node",
+			value);
 	unsigned relay = c->t->node_count++;
 	struct dp_topo_node *node = &c->t->nodes[relay];
 	*node = c->t->nodes[leg->hops[0]];
@@ -72,7 +76,8 @@ static int add_relay(const struct change *c, struct dp_topo_leg *leg, double met
 	near->distance_m = metres;
 	far->distance_m -= metres;
 	if (whole->distance_m > 0)
-		near->round_trip_us = (uint64_t)((double)whole->round_trip_us * metres / whole->distance_m);
+		near->round_trip_us = (uint64_t)((double)whole->round_trip_us * metres /
+			whole->distance_m);
 	far->round_trip_us -= near->round_trip_us;
 	memmove(leg->hops + 1, leg->hops, leg->hop_count++ * sizeof leg->hops[0]);
 	leg->hops[0] = relay;
@@ -87,7 +92,8 @@ static int set_relay(const struct change *c, char *value)
 		return refuse(c, "relay= takes LEG:DISTANCE such as east:1mi", value);
 	*colon = '\0';
 	struct dp_topo_leg *leg = leg_of(c, value);
-	return leg ? add_relay(c, leg, metres, colon + 1) : refuse(c, "relay= takes a leg of the stream", value);
+	return leg ? add_relay(c, leg, metres, colon + 1)
+		   : refuse(c, "relay= takes a leg of the stream", value);
 }
 
 /* One link, as long as the whole way and as narrow as its narrowest part. */
@@ -96,13 +102,17 @@ static int join_links(const struct change *c, const struct dp_topo_leg *leg, uns
 	struct dp_topo_link way = *link_of(c, c->s->controller, leg->hops[0]);
 	for (unsigned i = 1; i < leg->hop_count; i++) {
 		const struct dp_topo_link *link = link_of(c, leg->hops[i - 1], leg->hops[i]);
-		if (way.distance_m < 0 || link->distance_m < 0 || !way.round_trip_us != !link->round_trip_us)
-			return refuse(c, "direct= needs the distances of all links, and the round trips of all or none", leg->name);
+		if (way.distance_m < 0 || link->distance_m < 0 ||
+			!way.round_trip_us != !link->round_trip_us)
+			return refuse(c,
+				"direct= needs the distances of all links, and the round trips of all or none",
+				leg->name);
 		way.distance_m += link->distance_m;
 		way.round_trip_us += link->round_trip_us;
 		way.distance_given &= link->distance_given;
 		way.trusted &= link->trusted;
-		if (link->bandwidth_bits && (!way.bandwidth_bits || link->bandwidth_bits < way.bandwidth_bits))
+		if (link->bandwidth_bits &&
+			(!way.bandwidth_bits || link->bandwidth_bits < way.bandwidth_bits))
 			way.bandwidth_bits = link->bandwidth_bits;
 	}
 	if (c->t->link_count == DP_LINKS_MAX)
@@ -131,9 +141,12 @@ static int apply(const struct change *c, char *change)
 	*value++ = '\0';
 	if (strcmp(change, "ack") == 0)
 		return dp_scalar_stage(value, &c->s->ack_stage)
-			       ? 0 : refuse(c, "ack= takes local, cached or committed", value);
+			? 0
+			: refuse(c, "ack= takes local, cached or committed", value);
 	if (strcmp(change, "flush") == 0)
-		return dp_scalar_flush(value, &c->s->flush) ? 0 : refuse(c, "flush= takes cached or committed", value);
+		return dp_scalar_flush(value, &c->s->flush)
+			? 0
+			: refuse(c, "flush= takes cached or committed", value);
 	if (strcmp(change, "legs") == 0)
 		return set_legs(c, value);
 	if (strcmp(change, "relay") == 0)

@@ -62,14 +62,16 @@ static void write_links(const struct dp_topology *t, FILE *to)
 		const struct dp_topo_link *l = &t->links[i];
 		fprintf(to, "  - between: [%s, %s]\n    trusted: %s\n", t->nodes[l->a].name,
 			t->nodes[l->b].name, l->trusted ? "true" : "false");
-		fprintf(to, "    heartbeat: {interval: %lluus, down-after: %lluus, probation: %lluus}\n",
+		fprintf(to,
+			"    heartbeat: {interval: %lluus, down-after: %lluus, probation: %lluus}\n",
 			(unsigned long long)l->heartbeat.interval_us,
 			(unsigned long long)l->heartbeat.down_after_us,
 			(unsigned long long)l->heartbeat.probation_us);
 		if (l->distance_given)
 			fprintf(to, "    distance: %.3fm\n", l->distance_m);
 		if (l->round_trip_us)
-			fprintf(to, "    round-trip: %lluus\n", (unsigned long long)l->round_trip_us);
+			fprintf(to, "    round-trip: %lluus\n",
+				(unsigned long long)l->round_trip_us);
 		if (l->bandwidth_bits)
 			fprintf(to, "    bandwidth: %llubit\n",
 				(unsigned long long)l->bandwidth_bits);
@@ -80,8 +82,8 @@ static void write_links(const struct dp_topology *t, FILE *to)
 		if (l->rate_bits)
 			fprintf(to, "    rate: %llubit\n", (unsigned long long)l->rate_bits);
 		if (l->send.from != l->send.to)
-			fprintf(to, "    send: %02u:%02u-%02u:%02u\n", l->send.from / 60, l->send.from % 60,
-				l->send.to / 60, l->send.to % 60);
+			fprintf(to, "    send: %02u:%02u-%02u:%02u\n", l->send.from / 60,
+				l->send.from % 60, l->send.to / 60, l->send.to % 60);
 		if (l->compress)
 			fprintf(to, "    compress: true\n");
 		if (l->connections > 1)
@@ -145,8 +147,8 @@ static void write_operators(const struct dp_topology *t, FILE *to)
 	if (t->operator_count)
 		fprintf(to, "operators:\n");
 	for (unsigned i = 0; i < t->operator_count; i++)
-		fprintf(to, "  %s: {key: \"%s\", role: %s}\n", t->operators[i].name, t->operators[i].key,
-			dp_rights_name(t->operators[i].role));
+		fprintf(to, "  %s: {key: \"%s\", role: %s}\n", t->operators[i].name,
+			t->operators[i].key, dp_rights_name(t->operators[i].role));
 }
 
 int dp_topology_write(const struct dp_topology *t, FILE *to)

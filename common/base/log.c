@@ -47,6 +47,7 @@ void dp_log(enum dp_log_level level, const char *event, const char *format, ...)
 	flockfile(stderr);
 	if (log_journald)
 		fprintf(stderr, "<%d>", priorities[level]);
-	(log_form ? log_form : print_text)(&(struct dp_log_line){time, names[level], log_node, event, keys});
+	(log_form ? log_form
+		  : print_text)(&(struct dp_log_line){time, names[level], log_node, event, keys});
 	funlockfile(stderr);
 }

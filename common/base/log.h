@@ -1,4 +1,5 @@
-/* Structured logs on stderr, one line each: `TIME LEVEL NODE EVENT key=value ...`, or another form of the same.
+/* Structured logs on stderr, one line each: `TIME LEVEL NODE EVENT key=value ...`, or another form
+ * of the same.
  * `<N>` priorities are put in front when the journal of systemd reads them (JOURNAL_STREAM). */
 #ifndef DP_BASE_LOG_H
 #define DP_BASE_LOG_H
@@ -13,7 +14,8 @@ struct dp_log_line {
 /* Prints a line to stderr. */
 typedef void dp_log_form(const struct dp_log_line *line);
 
-/* Sets the node's name (copied), the most detailed level to be printed, and the form; NULL: text. */
+/* Sets the node's name (copied), the most detailed level to be printed, and the form; NULL: text.
+ */
 void dp_log_open(const char *node, enum dp_log_level level, dp_log_form *form);
 
 /* `event` is a fixed word, `format` gives the keys: dp_log(DP_LOG_INFO, "leg-up", "leg=%s", l). */

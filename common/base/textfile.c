@@ -68,14 +68,15 @@ static int sync_directory(const char *path)
 int dp_text_write(const char *path, const char *text, unsigned mode)
 {
 	char temporary[PATH_MAX];
-	/* The nodes of one machine may write the same file at once, and others may write to the directory: the
-	 * name is new, and nobody's to foretell. */
+	/* The nodes of one machine may write the same file at once, and others may write to the
+	 * directory: the name is new, and nobody's to foretell. */
 	if (snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= (int)sizeof temporary)
 		return ENAMETOOLONG;
 	int fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd < 0)
 		return errno;
-	int bad = fchmod(fd, mode) || write_all(fd, text), saved = errno; /* whatever the umask is */
+	int bad = fchmod(fd, mode) || write_all(fd, text),
+	    saved = errno; /* whatever the umask is */
 	if (close(fd) && !bad) {
 		bad = -1;
 		saved = errno;

@@ -14,7 +14,8 @@ struct unit {
 };
 
 static const struct unit size_units[] = {{"B", 1}, {"KiB", 0x1p10}, {"MiB", 0x1p20},
-	{"GiB", 0x1p30}, {"TiB", 0x1p40}, {"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {NULL, 0}};
+	{"GiB", 0x1p30}, {"TiB", 0x1p40}, {"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12},
+	{NULL, 0}};
 static const struct unit time_units[] = {{"us", 1}, {"ms", 1e3}, {"s", 1e6}, {"min", 60e6},
 	{"h", 3600e6}, {"d", 86400e6}, {NULL, 0}};
 static const struct unit distance_units[] = {{"m", 1}, {"km", 1000}, {"mi", 1609.344}, {NULL, 0}};
@@ -120,7 +121,7 @@ int dp_parse_hours(const char *text, struct dp_hours *out)
 {
 	struct dp_hours hours;
 	bool form = strlen(text) == 11 && text[5] == '-' && parse_minute(text, &hours.from) &&
-		    parse_minute(text + 6, &hours.to);
+		parse_minute(text + 6, &hours.to);
 	if (!form || hours.from == hours.to)
 		return DP_EINVAL;
 	*out = hours;

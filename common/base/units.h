@@ -19,8 +19,8 @@ int dp_parse_distance(const char *text, double *out);
 int dp_parse_bandwidth(const char *text, uint64_t *out);
 int dp_parse_percent(const char *text, unsigned *out);
 
-/* Times of day, "22:00-06:00": minutes since midnight; it may go over midnight. from == to: all day, which
- * is not parsed. */
+/* Times of day, "22:00-06:00": minutes since midnight; it may go over midnight. from == to: all
+ * day, which is not parsed. */
 struct dp_hours {
 	unsigned from, to;
 };

@@ -11,8 +11,8 @@ const char *dipole_version(void)
 	return DIPOLE_VERSION;
 }
 
-__attribute__((format(printf, 2, 3))) static void say(
-	const struct dipole_options *o, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void say(const struct dipole_options *o,
+	const char *format, ...)
 {
 	va_list args;
 	if (!o->message || o->message_size == 0)
@@ -60,8 +60,8 @@ static struct dipole_client *create(void)
 static int first_connection(struct dipole_client *c, const struct dipole_options *o)
 {
 	uint32_t timeout_ms = o->timeout_ms ? o->timeout_ms : DIPOLE_TIMEOUT_MS;
-	int error =
-		client_wait_up(c, client_now_ms() + timeout_ms, o->interrupted, o->interrupted_arg);
+	int error = client_wait_up(c, client_now_ms() + timeout_ms, o->interrupted,
+		o->interrupted_arg);
 	if (!error && c->state == CLIENT_FAILED)
 		error = c->refused;
 	if (error)
@@ -146,7 +146,7 @@ static bool valid_range(const struct dipole_client *c, const struct dipole_reque
 {
 	uint32_t most = moves_data(r) ? c->limits.max_payload : c->limits.max_extent;
 	return r->length > 0 && r->length <= most && r->offset <= c->limits.size &&
-	       r->length <= c->limits.size - r->offset;
+		r->length <= c->limits.size - r->offset;
 }
 
 static bool valid(const struct dipole_client *c, const struct dipole_request *r)

@@ -25,9 +25,9 @@
 
 #define CLIENT_RETRY_FIRST_MS 50
 #define CLIENT_RETRY_LAST_MS  500
-#define CLIENT_SLICE_MS	      200	/* longest wait without asking whether to give up */
-#define CLIENT_RX_SIZE	      16384	/* holds hundreds of replies, or one to a small read */
-#define CLIENT_BATCH	      16	/* requests in one sendmsg */
+#define CLIENT_SLICE_MS       200       /* longest wait without asking whether to give up */
+#define CLIENT_RX_SIZE        16384     /* holds hundreds of replies, or one to a small read */
+#define CLIENT_BATCH          16        /* requests in one sendmsg */
 #define CLIENT_SEND_BUFFER    (1 << 20) /* asked for; the kernel gives what it allows */
 
 /* Moves: DOWN -> HELLO -> UP, each of them -> BROKEN -> DOWN, any -> FAILED (final). */
@@ -60,9 +60,9 @@ struct turn_list {
 
 /* An unanswered request; in the table at id & mask, and in the list in the order of ids. */
 struct slot {
-	uint64_t id;			/* 0: free */
+	uint64_t id;                    /* 0: free */
 	struct dipole_request *request; /* NULL: abandoned, the reply is awaited and dropped */
-	struct turn *turn;		/* who sleeps for it */
+	struct turn *turn;              /* who sleeps for it */
 	struct slot *prev, *next;
 	uint32_t length;
 	uint8_t op;
@@ -90,10 +90,10 @@ struct dipole_client {
 	uint64_t retry_at_ms; /* monotonic */
 	uint32_t retry_ms;
 	int last_error; /* why there is no connection: errno, for messages */
-	int refused;	/* the error of FAILED */
+	int refused;    /* the error of FAILED */
 
 	struct dp_local_volume limits; /* of the first connection */
-	uint32_t max_requests;	       /* of this connection, if lower */
+	uint32_t max_requests;         /* of this connection, if lower */
 	struct dipole_counters counters;
 
 	struct slot *slots;
@@ -101,7 +101,7 @@ struct dipole_client {
 	struct slot *first, *last, *unsent;
 	uint32_t unanswered, sent;
 	size_t sent_bytes; /* of *unsent */
-	bool blocked;	   /* the socket took no more */
+	bool blocked;      /* the socket took no more */
 
 	/* The reader's. */
 	uint8_t rx[CLIENT_RX_SIZE];
@@ -123,8 +123,8 @@ struct slot *client_slot_find(struct dipole_client *c, uint64_t id);
 void client_slot_drop(struct dipole_client *c, struct slot *s);
 void client_slots_rewind(struct dipole_client *c); /* everything is to be sent again */
 void client_done_init(struct done *done);
-void client_answer(
-	struct dipole_client *c, struct slot *s, int error, uint64_t set, struct done *done);
+void client_answer(struct dipole_client *c, struct slot *s, int error, uint64_t set,
+	struct done *done);
 void client_answer_all(struct dipole_client *c, int error, struct done *done);
 void client_done_hand_back(struct done *done); /* without the mutex */
 
@@ -157,7 +157,7 @@ void client_nudge(struct turn_list *list, uint32_t count);
 void client_quiet_wait(struct dipole_client *c);
 void client_quiet_signal(struct dipole_client *c);
 int client_wait_room(struct dipole_client *c, dipole_interrupted interrupted, void *arg);
-int client_wait_up(
-	struct dipole_client *c, uint64_t deadline_ms, dipole_interrupted interrupted, void *arg);
+int client_wait_up(struct dipole_client *c, uint64_t deadline_ms, dipole_interrupted interrupted,
+	void *arg);
 
 #endif

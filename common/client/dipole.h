@@ -56,7 +56,7 @@ struct dipole_request {
 	void *arg;
 
 	/* The answer. */
-	int error;	     /* 0 or an errno value */
+	int error;           /* 0 or an errno value */
 	uint64_t result_set; /* the write set the request belongs to; 0 for reads */
 
 	/* The library's own. */
@@ -70,7 +70,7 @@ typedef int (*dipole_interrupted)(void *arg);
 
 struct dipole_options {
 	uint32_t timeout_ms; /* for the first connection; 0: DIPOLE_TIMEOUT_MS */
-	char *message;	     /* receives a sentence if connecting fails; may be NULL */
+	char *message;       /* receives a sentence if connecting fails; may be NULL */
 	size_t message_size;
 	dipole_interrupted interrupted; /* also ends the first connection; may be NULL */
 	void *interrupted_arg;
@@ -79,15 +79,15 @@ struct dipole_options {
 #define DIPOLE_TIMEOUT_MS 10000u
 
 struct dipole_limits {
-	uint64_t size;	       /* of the volume, bytes */
+	uint64_t size;         /* of the volume, bytes */
 	uint32_t max_payload;  /* longest read or write, bytes */
 	uint32_t max_extent;   /* longest trim or zero, bytes */
 	uint32_t max_requests; /* unanswered at once */
 };
 
 struct dipole_counters {
-	uint64_t connections;	    /* made, the first one included */
-	uint64_t replayed;	    /* requests sent again after a lost connection */
+	uint64_t connections;       /* made, the first one included */
+	uint64_t replayed;          /* requests sent again after a lost connection */
 	uint64_t malformed_replies; /* each cost the connection */
 	uint64_t abandoned;
 };

@@ -45,8 +45,8 @@ static bool reply_fits(const struct dp_local_reply *reply, const struct slot *s)
 	return reply->type == reply_types[s->op] && reply->payload_len == expected;
 }
 
-static void take_reply(
-	struct dipole_client *c, const struct dp_local_reply *reply, struct done *done)
+static void take_reply(struct dipole_client *c, const struct dp_local_reply *reply,
+	struct done *done)
 {
 	struct slot *s = client_slot_find(c, reply->id);
 	if (!s || !was_sent(c, s) || !reply_fits(reply, s)) {

@@ -213,20 +213,21 @@ static int first_hello(struct dipole_client *c, const struct dp_local_volume *v)
 	return client_slots_init(c);
 }
 
-static void volume_described(
-	struct dipole_client *c, const struct dp_local_volume *v, struct done *done)
+static void volume_described(struct dipole_client *c, const struct dp_local_volume *v,
+	struct done *done)
 {
 	if (!c->slots && first_hello(c, v)) {
 		client_fail(c, EIO, done);
 		return;
 	}
-	/* One that has grown is used as far as it was known: who wants to see more connects anew. */
+	/* One that has grown is used as far as it was known: who wants to see more connects anew.
+	 */
 	if (v->size < c->limits.size) {
 		client_fail(c, EIO, done);
 		return;
 	}
-	c->max_requests =
-		v->max_requests < c->limits.max_requests ? v->max_requests : c->limits.max_requests;
+	c->max_requests = v->max_requests < c->limits.max_requests ? v->max_requests
+								   : c->limits.max_requests;
 	c->counters.connections++;
 	c->state = CLIENT_UP;
 }

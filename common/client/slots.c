@@ -84,8 +84,8 @@ void client_done_init(struct done *done)
 	*done = (struct done){.last = &done->first};
 }
 
-void client_answer(
-	struct dipole_client *c, struct slot *s, int error, uint64_t set, struct done *done)
+void client_answer(struct dipole_client *c, struct slot *s, int error, uint64_t set,
+	struct done *done)
 {
 	struct dipole_request *r = s->request;
 	client_slot_drop(c, s);

@@ -144,14 +144,14 @@ static int extent(struct dipole_client *c, enum dipole_op op, uint64_t length, u
 	return run(c, &g, call);
 }
 
-int dipole_trim(
-	struct dipole_client *c, uint64_t length, uint64_t offset, const struct dipole_call *call)
+int dipole_trim(struct dipole_client *c, uint64_t length, uint64_t offset,
+	const struct dipole_call *call)
 {
 	return extent(c, DIPOLE_TRIM, length, offset, call);
 }
 
-int dipole_zero(
-	struct dipole_client *c, uint64_t length, uint64_t offset, const struct dipole_call *call)
+int dipole_zero(struct dipole_client *c, uint64_t length, uint64_t offset,
+	const struct dipole_call *call)
 {
 	return extent(c, DIPOLE_ZERO, length, offset, call);
 }

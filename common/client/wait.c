@@ -12,7 +12,7 @@
 struct wait {
 	struct turn turn;
 	struct turn_list *list;
-	uint32_t own_word;		/* unless it waits for a request */
+	uint32_t own_word;              /* unless it waits for a request */
 	struct dipole_request *request; /* or NULL */
 	bool (*ended)(const struct dipole_client *c, const struct wait *w);
 	dipole_interrupted interrupted;
@@ -42,8 +42,8 @@ void client_wake(uint32_t *word, enum word value)
 static bool change_word(uint32_t *word, enum word from, enum word to)
 {
 	uint32_t expected = from;
-	return __atomic_compare_exchange_n(
-		word, &expected, (uint32_t)to, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+	return __atomic_compare_exchange_n(word, &expected, (uint32_t)to, false, __ATOMIC_ACQ_REL,
+		__ATOMIC_ACQUIRE);
 }
 
 static void sleep_on(uint32_t *word, int wait_ms)
@@ -310,8 +310,8 @@ static bool up_ended(const struct dipole_client *c, const struct wait *w)
 	return c->state == CLIENT_UP || c->state == CLIENT_FAILED;
 }
 
-int client_wait_up(
-	struct dipole_client *c, uint64_t deadline_ms, dipole_interrupted interrupted, void *arg)
+int client_wait_up(struct dipole_client *c, uint64_t deadline_ms, dipole_interrupted interrupted,
+	void *arg)
 {
 	struct wait w = {
 		.ended = up_ended,

@@ -94,8 +94,9 @@ void dp_core_send_down(struct dp_core *c, uint32_t link, uint8_t type, struct dp
 
 bool dp_core_lazy(const struct dp_core *c)
 {
-	/* While a leg is away the journal has what it lacks; and a controller that starts from a journal
-	 * that still says so does not ask that leg: that it is back has to be there, too. */
+	/* While a leg is away the journal has what it lacks; and a controller that starts from a
+	 * journal that still says so does not ask that leg: that it is back has to be there, too.
+	 */
 	bool all = !c->away && !c->log.last.away && c->durable >= c->insync_seq;
 	return dp_core_may_be_lazy(c) && all && !c->log.last.complete && !c->base_token;
 }
@@ -104,7 +105,7 @@ bool dp_core_lazy(const struct dp_core *c)
 bool dp_core_may_be_lazy(const struct dp_core *c)
 {
 	return c->cfg.role == DP_CORE_CONTROLLER && !c->cfg.image && c->cfg.ack != DP_CORE_LOCAL &&
-	       c->cfg.ack_legs == c->cfg.down_count;
+		c->cfg.ack_legs == c->cfg.down_count;
 }
 
 int dp_core_init(struct dp_core *c, const struct dp_core_config *cfg, const struct dp_meta *tail)
@@ -218,7 +219,8 @@ uint64_t dp_core_barrier(struct dp_core *c, const struct dp_meta *meta, struct d
 		return a->seq;
 	}
 	*a->meta = *meta;
-	/* A promise that is on its way stands before this one in the journal: it is not taken back. */
+	/* A promise that is on its way stands before this one in the journal: it is not taken back.
+	 */
 	if (c->promise_token && a->meta->promised < c->promise_epoch)
 		a->meta->promised = c->promise_epoch;
 	c->in_journal = meta->at.seq;
@@ -277,7 +279,8 @@ void dp_core_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out)
 	if (c->image_seq > seq)
 		c->image_seq = seq;
 	if (c->committed > seq)
-		c->committed = seq; /* below had it, but what comes in its place is another record */
+		c->committed = seq; /* below had it, but what comes in its place is another record
+				     */
 	dp_act(out, DP_ACT_CUT)->seq = seq;
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)
 		dp_down_cut(c, i, seq, out);
@@ -352,7 +355,7 @@ bool dp_core_is_current(const struct dp_core *c)
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)
 		there += c->down[i].state == DP_DOWN_ACTIVE && !dp_core_is_away(c, i);
 	return c->state == DP_CORE_OPEN && !c->superseded &&
-	       (there >= dp_insync_needed(c) || there == c->cfg.down_count);
+		(there >= dp_insync_needed(c) || there == c->cfg.down_count);
 }
 
 static void settle_agreed(struct dp_core *c, struct dp_actions *out)
@@ -387,13 +390,14 @@ static void settle_committed(struct dp_core *c)
 	dp_sets_commit(&c->sets, committed, c->now_us);
 }
 
-/* Up to which seq the journal is to keep nothing for a link, though it lacks that: its leg is lost, room
- * is short or an operator says so, and there is a copy to resync it from. */
+/* Up to which seq the journal is to keep nothing for a link, though it lacks that: its leg is lost,
+ * room is short or an operator says so, and there is a copy to resync it from. */
 static uint64_t given_up(const struct dp_core *c, uint32_t i)
 {
 	bool full = c->cfg.track && c->room < c->cfg.low_room;
 	uint64_t wanted = full ? UINT64_MAX : c->down[i].drop_to;
-	bool may = wanted && dp_core_is_away(c, i) && c->down[i].state != DP_DOWN_ACTIVE && dp_resync_possible(c, i);
+	bool may = wanted && dp_core_is_away(c, i) && c->down[i].state != DP_DOWN_ACTIVE &&
+		dp_resync_possible(c, i);
 	return may ? wanted : 0;
 }
 
@@ -448,8 +452,9 @@ static void settle_release(struct dp_core *c, struct dp_actions *out)
 	dp_log_evict(&c->log, c->durable, c->cfg.window_bytes / 2);
 }
 
-/* A lazy journal gets the next records when it has written the last ones: on a disk that is slower than the legs
- * it skips what they have in the meantime, and neither memory nor its room fills up with that. */
+/* A lazy journal gets the next records when it has written the last ones: on a disk that is slower
+ * than the legs it skips what they have in the meantime, and neither memory nor its room fills up
+ * with that. */
 static bool may_queue(const struct dp_core *c)
 {
 	return c->queued == 0;
@@ -536,8 +541,8 @@ static void loaded(struct dp_core *c, uint64_t seq, struct dp_record *r, struct 
 	}
 }
 
-/* What is acknowledged from now on, too, is in the journal first. It can be started again with other legs
- * and policies then, and asks nobody what was acknowledged. */
+/* What is acknowledged from now on, too, is in the journal first. It can be started again with
+ * other legs and policies then, and asks nobody what was acknowledged. */
 static void stop(struct dp_core *c, struct dp_actions *out)
 {
 	if (c->cfg.role != DP_CORE_CONTROLLER || c->state != DP_CORE_OPEN || c->log.last.complete)
@@ -600,7 +605,8 @@ void dp_core_step(struct dp_core *c, const struct dp_event *ev, struct dp_action
 		dp_resync_want(c, &ev->u.want, out);
 		break;
 	case DP_EV_COPIED:
-		dp_resync_copied(c, ev->u.copied.bytes, ev->u.copied.valid_seq, ev->u.copied.all, out);
+		dp_resync_copied(c, ev->u.copied.bytes, ev->u.copied.valid_seq, ev->u.copied.all,
+			out);
 		break;
 	case DP_EV_TICK:
 		tick(c, out);
@@ -614,12 +620,14 @@ void dp_core_step(struct dp_core *c, const struct dp_event *ev, struct dp_action
 
 const char *dp_core_state_name(enum dp_core_state state)
 {
-	static const char *const names[] = {"Promising", "Recovering", "Adopting", "Open", "Failed"};
+	static const char *const names[] = {
+		"Promising", "Recovering", "Adopting", "Open", "Failed"};
 	return names[state];
 }
 
 const char *dp_down_state_name(enum dp_down_state state)
 {
-	static const char *const names[] = {"Connecting", "Waiting", "Connected", "Inconsistent", "Down"};
+	static const char *const names[] = {
+		"Connecting", "Waiting", "Connected", "Inconsistent", "Down"};
 	return names[state];
 }

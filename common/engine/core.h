@@ -32,37 +32,43 @@ struct dp_core_config {
 	uint64_t config;   /* hash of the stream's volumes; both ends of a link must agree */
 	uint64_t instance; /* of this node's journal */
 	enum dp_core_role role;
-	bool image;               /* keeps images of the volumes */
+	bool image; /* keeps images of the volumes */
 	enum dp_core_stage ack, flush;
-	unsigned ack_legs;        /* 1..down_count; of those that count */
-	unsigned keep_serving;    /* 1..down_count: legs that must go on counting */
+	unsigned ack_legs;     /* 1..down_count; of those that count */
+	unsigned keep_serving; /* 1..down_count: legs that must go on counting */
 	bool retain_next_hop;
-	uint64_t high_room;       /* less room in the journal than this raises an alarm */
-	bool track;               /* with less than low_room, legs that are lost are given up: */
-	uint64_t low_room;        /* they are resynced when they return */
+	uint64_t high_room; /* less room in the journal than this raises an alarm */
+	bool track;         /* with less than low_room, legs that are lost are given up: */
+	uint64_t low_room;  /* they are resynced when they return */
 	unsigned down_count;
-	uint32_t leg_ids[DP_DOWN_MAX]; /* controller: names of its links that no start changes; 0: their numbers */
+	uint32_t leg_ids[DP_DOWN_MAX];   /* controller: names of its links that no start changes; 0:
+					    their numbers */
 	uint8_t read_order[DP_DOWN_MAX]; /* links, the nearest first; all 0: as they are */
-	uint64_t window_bytes;    /* unacknowledged bytes per link; payload kept in memory */
-	uint64_t link_window[DP_DOWN_MAX]; /* unacknowledged bytes of one link, where less; 0: not so */
-	uint64_t link_rate[DP_DOWN_MAX]; /* bytes of records a second over one link, as sent; 0: no limit */
-	struct dp_seal *seal; /* controller and mirrors of a sealed stream; borrowed. NULL: it is not, or a relay */
+	uint64_t window_bytes;           /* unacknowledged bytes per link; payload kept in memory */
+	uint64_t link_window[DP_DOWN_MAX]; /* unacknowledged bytes of one link, where less; 0: not
+					      so */
+	uint64_t link_rate[DP_DOWN_MAX]; /* bytes of records a second over one link, as sent; 0: no
+					    limit */
+	struct dp_seal *seal; /* controller and mirrors of a sealed stream; borrowed. NULL: it is
+				 not, or a relay */
 };
 
 /* All times in microseconds of the node's monotonic clock. */
-#define DP_CORE_HELLO_US  500000  /* between attempts to open a session */
-#define DP_CORE_LEVEL_US  1000000 /* a relay is brought level with what is below it */
-#define DP_CORE_IDLE_US   1000000 /* between marks on a quiet link */
-#define DP_CORE_PROBE_US  100000  /* without progress: ask what arrived */
-#define DP_CORE_MARKS_US  20000   /* a new agreed position is told at most this late */
-#define DP_CORE_DEAD_US   4000000 /* silence that ends a session with nothing under way */
+#define DP_CORE_HELLO_US 500000  /* between attempts to open a session */
+#define DP_CORE_LEVEL_US 1000000 /* a relay is brought level with what is below it */
+#define DP_CORE_IDLE_US  1000000 /* between marks on a quiet link */
+#define DP_CORE_PROBE_US 100000  /* without progress: ask what arrived */
+#define DP_CORE_MARKS_US 20000   /* a new agreed position is told at most this late */
+#define DP_CORE_DEAD_US  4000000 /* silence that ends a session with nothing under way */
 /* With records under way: the longest may need so much on a slow link (16 KiB/s). Whether the link
  * is down say the heartbeats, much earlier. */
-#define DP_CORE_SLOW_US   64000000
-#define DP_CORE_BURST_US  20000   /* of its rate a link may be ahead: two ticks */
-#define DP_CORE_LAZY_US   250000  /* age at which a lazy journal takes a record: beyond any round trip on Earth */
-#define DP_CORE_READ_US   2000000 /* a link that answers no read for so long is silent: the next leg is tried */
-#define DP_CORE_NEAR_US   10000000 /* and so long reads do not go back to the nearer one */
+#define DP_CORE_SLOW_US  64000000
+#define DP_CORE_BURST_US 20000 /* of its rate a link may be ahead: two ticks */
+#define DP_CORE_LAZY_US                                                                            \
+	250000 /* age at which a lazy journal takes a record: beyond any round trip on Earth */
+#define DP_CORE_READ_US                                                                            \
+	2000000 /* a link that answers no read for so long is silent: the next leg is tried */
+#define DP_CORE_NEAR_US 10000000 /* and so long reads do not go back to the nearer one */
 
 /* `loading` after a failed read: the next tick tries again. */
 #define DP_LOAD_LATER UINT64_MAX
@@ -72,7 +78,7 @@ enum dp_core_state {
 	DP_CORE_RECOVERING, /* waiting for the legs' positions */
 	DP_CORE_ADOPTING,   /* pulling records from a leg */
 	DP_CORE_OPEN,
-	DP_CORE_FAILED,     /* the journal failed: nothing is acknowledged any more */
+	DP_CORE_FAILED, /* the journal failed: nothing is acknowledged any more */
 };
 
 enum dp_down_state {
@@ -86,8 +92,9 @@ enum dp_down_state {
 /* What an operator wants of a leg, until the node is started anew. */
 enum dp_leg_order {
 	DP_LEG_RESUME,
-	DP_LEG_PAUSE, /* nothing is sent; what it lacks is kept, as in any outage */
-	DP_LEG_DROP,  /* nor is what ends at dp_order.drop_to kept for it, once it does not count: resynced later */
+	DP_LEG_PAUSE,  /* nothing is sent; what it lacks is kept, as in any outage */
+	DP_LEG_DROP,   /* nor is what ends at dp_order.drop_to kept for it, once it does not count:
+			  resynced later */
 	DP_LEG_RESYNC, /* as RESUME, and its images are made anew from another copy, once */
 };
 
@@ -101,36 +108,37 @@ struct dp_down {
 	enum dp_down_state state;
 	uint64_t session, instance;
 	uint64_t sent, cached, committed;
-	uint64_t room;         /* bytes the receiver can take beyond cached */
-	uint64_t flight;       /* journal bytes of the records in (cached, sent] */
-	uint64_t marked;       /* the agreed position told last */
-	uint64_t free_us;      /* when its rate has made up for what was sent */
+	uint64_t room;    /* bytes the receiver can take beyond cached */
+	uint64_t flight;  /* journal bytes of the records in (cached, sent] */
+	uint64_t marked;  /* the agreed position told last */
+	uint64_t free_us; /* when its rate has made up for what was sent */
 	uint64_t heard_us, sent_us, hello_us, progress_us;
-	uint64_t read_us;      /* when it answered a read last */
-	uint64_t loading;      /* seq being read back from the journal; 0: none */
-	bool silent;                 /* heartbeats say that the link is down */
-	enum dp_leg_order order;     /* RESUME, PAUSE or DROP */
-	uint64_t drop_to;            /* of DROP, else 0 */
-	/* What is below is to make its images anew, and has been told; until it says that it does. */
+	uint64_t read_us;        /* when it answered a read last */
+	uint64_t loading;        /* seq being read back from the journal; 0: none */
+	bool silent;             /* heartbeats say that the link is down */
+	enum dp_leg_order order; /* RESUME, PAUSE or DROP */
+	uint64_t drop_to;        /* of DROP, else 0 */
+	/* What is below is to make its images anew, and has been told; until it says that it does.
+	 */
 	bool refill, refill_sent;
 	uint64_t refill_id;          /* names the order: it may arrive several times, and late */
 	uint64_t refill_us;          /* when it was sent last */
 	enum dp_images_state images; /* below; said last, or known since it was told to resync */
-	struct dp_welcome *welcome; /* while WAITING: the receiver's answer, not yet acted on */
-	bool forged; /* an answer that no holder of the stream had sealed was refused */
+	struct dp_welcome *welcome;  /* while WAITING: the receiver's answer, not yet acted on */
+	bool forged;   /* an answer that no holder of the stream had sealed was refused */
 	uint64_t naks; /* counter for status */
 };
 
 struct dp_up {
 	bool active, started;
 	uint64_t started_us;
-	uint32_t peer;        /* the shell's name for the sender */
+	uint32_t peer; /* the shell's name for the sender */
 	uint64_t session;
 	uint64_t epoch;
-	uint64_t nak_us;      /* when a NAK was sent last, and for which seq */
+	uint64_t nak_us; /* when a NAK was sent last, and for which seq */
 	uint64_t nak_seq;
-	uint64_t pull;        /* next seq to be sent up to an adopting sender; 0: none */
-	uint64_t pull_bytes;  /* how much of it, in dp_core_cost(), until it asks again */
+	uint64_t pull;       /* next seq to be sent up to an adopting sender; 0: none */
+	uint64_t pull_bytes; /* how much of it, in dp_core_cost(), until it asks again */
 	uint64_t room_told;
 	bool ack_due;
 	uint64_t pull_loading; /* as dp_down.loading */
@@ -150,14 +158,14 @@ struct dp_waits {
 
 struct dp_read {
 	bool used;
-	void *tag;              /* controller: the host's request */
+	void *tag; /* controller: the host's request */
 	struct dp_wanted want;
 	uint64_t up_id, up_session; /* mirror, relay: whom to answer */
 	uint64_t deadline_us;
 	uint64_t asked_us, session; /* of that link; asked 0: nobody is asked, or it has failed */
-	uint32_t down, turn;    /* the link asked, and its place in cfg.read_order */
-	bool at_image;          /* handed to the node's own image */
-	bool fetch;             /* controller: for the resync of leg fetch_link, which calls it up_id */
+	uint32_t down, turn;        /* the link asked, and its place in cfg.read_order */
+	bool at_image;              /* handed to the node's own image */
+	bool fetch; /* controller: for the resync of leg fetch_link, which calls it up_id */
 	uint32_t fetch_link;
 };
 
@@ -171,21 +179,22 @@ struct dp_core {
 	uint64_t in_journal; /* handed to the journal */
 	uint64_t durable;    /* in the journal for good */
 	uint64_t agreed, applied, apply_told, committed;
-	uint64_t image_seq;  /* the images may hold parts of what comes up to here, from before a restart */
-	uint64_t replied;    /* the host has the answer to everything up to here: reads must see it */
-	/* Controller: legs that do not count (a bit each, at their places), and the record that says so.
-	 * What the newest such record says (log.last.away, at insync_seq) holds once it is durable here
-	 * and at all legs that count by it. */
+	uint64_t image_seq; /* the images may hold parts of what comes up to here, from before a
+			       restart */
+	uint64_t replied; /* the host has the answer to everything up to here: reads must see it */
+	/* Controller: legs that do not count (a bit each, at their places), and the record that
+	 * says so. What the newest such record says (log.last.away, at insync_seq) holds once it is
+	 * durable here and at all legs that count by it. */
 	uint64_t away, away_seq, insync_seq;
 	uint8_t place[DP_DOWN_MAX]; /* of link i, in log.last.places */
 	bool complete;              /* at its start it had all that was ever acknowledged */
-	uint64_t room;       /* journal bytes free; set by the shell before each step */
-	uint64_t queued;     /* bytes that wait to be written to it; also set by the shell */
-	bool high;           /* the alarm of high_room was raised */
-	uint64_t owed;       /* journal bytes that (appended, last] will take */
-	uint64_t tokens;     /* names barriers */
+	uint64_t room;              /* journal bytes free; set by the shell before each step */
+	uint64_t queued;            /* bytes that wait to be written to it; also set by the shell */
+	bool high;                  /* the alarm of high_room was raised */
+	uint64_t owed;              /* journal bytes that (appended, last] will take */
+	uint64_t tokens;            /* names barriers */
 	uint64_t promise_token, promise_epoch; /* a promise on its way to the journal; 0: none */
-	uint64_t base_token;                   /* the barrier that says "based", and whether "complete"; 0: none */
+	uint64_t base_token; /* the barrier that says "based", and whether "complete"; 0: none */
 	bool base_complete;
 	unsigned adopt_from;
 	uint64_t adopt_to, adopt_us; /* last progress */
@@ -195,53 +204,55 @@ struct dp_core {
 	uint32_t held_peer;
 	bool hello_held;
 	/* Resync (core_resync.c). */
-	struct dp_meta *reset;  /* to jump to once all that is here is in the images */
-	bool refill;            /* the images are to be made anew; nothing is applied until then */
-	uint64_t refill_id;     /* of the newest order */
+	struct dp_meta *reset; /* to jump to once all that is here is in the images */
+	bool refill;           /* the images are to be made anew; nothing is applied until then */
+	uint64_t refill_id;    /* of the newest order */
 	uint64_t reset_token, refill_token, switch_token; /* barriers that say so; 0: none */
-	bool copied;            /* all of the new images is there */
+	bool copied;                                      /* all of the new images is there */
 	struct dp_down down[DP_DOWN_MAX];
 	struct dp_waits writes, flushes;
 	struct dp_read *reads;
 	uint32_t read_count;
 	uint64_t read_ids;
-	uint32_t read_turn; /* place in cfg.read_order of who answered last, for a while */
+	uint32_t read_turn;    /* place in cfg.read_order of who answered last, for a while */
 	uint64_t read_back_us; /* when the nearest is tried again */
-	uint64_t random;    /* state of the generator of session names, seeded by START */
-	bool asked;      /* a controller without a journal of its own knows which epochs are taken */
+	uint64_t random;       /* state of the generator of session names, seeded by START */
+	bool asked; /* a controller without a journal of its own knows which epochs are taken */
 	bool superseded; /* a receiver has promised a newer epoch to another controller */
 	uint64_t refused, bad_records, acked;
 };
 
 enum dp_event_type {
-	DP_EV_START,    /* u.random */
-	DP_EV_FROM_UP,  /* a message from an upstream peer */
+	DP_EV_START,   /* u.random */
+	DP_EV_FROM_UP, /* a message from an upstream peer */
 	DP_EV_FROM_DOWN,
-	DP_EV_LINK,     /* heartbeats say that link `peer` went down or came back: u.up */
-	DP_EV_LEG,      /* the operator's order for link `peer`: u.order */
-	DP_EV_SHRUNK,   /* u.bytes: so much less than they are was needed to send records over link `peer` */
-	DP_EV_BAD_UP,   /* a record from upstream failed its checksum */
+	DP_EV_LINK,   /* heartbeats say that link `peer` went down or came back: u.up */
+	DP_EV_LEG,    /* the operator's order for link `peer`: u.order */
+	DP_EV_SHRUNK, /* u.bytes: so much less than they are was needed to send records over link
+			 `peer` */
+	DP_EV_BAD_UP, /* a record from upstream failed its checksum */
 	DP_EV_HOST,
 	DP_EV_READ,
-	DP_EV_DURABLE,  /* u.seq: records up to it are in the journal */
-	DP_EV_BARRIER,  /* u.seq: the token of a barrier that is durable */
-	DP_EV_FAILED,   /* u.text: what failed, for good: the journal or an image */
-	DP_EV_APPLIED,  /* u.seq: images are synced up to it */
-	DP_EV_LOADED,   /* u.loaded */
-	DP_EV_IMAGE,    /* u.image: a read of the node's own image is done */
-	DP_EV_WANT,     /* u.want: a resync of the node's own images needs this */
-	DP_EV_COPIED,   /* u.copied: how far it is */
+	DP_EV_DURABLE, /* u.seq: records up to it are in the journal */
+	DP_EV_BARRIER, /* u.seq: the token of a barrier that is durable */
+	DP_EV_FAILED,  /* u.text: what failed, for good: the journal or an image */
+	DP_EV_APPLIED, /* u.seq: images are synced up to it */
+	DP_EV_LOADED,  /* u.loaded */
+	DP_EV_IMAGE,   /* u.image: a read of the node's own image is done */
+	DP_EV_WANT,    /* u.want: a resync of the node's own images needs this */
+	DP_EV_COPIED,  /* u.copied: how far it is */
 	DP_EV_TICK,
-	DP_EV_STOP,     /* the node will be stopped in good order */
+	DP_EV_STOP, /* the node will be stopped in good order */
 };
 
 struct dp_host_request {
-	void *tag; /* given back with the reply */
+	void *tag;         /* given back with the reply */
 	uint8_t op, flags; /* of dp_op; 0: a read */
 	uint32_t volume, length;
 	uint64_t offset, client, request, set, time_us;
 	struct dp_buf *payload; /* the core takes its own reference */
-	bool unchanged; /* a write of what is there already, and answered: no record is made of it */
+	bool unchanged; /* a write of what is there already, and answered: no record is made of it
+			 */
 };
 
 struct dp_event {
@@ -282,12 +293,13 @@ enum dp_action_type {
 	DP_ACT_LOAD,      /* read record seq back from the journal */
 	DP_ACT_REPLY,     /* host request `tag` is done; err, set */
 	DP_ACT_READ,      /* `want` from the node's own image */
-	DP_ACT_RESYNC,    /* build new images; seq: they stand there (0: where they are); set: random, to name requests */
+	DP_ACT_RESYNC, /* build new images; seq: they stand there (0: where they are); set: random,
+			  to name requests */
 	DP_ACT_RESYNC_STOP,
-	DP_ACT_FILL,      /* found, data: an answer for the resync */
-	DP_ACT_SWITCH,    /* the new images count */
-	DP_ACT_DATA,      /* a host's read is done: tag, err, data */
-	DP_ACT_ALARM,     /* text for the operator, about `peer`: a link's index or one of: */
+	DP_ACT_FILL,   /* found, data: an answer for the resync */
+	DP_ACT_SWITCH, /* the new images count */
+	DP_ACT_DATA,   /* a host's read is done: tag, err, data */
+	DP_ACT_ALARM,  /* text for the operator, about `peer`: a link's index or one of: */
 };
 #define DP_ALARM_UPSTREAM (UINT32_MAX - 1)
 #define DP_ALARM_SELF     UINT32_MAX
@@ -302,9 +314,9 @@ struct dp_action {
 	struct dp_record *record; /* APPEND: one reference */
 	struct dp_meta *meta;     /* BARRIER: heap, owned */
 	struct dp_buf *data;
-	const char *text;         /* ALARM: static */
-	struct dp_wanted want;    /* READ */
-	struct dp_found found;    /* FILL */
+	const char *text;      /* ALARM: static */
+	struct dp_wanted want; /* READ */
+	struct dp_found found; /* FILL */
 };
 
 struct dp_actions {
@@ -320,12 +332,12 @@ void dp_core_clear(struct dp_core *c);
 /* Recovery, before START: records found in the journal, in order. Errors as dp_log_append. */
 int dp_core_restore(struct dp_core *c, const struct dp_header *h);
 
-/* Recovery: the journal was jumped or cut here; the state to go on from. 0, or DP_EDIVERGED: a cut to a position
- * that the log does not have. */
+/* Recovery: the journal was jumped or cut here; the state to go on from. 0, or DP_EDIVERGED: a cut
+ * to a position that the log does not have. */
 int dp_core_restore_barrier(struct dp_core *c, const struct dp_meta *meta);
 
-/* What is to be done goes to `out`, which the caller has cleared, in the order in which it has to happen. The caller sets
- * c->room and c->queued before. */
+/* What is to be done goes to `out`, which the caller has cleared, in the order in which it has to
+ * happen. The caller sets c->room and c->queued before. */
 void dp_core_step(struct dp_core *c, const struct dp_event *event, struct dp_actions *out);
 
 /* Whether a host request of `length` payload bytes may be given to the core now. */
@@ -345,7 +357,8 @@ static inline bool dp_core_is_away(const struct dp_core *c, uint32_t i)
 	return c->away >> c->place[i] & 1;
 }
 
-/* Whether records go to the journal only if they stay for long: each answered one is durable on all legs. */
+/* Whether records go to the journal only if they stay for long: each answered one is durable on all
+ * legs. */
 bool dp_core_lazy(const struct dp_core *c);
 
 /* Whether too few legs count for writes to be answered. */

@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-static const char *const lost_text =
-	"a downstream node lost its journal; sending again what it has not";
+static const char
+	*const lost_text = "a downstream node lost its journal; sending again what it has not";
 
 static void end_session(struct dp_down *d)
 {
@@ -49,14 +49,15 @@ void dp_down_recount(const struct dp_core *c, struct dp_down *d)
 	}
 }
 
-/* A relay passes records on before they are durable here: after a crash the receiver may have, and have
- * applied, what is gone here. It comes again from above; to begin below it would ask the receiver to
- * cut what it has applied. If it does not come soon, the history ends here. */
+/* A relay passes records on before they are durable here: after a crash the receiver may have, and
+ * have applied, what is gone here. It comes again from above; to begin below it would ask the
+ * receiver to cut what it has applied. If it does not come soon, the history ends here. */
 static bool lags(const struct dp_core *c, const struct dp_welcome *w)
 {
 	uint64_t last = c->log.last.at.seq;
 	bool waited = c->up.started && c->now_us - c->up.started_us >= DP_CORE_LEVEL_US;
-	return c->cfg.role == DP_CORE_RELAY && w->last.at.seq > last && resume_at(c, w) == last && !waited;
+	return c->cfg.role == DP_CORE_RELAY && w->last.at.seq > last && resume_at(c, w) == last &&
+		!waited;
 }
 
 void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
@@ -71,8 +72,10 @@ void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	bool known = dp_log_position(&c->log, resume, &at);
 	bool resync = !known && dp_resync_possible(c, i);
 	if (!known && !resync) {
-		dp_alarm(out, "a leg lacks records that are gone from this journal, and no copy is there "
-			      "to resync it from", i);
+		dp_alarm(out,
+			"a leg lacks records that are gone from this journal, and no copy is there "
+			"to resync it from",
+			i);
 		d->state = DP_DOWN_INCONSISTENT;
 		d->cached = d->committed = resume < d->committed ? resume : d->committed;
 		free(w);
@@ -81,7 +84,9 @@ void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	if (d->instance && d->instance != w->instance)
 		dp_alarm(out, lost_text, i);
 	else if (d->instance && w->cached < d->cached)
-		dp_alarm(out, "a downstream node has less than it had said to be durable; look at its disk", i);
+		dp_alarm(out,
+			"a downstream node has less than it had said to be durable; look at its disk",
+			i);
 	d->instance = w->instance;
 	d->state = DP_DOWN_ACTIVE;
 	d->refill_sent = false;
@@ -90,7 +95,8 @@ void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	if (d->images == DP_IMAGES_RESYNCING)
 		d->refill = false;
 	if (resync) {
-		dp_alarm(out, "a leg lacks records that are gone from this journal; it is resynced", i);
+		dp_alarm(out, "a leg lacks records that are gone from this journal; it is resynced",
+			i);
 		d->room = w->room;
 		d->progress_us = c->now_us;
 		d->cached = resume;
@@ -164,14 +170,16 @@ static void send_record(struct dp_core *c, uint32_t i, struct dp_record *r, stru
 		d->marked = r->h.agreed;
 }
 
-/* Whether the link's rate, the window and the receiver's room allow one more record of this cost. */
+/* Whether the link's rate, the window and the receiver's room allow one more record of this cost.
+ */
 static bool fits(const struct dp_core *c, const struct dp_down *d, uint64_t cost)
 {
 	uint64_t window = c->cfg.link_window[d - c->down];
 	if (!window || window > c->cfg.window_bytes)
 		window = c->cfg.window_bytes;
 	/* The longest record may be larger than a small window. */
-	return has_rate(c, d) && d->flight + cost <= d->room && (d->flight == 0 || d->flight + cost <= window);
+	return has_rate(c, d) && d->flight + cost <= d->room &&
+		(d->flight == 0 || d->flight + cost <= window);
 }
 
 void dp_down_pump(struct dp_core *c, uint32_t i, struct dp_actions *out)
@@ -244,7 +252,9 @@ static void refused(struct dp_core *c, uint32_t i, const struct dp_msg *m, struc
 		dp_alarm(out, "refused: a newer epoch has been promised to another controller", i);
 		break;
 	case DP_REFUSE_CONFIG:
-		dp_alarm(out, "refused: the other side knows different volumes for this stream, or another seal", i);
+		dp_alarm(out,
+			"refused: the other side knows different volumes for this stream, or another seal",
+			i);
 		break;
 	case DP_REFUSE_FAILED:
 		dp_alarm(out, "refused: the journal of the other side has failed", i);
@@ -299,7 +309,8 @@ void dp_down_message(struct dp_core *c, uint32_t i, struct dp_msg *m, struct dp_
 			c->up.ack_due = true;
 		}
 		if (d->refill_sent && m->u.ack.order == (uint32_t)d->refill_id)
-			d->refill = d->refill_sent = false; /* what it says of its images counts again */
+			d->refill = d->refill_sent = false; /* what it says of its images counts
+							       again */
 		take_marks(c, d, m->u.ack.cached, m->u.ack.committed);
 		break;
 	case DP_MSG_NAK:
@@ -322,8 +333,8 @@ void dp_down_message(struct dp_core *c, uint32_t i, struct dp_msg *m, struct dp_
 }
 
 /* A leg that counts leaves the set first: what it has is no copy any more once it begins. What was
- * sent cannot be taken back: it counts again when it has said that it took the order, and is whole, or
- * is whole in a new session. */
+ * sent cannot be taken back: it counts again when it has said that it took the order, and is whole,
+ * or is whole in a new session. */
 static void send_refill(struct dp_core *c, uint32_t i, struct dp_actions *out)
 {
 	struct dp_down *d = &c->down[i];
@@ -367,7 +378,7 @@ void dp_down_tick(struct dp_core *c, uint32_t i, struct dp_actions *out)
 		if (c->now_us - d->heard_us >= (d->flight ? DP_CORE_SLOW_US : DP_CORE_DEAD_US)) {
 			dp_down_connect(c, i, out);
 		} else if (quiet >= DP_CORE_IDLE_US || (waits && quiet >= DP_CORE_PROBE_US) ||
-			   (c->agreed > d->marked && quiet >= DP_CORE_MARKS_US)) {
+			(c->agreed > d->marked && quiet >= DP_CORE_MARKS_US)) {
 			send_marks(c, i, out);
 		}
 		break;

@@ -12,15 +12,15 @@
 bool dp_core_accepts(const struct dp_core *c, uint32_t length)
 {
 	return c->state == DP_CORE_OPEN && !c->base_token && c->log.memory < c->cfg.window_bytes &&
-	       c->writes.count < DP_HOST_REQUESTS_MAX && c->flushes.count < DP_HOST_REQUESTS_MAX &&
-	       c->owed + dp_core_cost(length + DP_SEAL_MAX) + ROOM_RESERVE <= c->room;
+		c->writes.count < DP_HOST_REQUESTS_MAX && c->flushes.count < DP_HOST_REQUESTS_MAX &&
+		c->owed + dp_core_cost(length + DP_SEAL_MAX) + ROOM_RESERVE <= c->room;
 }
 
 static void push(struct dp_waits *w, void *tag, uint64_t seq, uint64_t set, uint64_t now_us)
 {
 	assert(w->count < DP_HOST_REQUESTS_MAX);
-	w->ring[(w->head + w->count++) % DP_HOST_REQUESTS_MAX] =
-		(struct dp_wait){.tag = tag, .seq = seq, .set = set, .start_us = now_us};
+	w->ring[(w->head + w->count++) % DP_HOST_REQUESTS_MAX] = (struct dp_wait){
+		.tag = tag, .seq = seq, .set = set, .start_us = now_us};
 }
 
 static void reply(void *tag, int err, uint64_t set, struct dp_actions *out)
@@ -72,7 +72,8 @@ static struct dp_record *make_record(struct dp_core *c, const struct dp_host_req
 bool dp_core_makes_record(const struct dp_core *c, const struct dp_host_request *r)
 {
 	bool replay = r->client && r->request <= dp_clients_last(&c->log.last.clients, r->client);
-	bool empty = r->op == DP_OP_FLUSH && (c->log.last.at.seq == 0 || c->log.last.set_closed) && !r->set;
+	bool empty = r->op == DP_OP_FLUSH && (c->log.last.at.seq == 0 || c->log.last.set_closed) &&
+		!r->set;
 	return !replay && !empty && !r->unchanged;
 }
 

@@ -1,12 +1,12 @@
 /* The in-sync set: the legs whose acknowledgement counts.
  *
  * A leg that is down, or cannot be brought up to date, leaves the set as long as enough others
- * remain (keep_serving); one whose images are resynced leaves it in any case; one that has caught up
- * comes back. The change is a record of the stream like any other: it is durable wherever later
- * records are, a mirror knows by it what it missed, and recovery finds it. Nothing is acknowledged by
- * the new set before the record is durable here and, at the stage that `ack` names, at every leg that
- * counts by it (shrink before you acknowledge). While a leg is away the controller's own journal counts
- * as well, so the copies never get fewer than two. */
+ * remain (keep_serving); one whose images are resynced leaves it in any case; one that has caught
+ * up comes back. The change is a record of the stream like any other: it is durable wherever later
+ * records are, a mirror knows by it what it missed, and recovery finds it. Nothing is acknowledged
+ * by the new set before the record is durable here and, at the stage that `ack` names, at every leg
+ * that counts by it (shrink before you acknowledge). While a leg is away the controller's own
+ * journal counts as well, so the copies never get fewer than two. */
 #include "engine/core_internal.h"
 
 unsigned dp_insync_count(const struct dp_core *c, uint64_t away)
@@ -68,8 +68,8 @@ static void leave_places(const struct dp_core *c, struct dp_places *p)
 	}
 }
 
-/* The promise that follows takes this to the journal. What older records say of a place may be of a leg that
- * is gone: one that is new stays out until it is filled, whatever they say. */
+/* The promise that follows takes this to the journal. What older records say of a place may be of a
+ * leg that is gone: one that is new stays out until it is filled, whatever they say. */
 void dp_insync_places(struct dp_core *c)
 {
 	struct dp_places p = c->log.last.places;
@@ -115,7 +115,7 @@ bool dp_is_hollow(const struct dp_down *d)
 static bool has_caught_up(const struct dp_core *c, const struct dp_down *d)
 {
 	return d->state == DP_DOWN_ACTIVE && d->images == DP_IMAGES_WHOLE && !dp_is_hollow(d) &&
-	       d->sent == c->log.last.at.seq;
+		d->sent == c->log.last.at.seq;
 }
 
 static uint64_t wanted(const struct dp_core *c)
@@ -164,8 +164,10 @@ static void say(struct dp_core *c, uint64_t away, struct dp_actions *out)
 	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
 		uint64_t bit = 1ull << c->place[i];
 		if (!(before & bit) && (away & bit) && !dp_insync_is_new(c, i))
-			dp_alarm(out, wait ? "a leg no longer counts; writes wait for it"
-					   : "a leg no longer counts; writes go on without it", i);
+			dp_alarm(out,
+				wait ? "a leg no longer counts; writes wait for it"
+				     : "a leg no longer counts; writes go on without it",
+				i);
 	}
 	tell_back(c, before & ~away & ~c->away, out); /* before it had ceased to count */
 }

@@ -33,8 +33,8 @@ static void to_image(struct dp_core *c, struct dp_read *r, struct dp_actions *ou
 	dp_act(out, DP_ACT_READ)->want = r->want;
 }
 
-/* Sends a read down the nearest link, from the place `r->turn` on, that has a current copy; false if
- * there is none. */
+/* Sends a read down the nearest link, from the place `r->turn` on, that has a current copy; false
+ * if there is none. */
 static bool to_link(struct dp_core *c, struct dp_read *r, struct dp_actions *out)
 {
 	for (uint32_t n = 0; n < c->cfg.down_count; n++) {
@@ -57,13 +57,15 @@ static bool to_link(struct dp_core *c, struct dp_read *r, struct dp_actions *out
 	return false;
 }
 
-/* Whether a read whose time is over is still under way: on a slow link many wait for each other, and to
- * ask for all of them elsewhere would only double the work. Answers may be lost, so not for ever. */
+/* Whether a read whose time is over is still under way: on a slow link many wait for each other,
+ * and to ask for all of them elsewhere would only double the work. Answers may be lost, so not for
+ * ever. */
 static bool is_under_way(const struct dp_core *c, const struct dp_read *r)
 {
 	const struct dp_down *d = &c->down[r->down];
-	return r->asked_us && c->now_us - r->asked_us < DP_CORE_SLOW_US && d->state == DP_DOWN_ACTIVE &&
-	       d->session == r->session && c->now_us - d->read_us < DP_CORE_READ_US;
+	return r->asked_us && c->now_us - r->asked_us < DP_CORE_SLOW_US &&
+		d->state == DP_DOWN_ACTIVE && d->session == r->session &&
+		c->now_us - d->read_us < DP_CORE_READ_US;
 }
 
 static void finish(struct dp_core *c, struct dp_read *r, const struct dp_found *f,
@@ -157,7 +159,8 @@ void dp_read_up(struct dp_core *c, const struct dp_msg *m, struct dp_actions *ou
 	/* A mirror's reads start in dp_read_settle(), once it has min_seq. */
 }
 
-/* Whether the answer has as many bytes as it should; a relay does not know whether they are sealed. */
+/* Whether the answer has as many bytes as it should; a relay does not know whether they are sealed.
+ */
 static bool is_of_size(const struct dp_core *c, const struct dp_read *r, const struct dp_found *f,
 	const struct dp_buf *payload)
 {
@@ -171,7 +174,9 @@ static void note_forged(struct dp_core *c, uint32_t link, struct dp_actions *out
 {
 	c->bad_records++;
 	if (!c->down[link].forged)
-		dp_alarm(out, "an answer to a read is not sealed as this stream's are, and is refused", link);
+		dp_alarm(out,
+			"an answer to a read is not sealed as this stream's are, and is refused",
+			link);
 	c->down[link].forged = true;
 }
 
@@ -261,7 +266,8 @@ void dp_read_tick(struct dp_core *c, struct dp_actions *out)
 		if (c->cfg.role == DP_CORE_CONTROLLER && !r->fetch) {
 			r->turn = (r->turn + 1) % c->cfg.down_count;
 			if (!to_link(c, r, out) && c->cfg.image)
-				to_image(c, r, out); /* it failed before; there is nobody else to ask */
+				to_image(c, r,
+					out); /* it failed before; there is nobody else to ask */
 		} else {
 			give_up(c, r, DP_EAGAIN, out);
 		}

@@ -32,7 +32,8 @@ static uint32_t answers_needed(const struct dp_core *c)
 void dp_recover_claim(struct dp_core *c, uint64_t epoch, struct dp_actions *out)
 {
 	struct dp_meta meta = c->log.last;
-	dp_core_append_upto(c, c->log.last.at.seq, out); /* while adopting: the barrier stands behind them */
+	dp_core_append_upto(c, c->log.last.at.seq,
+		out); /* while adopting: the barrier stands behind them */
 	c->state = DP_CORE_PROMISING;
 	meta.promised = c->promise_epoch = epoch;
 	c->promise_token = dp_core_barrier(c, &meta, out);
@@ -54,7 +55,7 @@ void dp_recover_start(struct dp_core *c, struct dp_actions *out)
 		return;
 	}
 	c->state = c->cfg.role == DP_CORE_RELAY && !c->log.last.based ? DP_CORE_RECOVERING
-								       : DP_CORE_OPEN;
+								      : DP_CORE_OPEN;
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)
 		dp_down_connect(c, i, out);
 }
@@ -64,7 +65,8 @@ void dp_core_complete(struct dp_core *c, bool complete, struct dp_actions *out)
 	dp_core_append_upto(c, c->log.last.at.seq, out);
 	struct dp_meta meta = c->log.last;
 	meta.complete = complete;
-	/* No other barrier, and no superblock, may say so before the records that it speaks of are durable. */
+	/* No other barrier, and no superblock, may say so before the records that it speaks of are
+	 * durable. */
 	if (!complete)
 		c->log.last.complete = c->log.tail.complete = false;
 	c->base_complete = complete;
@@ -99,9 +101,9 @@ static bool longer(struct dp_position a, struct dp_position b)
 static bool meet(struct dp_core *c, const struct dp_welcome *w, struct dp_actions *out)
 {
 	uint64_t own = c->log.last.at.seq;
-	uint64_t common = own == 0 ? 0
-				   : dp_history_common(&c->log.last.history, own, &w->last.history,
-					     w->last.at.seq);
+	uint64_t common = own == 0
+		? 0
+		: dp_history_common(&c->log.last.history, own, &w->last.history, w->last.at.seq);
 	if (common < own && common >= c->log.tail.at.seq && common >= c->apply_told)
 		dp_core_cut(c, common, out);
 	if (c->log.last.at.seq >= w->tail.at.seq)
@@ -168,15 +170,17 @@ void dp_recover_try(struct dp_core *c, struct dp_actions *out)
 			continue;
 		/* The longest history for a controller; the shortest for a relay, which must be
 		 * able to serve all of its links. */
-		bool better = answers && longer(d->welcome->last.at, c->down[best].welcome->last.at);
+		bool better = answers &&
+			longer(d->welcome->last.at, c->down[best].welcome->last.at);
 		if (answers == 0 || better == (c->cfg.role == DP_CORE_CONTROLLER))
 			best = i;
 		answers++;
 	}
 	if (answers < answers_needed(c))
 		return;
-	/* A controller that lost its journal does not know its own epochs: none is used twice. The one that all
-	 * have promised now some may have promised it before, and records of it may be anywhere below. */
+	/* A controller that lost its journal does not know its own epochs: none is used twice. The
+	 * one that all have promised now some may have promised it before, and records of it may be
+	 * anywhere below. */
 	uint64_t newest = answers ? c->down[best].welcome->last.at.epoch : 0;
 	if (c->cfg.role == DP_CORE_CONTROLLER && !c->log.last.based && answers &&
 		(!c->asked || newest >= c->epoch)) {
@@ -190,14 +194,16 @@ void dp_recover_try(struct dp_core *c, struct dp_actions *out)
 		adopt(c, best, out);
 }
 
-void dp_recover_record(struct dp_core *c, uint32_t from, struct dp_record *r, struct dp_actions *out)
+void dp_recover_record(struct dp_core *c, uint32_t from, struct dp_record *r,
+	struct dp_actions *out)
 {
 	if (c->state != DP_CORE_ADOPTING || from != c->adopt_from ||
 		r->h.seq != c->log.last.at.seq + 1)
 		return;
 	if (!dp_core_genuine(c, r)) {
 		if (!c->down[from].forged)
-			dp_alarm(out, "a record is not sealed as this stream's are, and is refused", from);
+			dp_alarm(out, "a record is not sealed as this stream's are, and is refused",
+				from);
 		c->down[from].forged = true;
 		c->bad_records++;
 		return;

@@ -17,8 +17,8 @@ bool dp_resync_possible(const struct dp_core *c, uint32_t i)
 		return true;
 	for (uint32_t n = 0; n < c->cfg.down_count; n++) {
 		const struct dp_down *d = &c->down[n];
-		if (n != i && d->state == DP_DOWN_ACTIVE && d->images == DP_IMAGES_WHOLE && !dp_is_hollow(d) &&
-			!dp_core_is_away(c, n))
+		if (n != i && d->state == DP_DOWN_ACTIVE && d->images == DP_IMAGES_WHOLE &&
+			!dp_is_hollow(d) && !dp_core_is_away(c, n))
 			return true;
 	}
 	return false;
@@ -97,17 +97,18 @@ bool dp_resync_reset(struct dp_core *c, const struct dp_reset *r, struct dp_acti
 	*c->reset = r->meta;
 	if (r->common < last)
 		dp_core_cut(c, r->common, out);
-	dp_alarm(out, "this node lacks records that are gone from its sender's journal; it is resynced",
+	dp_alarm(out,
+		"this node lacks records that are gone from its sender's journal; it is resynced",
 		DP_ALARM_SELF);
-	/* The sender's history begins with all that is here now, so none of it can be cut: the images
-	 * to fall back on take it before the jump. */
+	/* The sender's history begins with all that is here now, so none of it can be cut: the
+	 * images to fall back on take it before the jump. */
 	c->agreed = c->log.last.at.seq;
 	dp_act(out, DP_ACT_RESYNC_STOP);
 	return true;
 }
 
-/* What is below an order for this node is meant by it too. One that comes again, perhaps when all is
- * done, is no new one: the leg may count already. */
+/* What is below an order for this node is meant by it too. One that comes again, perhaps when all
+ * is done, is no new one: the leg may count already. */
 void dp_resync_ordered(struct dp_core *c, uint64_t id)
 {
 	c->up.ack_due = true;

@@ -59,7 +59,8 @@ void dp_up_hello(struct dp_core *c, struct dp_actions *out)
 		return;
 	uint64_t epoch = c->held_hello.u.hello.epoch;
 	if (epoch < c->log.last.promised) {
-		refuse(c, c->held_peer, c->held_hello.session, DP_REFUSE_STALE, c->log.last.promised, out);
+		refuse(c, c->held_peer, c->held_hello.session, DP_REFUSE_STALE,
+			c->log.last.promised, out);
 		c->hello_held = false;
 		return;
 	}
@@ -251,7 +252,8 @@ void dp_up_pulled(struct dp_core *c, struct dp_record *r, struct dp_actions *out
 	c->up.pull_bytes -= cost < c->up.pull_bytes ? cost : c->up.pull_bytes;
 }
 
-static void unknown(struct dp_core *c, uint32_t peer, const struct dp_msg *m, struct dp_actions *out)
+static void unknown(struct dp_core *c, uint32_t peer, const struct dp_msg *m,
+	struct dp_actions *out)
 {
 	bool held = c->hello_held && c->held_hello.session == m->session;
 	if (held || c->now_us - c->up.nak_us < DP_CORE_PROBE_US / 2)
@@ -329,6 +331,6 @@ void dp_up_settle(struct dp_core *c, struct dp_actions *out)
 	c->up.room_told = c->room;
 	uint64_t committed = c->committed < c->durable ? c->committed : c->durable;
 	struct dp_msg m = {.u.ack = {c->durable, committed, c->room, dp_core_images(c),
-		(uint32_t)c->refill_id}};
+				   (uint32_t)c->refill_id}};
 	dp_core_send_up(c, c->up.peer, DP_MSG_ACK, &m, out);
 }

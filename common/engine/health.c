@@ -74,7 +74,8 @@ bool dp_health_tick(struct dp_health *h, uint64_t now_us)
 	bool silent = now_us >= from + h->cfg.down_after_us;
 	if (h->state != DP_HEALTH_DOWN && silent)
 		move(h, DP_HEALTH_DOWN, now_us);
-	else if (h->state == DP_HEALTH_PROBATION && !in_gap(h, now_us) && now_us >= h->since_us + h->cfg.probation_us)
+	else if (h->state == DP_HEALTH_PROBATION && !in_gap(h, now_us) &&
+		now_us >= h->since_us + h->cfg.probation_us)
 		move(h, DP_HEALTH_CONNECTED, now_us);
 	h->told = h->state;
 	return h->told != before;
@@ -101,8 +102,10 @@ bool dp_health_answer(struct dp_health *h, uint64_t now_us, struct dp_beat *beat
 {
 	if (!h->stranger)
 		return false;
-	*beat = (struct dp_beat){.incarnation = h->incarnation, .counter = ++h->counter,
-		.heard = h->stranger, .time_us = now_us};
+	*beat = (struct dp_beat){.incarnation = h->incarnation,
+		.counter = ++h->counter,
+		.heard = h->stranger,
+		.time_us = now_us};
 	h->stranger = 0;
 	return true;
 }

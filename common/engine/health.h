@@ -2,9 +2,10 @@
  *
  *     Connecting --beat--> Connected --silence--> Down --beat--> Probation --time--> Connected
  *
- * Silence ends Connecting and Probation too; a gap begins Probation anew. A link that has never been
- * up in this run of the process goes from Down straight to Connected. Time and beats arrive as
- * arguments; nothing here reads a clock. Heartbeats decide who is waited for, never what is safe. */
+ * Silence ends Connecting and Probation too; a gap begins Probation anew. A link that has never
+ * been up in this run of the process goes from Down straight to Connected. Time and beats arrive as
+ * arguments; nothing here reads a clock. Heartbeats decide who is waited for, never what is safe.
+ */
 #ifndef DP_ENGINE_HEALTH_H
 #define DP_ENGINE_HEALTH_H
 
@@ -31,10 +32,10 @@ struct dp_health_config {
 /* What a beat says. The incarnation names one run of a process; the counter only grows in it. */
 struct dp_beat {
 	uint64_t incarnation, counter;
-	uint64_t heard;    /* the incarnation of ours that it has heard; 0: none, or not lately */
-	uint64_t time_us;  /* of its clock, when it was sent */
-	uint64_t echo_us;  /* our time in the newest beat that it has heard ... */
-	uint64_t held_us;  /* ... and how long ago that was, by its clock */
+	uint64_t heard;   /* the incarnation of ours that it has heard; 0: none, or not lately */
+	uint64_t time_us; /* of its clock, when it was sent */
+	uint64_t echo_us; /* our time in the newest beat that it has heard ... */
+	uint64_t held_us; /* ... and how long ago that was, by its clock */
 };
 
 #define DP_HEALTH_RUNS 8
@@ -48,14 +49,15 @@ struct dp_health {
 	uint64_t sent_us;     /* when; 0: none yet */
 	uint64_t since_us;    /* the state began */
 	struct dp_beat last;  /* newest that was taken */
-	uint64_t stranger;    /* a run of the peer that has not heard us yet, to be answered; 0: none */
+	uint64_t
+		stranger; /* a run of the peer that has not heard us yet, to be answered; 0: none */
 	struct dp_run {
 		uint64_t incarnation, counter;
 	} runs[DP_HEALTH_RUNS]; /* of the peer, as far as heard: none can be repeated */
 	unsigned run_count;
-	uint64_t heard_us;    /* when; 0: none yet */
-	uint64_t beat_us;     /* the newest one that proved both ways; 0: none yet */
-	uint64_t rtt_us;      /* round trip of the newest beat that told; 0: unknown */
+	uint64_t heard_us; /* when; 0: none yet */
+	uint64_t beat_us;  /* the newest one that proved both ways; 0: none yet */
+	uint64_t rtt_us;   /* round trip of the newest beat that told; 0: unknown */
 	uint64_t beats, ignored, outages;
 };
 

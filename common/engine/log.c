@@ -50,7 +50,8 @@ static int grow(struct dp_log *log)
 	return 0;
 }
 
-static int append(struct dp_log *log, const struct dp_header *h, struct dp_record *r, uint32_t stamp)
+static int append(struct dp_log *log, const struct dp_header *h, struct dp_record *r,
+	uint32_t stamp)
 {
 	if (h->seq != log->last.at.seq + 1)
 		return DP_EGAP;

@@ -7,8 +7,8 @@
 #include "proto/history.h"
 #include "proto/record.h"
 
-/* What a record takes in memory beside its payload: itself, a buffer, and what the allocator and the
- * message it came in add. */
+/* What a record takes in memory beside its payload: itself, a buffer, and what the allocator and
+ * the message it came in add. */
 #define DP_LOG_RECORD_MEMORY (sizeof(struct dp_record) + sizeof(struct dp_buf) + 96)
 
 struct dp_log_entry {
@@ -23,12 +23,12 @@ struct dp_log_entry {
 };
 
 struct dp_log {
-	struct dp_meta tail;  /* everything up to tail.at has been released */
-	struct dp_meta last;  /* state after the newest record; tail if the log is empty */
+	struct dp_meta tail; /* everything up to tail.at has been released */
+	struct dp_meta last; /* state after the newest record; tail if the log is empty */
 	struct dp_log_entry *ring;
-	uint64_t capacity;    /* a power of two */
-	uint64_t memory;      /* bytes of payload held by records in the ring */
-	uint64_t evicted;     /* records up to here have been dropped from memory */
+	uint64_t capacity; /* a power of two */
+	uint64_t memory;   /* bytes of payload held by records in the ring */
+	uint64_t evicted;  /* records up to here have been dropped from memory */
 };
 
 int dp_log_init(struct dp_log *log, const struct dp_meta *tail); /* 0 or DP_ENOMEM */
@@ -45,7 +45,8 @@ struct dp_log_entry *dp_log_entry(const struct dp_log *log, uint64_t seq);
 /* Position at seq, for tail.at.seq <= seq <= last.at.seq. false: unknown. */
 bool dp_log_position(const struct dp_log *log, uint64_t seq, struct dp_position *out);
 
-/* Payload bytes of the records after `from` up to `to`, which are in the log (from: at least the tail). */
+/* Payload bytes of the records after `from` up to `to`, which are in the log (from: at least the
+ * tail). */
 uint64_t dp_log_bytes(const struct dp_log *log, uint64_t from, uint64_t to);
 
 void dp_log_release(struct dp_log *log, uint64_t seq); /* forget all up to seq */

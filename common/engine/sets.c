@@ -26,7 +26,8 @@ static struct dp_set *open_set(struct dp_sets *s, uint64_t id, uint64_t seq, uin
 		s->executing--;
 	}
 	struct dp_set *set = at(s, s->count++);
-	*set = (struct dp_set){.first_id = id, .last_id = id, .first_seq = seq, .opened_us = now_us};
+	*set = (struct dp_set){
+		.first_id = id, .last_id = id, .first_seq = seq, .opened_us = now_us};
 	return set;
 }
 

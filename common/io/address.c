@@ -60,5 +60,6 @@ void dp_address_numeric(const char *address, char *out, size_t size)
 		getnameinfo((struct sockaddr *)&at, at_size, host, sizeof host, port, sizeof port,
 			NI_NUMERICHOST | NI_NUMERICSERV))
 		return;
-	snprintf(out, size, at.ss_family == AF_INET6 ? SCHEME "[%s]:%s" : SCHEME "%s:%s", host, port);
+	snprintf(out, size, at.ss_family == AF_INET6 ? SCHEME "[%s]:%s" : SCHEME "%s:%s", host,
+		port);
 }

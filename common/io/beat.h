@@ -22,7 +22,8 @@ void dp_beat_encode(const struct dp_beat *beat, uint64_t from, uint64_t to,
 /* Who says to have sent it, before it is verified; 0: it is none of ours. */
 uint64_t dp_beat_from(const uint8_t *in, uint32_t size);
 
-/* 0, DP_EBADMSG (not a heartbeat, or not for `to`), DP_EVERSION, DP_EPERM (not made with the key). */
+/* 0, DP_EBADMSG (not a heartbeat, or not for `to`), DP_EVERSION, DP_EPERM (not made with the key).
+ */
 int dp_beat_decode(const uint8_t *in, uint32_t size, uint64_t to,
 	const uint8_t key[DP_BEAT_KEY_SIZE], struct dp_beat *beat);
 

@@ -9,7 +9,9 @@
 static uint64_t tuned_max(int option)
 {
 	unsigned long long most = 0;
-	FILE *f = fopen(option == SO_SNDBUF ? "/proc/sys/net/ipv4/tcp_wmem" : "/proc/sys/net/ipv4/tcp_rmem", "re");
+	FILE *f = fopen(option == SO_SNDBUF ? "/proc/sys/net/ipv4/tcp_wmem"
+					    : "/proc/sys/net/ipv4/tcp_rmem",
+		"re");
 	if (!f)
 		return 0;
 	if (fscanf(f, "%*u %*u %llu", &most) != 1)

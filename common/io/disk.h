@@ -39,8 +39,8 @@ enum {
 				DP_DISK_ALIGN; prewritten when created */
 	DP_OPEN_SOON = 4,    /* space is only reserved when created, not prewritten: that takes no
 				time now, and some at each first write */
-	DP_OPEN_GROW = 8,    /* a file that is smaller gets this size, durably, and reads as zeros there;
-				of a device DP_EINVAL */
+	DP_OPEN_GROW = 8,    /* a file that is smaller gets this size, durably, and reads as zeros
+				there;    of a device DP_EINVAL */
 };
 
 #define DP_DISK_ALIGN 4096u
@@ -59,7 +59,8 @@ struct dp_disk_ops {
 	int (*rename)(struct dp_disk *disk, const char *from, const char *to);
 	uint64_t (*size)(struct dp_file *file);
 	int (*read)(struct dp_file *file, void *data, size_t size, uint64_t offset);
-	int (*write)(struct dp_file *file, const void *data, size_t size, uint64_t offset); /* durable */
+	int (*write)(struct dp_file *file, const void *data, size_t size,
+		uint64_t offset); /* durable */
 	void (*submit)(struct dp_disk *disk, struct dp_io *io);
 	/* The first range at or after `offset` that may hold other bytes than zeros; *start is
 	 * the file's size if there is none. */

@@ -240,8 +240,12 @@ static int real_open(struct dp_disk *disk, const char *name, unsigned flags, uin
 		close(fd);
 		return err;
 	}
-	int direct = flags & DP_OPEN_DURABLE ? -1 : openat(d->dir, name, O_RDWR | O_CLOEXEC | O_DIRECT);
-	*file = (struct dp_file){.fd = fd, .direct_fd = direct, .durable = flags & DP_OPEN_DURABLE, .disk = d,
+	int direct = flags & DP_OPEN_DURABLE ? -1
+					     : openat(d->dir, name, O_RDWR | O_CLOEXEC | O_DIRECT);
+	*file = (struct dp_file){.fd = fd,
+		.direct_fd = direct,
+		.durable = flags & DP_OPEN_DURABLE,
+		.disk = d,
 		.block_device = S_ISBLK(st.st_mode)};
 	*out = file;
 	return 0;
@@ -528,8 +532,8 @@ static int finish(struct dp_io *io, int result)
 		return result < 0 ? DP_EIO : 0;
 	if (did == io->size)
 		return 0;
-	return run_all(io->file->fd, io->op == DP_IO_WRITE, (uint8_t *)io->data + did, io->size - did,
-		io->offset + did);
+	return run_all(io->file->fd, io->op == DP_IO_WRITE, (uint8_t *)io->data + did,
+		io->size - did, io->offset + did);
 }
 
 unsigned dp_disk_real_complete(struct dp_disk *disk)
@@ -565,8 +569,8 @@ void dp_disk_real_delay(struct dp_disk *disk, unsigned delay_us)
 	d->delay = (struct __kernel_timespec){delay_us / 1000000, delay_us % 1000000 * 1000};
 }
 
-static const struct dp_disk_ops real_ops = {real_open, real_close, real_remove, real_rename, real_size,
-	real_read, real_write, real_submit, real_next_data};
+static const struct dp_disk_ops real_ops = {real_open, real_close, real_remove, real_rename,
+	real_size, real_read, real_write, real_submit, real_next_data};
 
 int dp_disk_real_new(const char *dir, struct dp_disk **out)
 {

@@ -8,7 +8,7 @@
 #include "base/limits.h"
 
 #define PATH_SIZE 4096
-#define PIECE	  DP_MIB
+#define PIECE     DP_MIB
 
 struct twin {
 	struct dp_disk base;
@@ -154,7 +154,8 @@ static int open_copy(struct dp_file *f, unsigned side, unsigned flags, uint64_t 
 	char path[PATH_SIZE];
 	*created = false;
 	path_of(f->twin, side, f->name, path);
-	return f->twin->inner->ops->open(f->twin->inner, path, flags, size, &f->copy[side], created);
+	return f->twin->inner->ops->open(f->twin->inner, path, flags, size, &f->copy[side],
+		created);
 }
 
 static int open_both(struct dp_file *f, unsigned flags, uint64_t size, bool *created)
@@ -172,7 +173,8 @@ static int open_both(struct dp_file *f, unsigned flags, uint64_t size, bool *cre
 		unmark(t, 0, f->name);
 		unmark(t, 1, f->name);
 	}
-	int second = open_copy(f, 1, *created ? flags : flags & ~(unsigned)DP_OPEN_CREATE, size, &other);
+	int second = open_copy(f, 1, *created ? flags : flags & ~(unsigned)DP_OPEN_CREATE, size,
+		&other);
 	if (first && second)
 		return first;
 	if (first || is_marked(t, 1, f->name)) {

@@ -22,8 +22,9 @@ struct origin {
 
 struct peer {
 	int fd; /* connected to a node below; -1: none, or not yet */
-	unsigned key; /* that the last good beat was made with; without any they are tried in turn */
-	bool heard, known; /* since the last beat was sent; ever */
+	unsigned
+		key; /* that the last good beat was made with; without any they are tried in turn */
+	bool heard, known;     /* since the last beat was sent; ever */
 	unsigned stranger_key; /* of the beat that is to be answered */
 	uint64_t opened_us;
 	struct origin from, stranger; /* where beats came from */
@@ -70,8 +71,8 @@ static int open_listener(const char *address)
 	return fd;
 }
 
-/* After an outage a name may stand for another address, and another way lead there, from another address of
- * this machine: so the socket is made anew. */
+/* After an outage a name may stand for another address, and another way lead there, from another
+ * address of this machine: so the socket is made anew. */
 static void connect_peer(struct peer *p, const char *address)
 {
 	struct sockaddr_storage at;
@@ -139,7 +140,8 @@ static void take(struct dp_heart *h, const uint8_t *in, uint32_t size, const str
 	struct dp_beat beat;
 	int i = peer_named(h, dp_beat_from(in, size));
 	unsigned key = 0;
-	while (i >= 0 && key < 2 && dp_beat_decode(in, size, h->cfg.name, h->cfg.peers[i].key[key], &beat))
+	while (i >= 0 && key < 2 &&
+		dp_beat_decode(in, size, h->cfg.name, h->cfg.peers[i].key[key], &beat))
 		key++;
 	if (i < 0 || key == 2) {
 		h->refused++;
@@ -185,8 +187,12 @@ static void tick(struct dp_heart *h)
 		bool down = health->state == DP_HEALTH_DOWN;
 		pthread_mutex_unlock(&h->lock);
 		changed |= moved;
-		/* Again and again, but not with every beat: an answer comes to the socket that asked. */
-		if (down && (moved || now_us() - h->peers[i].opened_us > h->cfg.peers[i].health.down_after_us))
+		/* Again and again, but not with every beat: an answer comes to the socket that
+		 * asked. */
+		if (down &&
+			(moved ||
+				now_us() - h->peers[i].opened_us >
+					h->cfg.peers[i].health.down_after_us))
 			disconnect_peer(&h->peers[i]);
 		if (due)
 			send_beat(h, i, &beat, next_key(h, &h->peers[i]), &h->peers[i].from);
@@ -266,7 +272,7 @@ int dp_heart_start(const struct dp_heart_config *cfg, struct dp_heart **out)
 	h->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	h->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	int err = cfg->listen[0] && h->listener < 0 ? DP_ECONFIG
-		  : h->event < 0 || h->wake < 0	    ? DP_ENOMEM
+		: h->event < 0 || h->wake < 0       ? DP_ENOMEM
 						    : 0;
 	if (!err)
 		err = start_thread(h);

@@ -14,15 +14,16 @@
 struct dp_heart;
 
 struct dp_heart_peer {
-	uint64_t name;            /* dp_beat_name() */
-	uint8_t key[2][DP_BEAT_KEY_SIZE]; /* the second of the peer's former key; the same where there is none */
-	char address[128];        /* "tcp://HOST:PORT" of its listener; "": it connects to us */
+	uint64_t name;                    /* dp_beat_name() */
+	uint8_t key[2][DP_BEAT_KEY_SIZE]; /* the second of the peer's former key; the same where
+					     there is none */
+	char address[128]; /* "tcp://HOST:PORT" of its listener; "": it connects to us */
 	struct dp_health_config health;
 };
 
 struct dp_heart_config {
-	uint64_t name;            /* of this node */
-	char listen[128];         /* "tcp://HOST:PORT"; "": nowhere */
+	uint64_t name;    /* of this node */
+	char listen[128]; /* "tcp://HOST:PORT"; "": nowhere */
 	struct dp_heart_peer peers[DP_HEART_PEERS_MAX];
 	unsigned peer_count;
 };

@@ -43,7 +43,8 @@ int dp_frame_decode(const uint8_t *in, struct dp_frame *f)
 	bool pad = f->kind == DP_FRAME_PAD;
 	if (f->kind < DP_FRAME_RECORD || f->kind > DP_FRAME_PAD || f->length < DP_FRAME_SIZE)
 		return DP_EBADMSG;
-	if (!pad && f->length > DP_FRAME_SIZE + DP_RECORD_HEADER_SIZE + DP_PAYLOAD_MAX + DP_SEAL_MAX)
+	if (!pad &&
+		f->length > DP_FRAME_SIZE + DP_RECORD_HEADER_SIZE + DP_PAYLOAD_MAX + DP_SEAL_MAX)
 		return DP_EBADMSG;
 	return 0;
 }

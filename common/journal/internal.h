@@ -5,21 +5,21 @@
 
 #include "base/limits.h"
 
-#define DP_FRAME_MAGIC   0x3146504au /* "JPF1" */
-#define DP_SUPER_MAGIC   0x3153504au /* "JPS1" */
+#define DP_FRAME_MAGIC    0x3146504au /* "JPF1" */
+#define DP_SUPER_MAGIC    0x3153504au /* "JPS1" */
 #define DP_JOURNAL_FORMAT 3
 #define DP_JOURNAL_OLDEST 2 /* is read, too: no state in it has places */
-#define DP_FRAME_SIZE    64
-#define DP_FRAME_ALIGN   512u /* frames start at sectors; groups at DP_DISK_ALIGN */
-#define DP_SUPER_SIZE    4096u
-#define DP_DATA_START    (2 * DP_SUPER_SIZE)
-#define DP_STAGE_SIZE    (DP_GROUP_MAX + 2 * DP_MIB)
-#define DP_GROUPS_MAX    4u /* under way at once */
-/* With as much under way no further group begins, so that what proves one to have been durable stands within
- * the window that recovery looks at. */
-#define DP_FLYING_MAX    (2 * DP_MIB)
+#define DP_FRAME_SIZE     64
+#define DP_FRAME_ALIGN    512u /* frames start at sectors; groups at DP_DISK_ALIGN */
+#define DP_SUPER_SIZE     4096u
+#define DP_DATA_START     (2 * DP_SUPER_SIZE)
+#define DP_STAGE_SIZE     (DP_GROUP_MAX + 2 * DP_MIB)
+#define DP_GROUPS_MAX     4u /* under way at once */
+/* With as much under way no further group begins, so that what proves one to have been durable
+ * stands within the window that recovery looks at. */
+#define DP_FLYING_MAX (2 * DP_MIB)
 /* A group never wraps: what does not fit before the end starts anew, after a pad. */
-#define DP_WRAP_SLACK    (2 * DP_MIB)
+#define DP_WRAP_SLACK (2 * DP_MIB)
 
 enum dp_frame_kind { DP_FRAME_RECORD = 1, DP_FRAME_BARRIER = 2, DP_FRAME_PAD = 3 };
 #define DP_FRAME_LAST 0x01 /* of its group: the next frame starts at DP_DISK_ALIGN */
@@ -27,7 +27,7 @@ enum dp_frame_kind { DP_FRAME_RECORD = 1, DP_FRAME_BARRIER = 2, DP_FRAME_PAD = 3
 struct dp_frame {
 	uint8_t kind, flags;
 	uint64_t instance, lsn;
-	uint64_t durable_lsn; /* everything before it was durable when this was written */
+	uint64_t durable_lsn;        /* everything before it was durable when this was written */
 	uint32_t generation, length; /* of the frame with its body, unpadded */
 	uint32_t body_crc;           /* barriers; a record has its own checksums */
 };
@@ -61,9 +61,9 @@ struct dp_flight {
 	struct dp_journal *j;
 	struct dp_io io;
 	uint8_t *stage;
-	uint32_t items;  /* of the queue, behind those of the flights before */
+	uint32_t items; /* of the queue, behind those of the flights before */
 	uint64_t bytes;
-	uint64_t end;    /* lsn behind the group */
+	uint64_t end; /* lsn behind the group */
 	bool landed;
 	int err;
 };
@@ -79,9 +79,9 @@ struct dp_journal {
 	char name[DP_JOURNAL_NAME], new_name[DP_JOURNAL_NAME + 16];
 	struct dp_journal_config cfg;
 	struct dp_journal_events events;
-	struct dp_super super;  /* as on disk */
-	uint64_t data_size;     /* bytes in the circle */
-	uint64_t head;          /* everything before it is durable; the oldest flight begins here */
+	struct dp_super super; /* as on disk */
+	uint64_t data_size;    /* bytes in the circle */
+	uint64_t head;         /* everything before it is durable; the oldest flight begins here */
 	uint32_t generation;
 	struct dp_position last; /* of the newest frame written or queued to be */
 
@@ -94,10 +94,11 @@ struct dp_journal {
 
 	struct dp_flight flights[DP_GROUPS_MAX]; /* a ring, the oldest first */
 	uint32_t flight_first, flight_count;
-	uint32_t flying;         /* items in all of them, from the queue's head; dropped when durable */
-	uint32_t last_group;     /* items in the last durable group */
+	uint32_t flying;     /* items in all of them, from the queue's head; dropped when durable */
+	uint32_t last_group; /* items in the last durable group */
 	bool failed, told;
-	struct dp_renewal *renewal; /* a write failed: a new file is being made; all flights wait for it */
+	struct dp_renewal
+		*renewal; /* a write failed: a new file is being made; all flights wait for it */
 	uint32_t renewals, renewals_in_vain; /* in vain: since a group was written */
 
 	uint8_t *super_block;

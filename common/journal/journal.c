@@ -117,8 +117,8 @@ static void write_super(struct dp_journal *j, const struct dp_meta *meta, uint64
 	j->disk->ops->submit(j->disk, &j->super_io);
 }
 
-/* Whether what is released reaches up to groups under way: of them nothing is durable, and their barriers are not
- * in `wanted`. */
+/* Whether what is released reaches up to groups under way: of them nothing is durable, and their
+ * barriers are not in `wanted`. */
 static bool ends_in_the_air(struct dp_journal *j)
 {
 	const struct dp_place *next = dp_journal_place(j, j->wanted.at.seq + 1);
@@ -165,7 +165,8 @@ void dp_journal_tidy(struct dp_journal *j)
 	dp_journal_release_again(j);
 }
 
-/* All that was written is released, and more that never will be. What comes next begins with a barrier. */
+/* All that was written is released, and more that never will be. What comes next begins with a
+ * barrier. */
 static void release_all(struct dp_journal *j, const struct dp_meta *meta)
 {
 	if (j->queue_count || j->super_writing || j->renewal || !is_worth_it(j, j->head))
@@ -366,7 +367,8 @@ void dp_journal_fill_barrier(struct dp_journal *j, const struct dp_meta *meta, u
 {
 	uint32_t body = dp_meta_encode(meta, at + DP_FRAME_SIZE);
 	*length = DP_FRAME_SIZE + body;
-	fill_frame(j, DP_FRAME_BARRIER, lsn, *length, last, dp_crc32c(0, at + DP_FRAME_SIZE, body), at);
+	fill_frame(j, DP_FRAME_BARRIER, lsn, *length, last, dp_crc32c(0, at + DP_FRAME_SIZE, body),
+		at);
 }
 
 static int fill_item(struct dp_journal *j, struct dp_item *item, uint64_t lsn, bool last,
@@ -383,7 +385,8 @@ static int fill_item(struct dp_journal *j, struct dp_item *item, uint64_t lsn, b
 	fill_frame(j, DP_FRAME_RECORD, lsn, *length, last, 0, at);
 	memcpy(at + DP_FRAME_SIZE, r->raw, DP_RECORD_HEADER_SIZE);
 	if (r->payload)
-		memcpy(at + DP_FRAME_SIZE + DP_RECORD_HEADER_SIZE, r->payload->data, r->payload->size);
+		memcpy(at + DP_FRAME_SIZE + DP_RECORD_HEADER_SIZE, r->payload->data,
+			r->payload->size);
 	j->records++;
 	struct dp_place place = {.lsn = lsn, .length = *length, .generation = j->generation};
 	return dp_journal_add_place(j, r->h.seq, place);
@@ -395,7 +398,8 @@ static uint32_t choose_group(struct dp_journal *j, uint64_t left, uint64_t *byte
 	uint32_t items = 0;
 	*bytes = 0;
 	while (j->flying + items < j->queue_count) {
-		uint64_t next = dp_align_up(item_length(queue_at(j, j->flying + items)), DP_FRAME_ALIGN);
+		uint64_t next = dp_align_up(item_length(queue_at(j, j->flying + items)),
+			DP_FRAME_ALIGN);
 		if (dp_align_up(*bytes + next, DP_DISK_ALIGN) > left ||
 			(items && *bytes + next > DP_GROUP_MAX))
 			break;
@@ -436,8 +440,8 @@ static void write_items(struct dp_journal *j, struct dp_flight *f, uint64_t lsn,
 	uint64_t used = 0;
 	for (uint32_t i = 0; i < items; i++) {
 		uint32_t length;
-		if (fill_item(j, queue_at(j, j->flying + i), lsn + used, i + 1 == items, f->stage + used,
-			    &length)) {
+		if (fill_item(j, queue_at(j, j->flying + i), lsn + used, i + 1 == items,
+			    f->stage + used, &length)) {
 			dp_journal_fail(j);
 			return;
 		}
@@ -489,7 +493,8 @@ static bool tail_waits(struct dp_journal *j)
 
 void dp_journal_overlap(struct dp_journal *j)
 {
-	if (may_start(j) && !tail_waits(j) && j->flight_count < DP_GROUPS_MAX && dp_journal_end(j) - j->head <= DP_FLYING_MAX)
+	if (may_start(j) && !tail_waits(j) && j->flight_count < DP_GROUPS_MAX &&
+		dp_journal_end(j) - j->head <= DP_FLYING_MAX)
 		start_group(j);
 }
 
@@ -554,7 +559,6 @@ static struct dp_record *fill_cache(struct dp_journal *j, const struct dp_load *
 	return first;
 }
 
-
 static void end_load(struct dp_load *l, struct dp_record *r)
 {
 	l->done(l->ctx, l->seq, r);
@@ -582,7 +586,8 @@ static uint64_t end_of_range(struct dp_journal *j, struct dp_load *l, const stru
 	while (l->ahead && (n = dp_journal_place(j, l->through + 1)) != NULL) {
 		uint64_t end = n->lsn + n->length;
 		bool same_lap = n->lsn / j->data_size == l->from / j->data_size;
-		if (!same_lap || n->lsn < l->from || end - l->from > LOAD_AHEAD || n->lsn >= j->head)
+		if (!same_lap || n->lsn < l->from || end - l->from > LOAD_AHEAD ||
+			n->lsn >= j->head)
 			break;
 		to = end;
 		l->through++;
@@ -605,8 +610,13 @@ static void start_load(struct dp_load *l)
 		end_load(l, NULL);
 		return;
 	}
-	l->io = (struct dp_io){.op = DP_IO_READ, .file = j->file, .data = data, .size = size,
-		.offset = dp_journal_offset(j, l->from), .done = load_done, .arg = l};
+	l->io = (struct dp_io){.op = DP_IO_READ,
+		.file = j->file,
+		.data = data,
+		.size = size,
+		.offset = dp_journal_offset(j, l->from),
+		.done = load_done,
+		.arg = l};
 	j->loads++;
 	j->disk->ops->submit(j->disk, &l->io);
 }
@@ -626,8 +636,8 @@ static struct dp_record *cached(const struct dp_journal *j, uint64_t seq)
 	return hit ? dp_record_ref(j->cache[seq - j->cache_first]) : NULL;
 }
 
-void dp_journal_load(
-	struct dp_journal *j, uint64_t seq, bool ahead, dp_journal_loaded *done, void *ctx)
+void dp_journal_load(struct dp_journal *j, uint64_t seq, bool ahead, dp_journal_loaded *done,
+	void *ctx)
 {
 	struct dp_record *hit = cached(j, seq);
 	struct dp_load *l = hit ? NULL : calloc(1, sizeof *l);
@@ -636,7 +646,8 @@ void dp_journal_load(
 		dp_record_unref(&hit);
 		return;
 	}
-	*l = (struct dp_load){.j = j, .seq = seq, .through = seq, .ahead = ahead, .done = done, .ctx = ctx};
+	*l = (struct dp_load){
+		.j = j, .seq = seq, .through = seq, .ahead = ahead, .done = done, .ctx = ctx};
 	if (j->loads < LOADS_MAX && !j->load_first && !dp_journal_changing_over(j)) {
 		start_load(l);
 		return;
@@ -649,8 +660,10 @@ void dp_journal_load(
 
 int dp_journal_create(struct dp_journal *j)
 {
-	j->super = (struct dp_super){.stream = j->cfg.stream, .instance = j->cfg.instance,
-		.size = j->cfg.size, .generation = 1};
+	j->super = (struct dp_super){.stream = j->cfg.stream,
+		.instance = j->cfg.instance,
+		.size = j->cfg.size,
+		.generation = 1};
 	j->super.meta.at.chain = dp_chain_start(j->cfg.stream);
 	for (int i = 0; i < 2; i++) {
 		j->super.number++;

@@ -56,16 +56,17 @@ bool dp_journal_busy(const struct dp_journal *j);
 void dp_journal_append(struct dp_journal *j, struct dp_record *r);
 void dp_journal_barrier(struct dp_journal *j, const struct dp_meta *meta, uint64_t token);
 
-/* Starts a group commit if something waits and none is under way. The owner calls it after appending
- * and after completions. */
+/* Starts a group commit if something waits and none is under way. The owner calls it after
+ * appending and after completions. */
 void dp_journal_kick(struct dp_journal *j);
 
-/* The same while others are under way, as far as there may be more: on a slow disk what waits need not wait
- * for all of what was there before. */
+/* The same while others are under way, as far as there may be more: on a slow disk what waits need
+ * not wait for all of what was there before. */
 void dp_journal_overlap(struct dp_journal *j);
 
-/* Everything up to meta->at is no longer needed. Space comes back once a superblock says so. What was not written
- * yet, or never will be, may be part of it: then it is to be said again, until it is. */
+/* Everything up to meta->at is no longer needed. Space comes back once a superblock says so. What
+ * was not written yet, or never will be, may be part of it: then it is to be said again, until it
+ * is. */
 void dp_journal_release(struct dp_journal *j, const struct dp_meta *meta);
 
 /* From now on every release is written at once: the next start finds nothing that is not needed. */
@@ -78,11 +79,11 @@ uint64_t dp_journal_queued(const struct dp_journal *j);
 uint64_t dp_journal_room(const struct dp_journal *j);
 
 /* Reads record seq back; done(ctx, seq, record) with a borrowed record, or NULL if it is not
- * there or damaged. May be called from within. With `ahead` up to a MiB of what follows is read along
- * and answers the next calls. A few are under way at once; the others wait. */
+ * there or damaged. May be called from within. With `ahead` up to a MiB of what follows is read
+ * along and answers the next calls. A few are under way at once; the others wait. */
 typedef void dp_journal_loaded(void *ctx, uint64_t seq, struct dp_record *r);
-void dp_journal_load(
-	struct dp_journal *j, uint64_t seq, bool ahead, dp_journal_loaded *done, void *ctx);
+void dp_journal_load(struct dp_journal *j, uint64_t seq, bool ahead, dp_journal_loaded *done,
+	void *ctx);
 
 uint64_t dp_journal_instance(const struct dp_journal *j);
 

@@ -2,7 +2,8 @@
  *
  * The end found that way is a torn tail, which is normal after a crash, unless something proves
  * that it had been durable: the superblock's head, or a later frame of the window that the group
- * commits under way at once span which says so. Then data was damaged, and nothing is changed on disk. */
+ * commits under way at once span which says so. Then data was damaged, and nothing is changed on
+ * disk. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -190,8 +191,7 @@ static int write_barrier(struct dp_journal *j, const struct dp_meta *meta)
 	memset(stage, 0, DP_DISK_ALIGN);
 	j->generation++;
 	dp_journal_fill_barrier(j, meta, j->head, true, stage, &length);
-	int err = j->disk->ops->write(j->file, stage, DP_DISK_ALIGN,
-		dp_journal_offset(j, j->head));
+	int err = j->disk->ops->write(j->file, stage, DP_DISK_ALIGN, dp_journal_offset(j, j->head));
 	if (!err)
 		j->head += DP_DISK_ALIGN;
 	return err;
@@ -200,7 +200,7 @@ static int write_barrier(struct dp_journal *j, const struct dp_meta *meta)
 static bool zero_at(struct dp_journal *j, uint64_t offset)
 {
 	return j->disk->ops->read(j->file, j->super_block, DP_SUPER_SIZE, offset) == 0 &&
-	       dp_all_zero(j->super_block, DP_SUPER_SIZE);
+		dp_all_zero(j->super_block, DP_SUPER_SIZE);
 }
 
 /* A crash while the file was made leaves zeros: a journal that has never begun. Or it tore the odd
@@ -242,8 +242,13 @@ static int read_supers(struct dp_journal *j)
 static int scan_all(struct dp_journal *j, const struct dp_journal_scan *scan, uint8_t *memory,
 	bool *fence)
 {
-	struct scan_state s = {.j = j, .reader = {.j = j, .data = memory}, .scan = scan,
-		.lsn = j->super.tail_lsn, .generation = j->super.generation, .fenced = true, .last = j->super.meta.at};
+	struct scan_state s = {.j = j,
+		.reader = {.j = j, .data = memory},
+		.scan = scan,
+		.lsn = j->super.tail_lsn,
+		.generation = j->super.generation,
+		.fenced = true,
+		.last = j->super.meta.at};
 	int err = scan->tail(scan->ctx, &j->super.meta);
 	j->places_from = j->places_to = s.last.seq;
 	while (!err) {

@@ -3,17 +3,17 @@
  * A failed write is final for the file it was meant for: it is never tried again there, and nothing
  * is acknowledged from there on. What earlier writes made durable can still be read. It is copied
  * into a new file, block by block to the same places, and every record of it is checked on the way.
- * Then the new file takes the old one's name, and the groups that had failed or followed one are written to it. A crash
- * before that finds the old file, which has everything that was ever acknowledged from it; one
- * after that the new one. If the old file cannot be read, or the new one not be made, the journal
- * has failed for good. */
+ * Then the new file takes the old one's name, and the groups that had failed or followed one are
+ * written to it. A crash before that finds the old file, which has everything that was ever
+ * acknowledged from it; one after that the new one. If the old file cannot be read, or the new one
+ * not be made, the journal has failed for good. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "journal/internal.h"
 
-#define PIECE (4 * DP_MIB) /* several times the longest frame */
+#define PIECE       (4 * DP_MIB) /* several times the longest frame */
 #define IN_VAIN_MAX 3
 
 struct dp_renewal {
@@ -22,7 +22,7 @@ struct dp_renewal {
 	uint8_t *piece;
 	uint8_t *super;
 	uint64_t lsn, next; /* where this piece and the next one begin */
-	uint64_t seq; /* records up to here are checked */
+	uint64_t seq;       /* records up to here are checked */
 	struct dp_io io;
 	bool begun, copied;
 	unsigned supers; /* written */
@@ -53,7 +53,8 @@ void dp_journal_renewal_free(struct dp_journal *j)
 
 static void copy(struct dp_renewal *r);
 
-/* Checks the records that the piece holds in full. The next piece begins with the first it does not. */
+/* Checks the records that the piece holds in full. The next piece begins with the first it does
+ * not. */
 static bool check_piece(struct dp_journal *j, struct dp_renewal *r)
 {
 	uint64_t end = r->lsn + r->io.size;
@@ -68,8 +69,8 @@ static bool check_piece(struct dp_journal *j, struct dp_renewal *r)
 			r->next = p->lsn / DP_DISK_ALIGN * DP_DISK_ALIGN;
 			return true;
 		}
-		struct dp_record *record =
-			dp_journal_decode(p, r->piece + (p->lsn - r->lsn), r->seq + 1);
+		struct dp_record *record = dp_journal_decode(p, r->piece + (p->lsn - r->lsn),
+			r->seq + 1);
 		bool right = record && dp_record_verify(record) == 0;
 		dp_record_unref(&record);
 		if (!right)
@@ -126,9 +127,13 @@ static void write_super(struct dp_renewal *r)
 	j->super.number++;
 	j->super.head_lsn = j->head;
 	dp_super_encode(&j->super, r->super);
-	r->io = (struct dp_io){.op = DP_IO_WRITE, .file = r->file, .data = r->super,
-		.size = DP_SUPER_SIZE, .offset = (j->super.number % 2) * DP_SUPER_SIZE,
-		.done = super_written, .arg = r};
+	r->io = (struct dp_io){.op = DP_IO_WRITE,
+		.file = r->file,
+		.data = r->super,
+		.size = DP_SUPER_SIZE,
+		.offset = (j->super.number % 2) * DP_SUPER_SIZE,
+		.done = super_written,
+		.arg = r};
 	j->disk->ops->submit(j->disk, &r->io);
 }
 
@@ -142,9 +147,13 @@ static void copy(struct dp_renewal *r)
 	uint64_t size = j->data_size - r->lsn % j->data_size; /* to the end of the circle */
 	size = size < PIECE ? size : PIECE;
 	size = size < j->head - r->lsn ? size : j->head - r->lsn;
-	r->io = (struct dp_io){.op = DP_IO_READ, .file = j->file, .data = r->piece, .size = size,
+	r->io = (struct dp_io){.op = DP_IO_READ,
+		.file = j->file,
+		.data = r->piece,
+		.size = size,
 		.offset = dp_journal_offset(j, r->lsn),
-		.done = piece_read, .arg = r};
+		.done = piece_read,
+		.arg = r};
 	j->disk->ops->submit(j->disk, &r->io);
 }
 

@@ -1,6 +1,7 @@
-/* What a changed topology means for files, at a start. Journals and images of streams and volumes that this node has
- * no more keep their content under another name, so that nothing is lost by a change. And a change that would lose or
- * mix up something is refused, as it would have been while the node ran (reload.c). */
+/* What a changed topology means for files, at a start. Journals and images of streams and volumes
+ * that this node has no more keep their content under another name, so that nothing is lost by a
+ * change. And a change that would lose or mix up something is refused, as it would have been while
+ * the node ran (reload.c). */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +26,8 @@ static bool belongs(const struct dp_node_gone *gone, const char *file)
 static int set_aside(int dir, const char *directory, const char *file)
 {
 	char to[NAME_MAX + 40];
-	snprintf(to, sizeof to, "gone.%llu.%s", (unsigned long long)(node_wall_us() / 1000000), file);
+	snprintf(to, sizeof to, "gone.%llu.%s", (unsigned long long)(node_wall_us() / 1000000),
+		file);
 	if (renameat(dir, file, dir, to)) {
 		int err = dp_err_from_errno(errno);
 		dp_log(DP_LOG_ERROR, "set-aside-failed", "file=%s/%s error=\"%s\"", directory, file,
@@ -72,8 +74,8 @@ bool aside_has_records(const struct dp_log *log, uint32_t volume)
 	return false;
 }
 
-/* An image of that name was set aside, perhaps by a change that others did not get: zeros in its place would be another
- * volume than theirs. */
+/* An image of that name was set aside, perhaps by a change that others did not get: zeros in its
+ * place would be another volume than theirs. */
 static bool was_set_aside(const struct dp_node_config *cfg, const char *volume)
 {
 	DIR *d = opendir(cfg->state);
@@ -82,7 +84,9 @@ static bool was_set_aside(const struct dp_node_config *cfg, const char *volume)
 	struct dp_node_gone gone = {.stream = false};
 	snprintf(gone.name, sizeof gone.name, "%s", volume);
 	while (d && !found && (entry = readdir(d))) {
-		const char *dot = strncmp(entry->d_name, "gone.", 5) ? NULL : strchr(entry->d_name + 5, '.');
+		const char *dot = strncmp(entry->d_name, "gone.", 5)
+			? NULL
+			: strchr(entry->d_name + 5, '.');
 		found = dot && belongs(&gone, dot + 1);
 	}
 	if (d)
@@ -90,7 +94,8 @@ static bool was_set_aside(const struct dp_node_config *cfg, const char *volume)
 	return found;
 }
 
-const char *aside_wrong_volume(const struct node *n, const struct node_stream *s, const struct dp_node_volume *v)
+const char *aside_wrong_volume(const struct node *n, const struct node_stream *s,
+	const struct dp_node_volume *v)
 {
 	if (!v->is_new)
 		return NULL;
@@ -125,13 +130,15 @@ static const char *wrong_legs(const struct node_stream *s)
 
 int aside_check(const struct node *n, const struct node_stream *s)
 {
-	const char *wrong = s->cfg->core.role == DP_CORE_CONTROLLER ? wrong_legs(s) : NULL, *name = "";
+	const char *wrong = s->cfg->core.role == DP_CORE_CONTROLLER ? wrong_legs(s) : NULL,
+		   *name = "";
 	for (unsigned i = 0; i < s->cfg->volume_count && !wrong; i++) {
 		wrong = aside_wrong_volume(n, s, &s->cfg->volumes[i]);
 		name = s->cfg->volumes[i].name;
 	}
 	if (!wrong)
 		return 0;
-	dp_log(DP_LOG_ERROR, "stream-failed", "stream=%s volume=%s error=\"%s\"", s->cfg->name, name, wrong);
+	dp_log(DP_LOG_ERROR, "stream-failed", "stream=%s volume=%s error=\"%s\"", s->cfg->name,
+		name, wrong);
 	return DP_ECONFIG;
 }

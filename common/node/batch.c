@@ -20,8 +20,9 @@ bool batch_takes(const struct batch *b, const struct dp_msg *m)
 		return true;
 	if (payload && b->payload_count && atomic_load(&copies) > BATCH_COPIES_MAX)
 		return false;
-	return b->count < BATCH_MESSAGES && b->head_size + DP_MSG_HEAD_MAX <= BATCH_HEADS && !has_rest(m) &&
-	       size < BATCH_COPIED && b->payload_size + size <= 4 * BATCH_COPIED && !b->closed;
+	return b->count < BATCH_MESSAGES && b->head_size + DP_MSG_HEAD_MAX <= BATCH_HEADS &&
+		!has_rest(m) && size < BATCH_COPIED && b->payload_size + size <= 4 * BATCH_COPIED &&
+		!b->closed;
 }
 
 void batch_add(struct batch *b, const struct dp_msg *m)
@@ -54,13 +55,15 @@ static int make_frame(struct batch *b, zmq_msg_t *frame)
 {
 	struct dp_buf *first = b->payloads[0];
 	if (b->payload_count == 1) {
-		if (zmq_msg_init_data(frame, first->data, first->size, free_payload, dp_buf_ref(first)) == 0)
+		if (zmq_msg_init_data(frame, first->data, first->size, free_payload,
+			    dp_buf_ref(first)) == 0)
 			return 0;
 		dp_buf_unref(&first);
 		return -1;
 	}
 	uint8_t *to = malloc(b->payload_size);
-	if (!to || zmq_msg_init_data(frame, to, b->payload_size, free_copy, (void *)b->payload_size)) {
+	if (!to ||
+		zmq_msg_init_data(frame, to, b->payload_size, free_copy, (void *)b->payload_size)) {
 		free(to);
 		return -1;
 	}
@@ -87,13 +90,15 @@ static void free_packed(void *data, void *hint)
 	free(data);
 }
 
-/* Puts a packed frame in the place of the second one, and makes the third; false: it stays as it is. */
+/* Puts a packed frame in the place of the second one, and makes the third; false: it stays as it
+ * is. */
 static bool pack(struct packer *packer, zmq_msg_t *frame, uint8_t third[PACK_FRAME_SIZE])
 {
 	void *data;
 	size_t size;
 	zmq_msg_t packed;
-	if (!packer || !packer_pack(packer, zmq_msg_data(frame), zmq_msg_size(frame), &data, &size, third))
+	if (!packer ||
+		!packer_pack(packer, zmq_msg_data(frame), zmq_msg_size(frame), &data, &size, third))
 		return false;
 	if (zmq_msg_init_data(&packed, data, size, free_packed, NULL)) {
 		free(data);

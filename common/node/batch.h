@@ -11,9 +11,9 @@
 #define BATCH_MESSAGES 64u
 #define BATCH_HEADS    16384u
 /* Payloads are copied into one frame; from this size on sending them as they are is cheaper. */
-#define BATCH_COPIED   32768u
-/* Copies that libzmq has not sent yet, of all links: where a slow link lets them pile up, payloads go as
- * they are, which the log keeps anyway. */
+#define BATCH_COPIED 32768u
+/* Copies that libzmq has not sent yet, of all links: where a slow link lets them pile up, payloads
+ * go as they are, which the log keeps anyway. */
 #define BATCH_COPIES_MAX (8u << 20)
 
 struct batch {
@@ -25,7 +25,8 @@ struct batch {
 	uint8_t heads[BATCH_HEADS];
 };
 
-/* Whether m may join what is there; if not, that is to be sent first. Always true if there is nothing. */
+/* Whether m may join what is there; if not, that is to be sent first. Always true if there is
+ * nothing. */
 bool batch_takes(const struct batch *b, const struct dp_msg *m);
 
 /* The caller keeps m. */

@@ -14,7 +14,9 @@ static int add_peer(struct node *n, struct dp_heart_config *heart, const struct 
 	p->health = l->health;
 	memcpy(p->address, l->address, sizeof p->address);
 	int err = dp_beat_key(l->key, n->cfg->secret_key, p->key[0]);
-	return err ? err : dp_beat_key(l->former_key[0] ? l->former_key : l->key, n->cfg->secret_key, p->key[1]);
+	return err ? err
+		   : dp_beat_key(l->former_key[0] ? l->former_key : l->key, n->cfg->secret_key,
+			     p->key[1]);
 }
 
 /* The place of the peer of link i, or `next` if no link before it has the same. */
@@ -92,13 +94,15 @@ void health_changed(struct node *n)
 		bool heard = dp_health_open(&h), open = heard && health_in_hours(n, i);
 		bool first = heart_of(n, i, UINT32_MAX) == UINT32_MAX;
 		if (n->links[i].health != h.state && first)
-			dp_log(heard ? DP_LOG_NOTICE : DP_LOG_WARNING, "heartbeat", "peer=%s state=%s",
-				n->cfg->links[i].peer, dp_health_state_name(h.state));
+			dp_log(heard ? DP_LOG_NOTICE : DP_LOG_WARNING, "heartbeat",
+				"peer=%s state=%s", n->cfg->links[i].peer,
+				dp_health_state_name(h.state));
 		n->links[i].health = h.state;
 		if (n->links[i].open == open)
 			continue;
 		if (heard && first && n->cfg->links[i].hours.from != n->cfg->links[i].hours.to)
-			dp_log(DP_LOG_NOTICE, "hours", "peer=%s sending=%s", n->cfg->links[i].peer, open ? "yes" : "no");
+			dp_log(DP_LOG_NOTICE, "hours", "peer=%s sending=%s", n->cfg->links[i].peer,
+				open ? "yes" : "no");
 		net_link(n, i, open);
 		tell_streams(n, i, open);
 	}
@@ -112,11 +116,13 @@ json_t *health_json(struct node *n, unsigned link)
 	uint64_t now = node_clock_us();
 	return json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "state", dp_health_state_name(h.state),
 		"age_us", (json_int_t)(now - h.since_us), "last_beat_us",
-		(json_int_t)(h.beat_us ? now - h.beat_us : 0), "round_trip_us", (json_int_t)h.rtt_us,
-		"beats", (json_int_t)h.beats, "outages", (json_int_t)h.outages);
+		(json_int_t)(h.beat_us ? now - h.beat_us : 0), "round_trip_us",
+		(json_int_t)h.rtt_us, "beats", (json_int_t)h.beats, "outages",
+		(json_int_t)h.outages);
 }
 
-/* All links are tried at once, as after a start; one that is not what it was begins a new session. */
+/* All links are tried at once, as after a start; one that is not what it was begins a new session.
+ */
 int health_reopen(struct node *n, const bool *relinked)
 {
 	dp_heart_stop(&n->heart);

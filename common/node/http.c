@@ -1,5 +1,5 @@
-/* The HTTP endpoint: GET /metrics, /livez and /readyz. libmicrohttpd without a thread of its own: its epoll
- * descriptor is one more that the loop waits for. */
+/* The HTTP endpoint: GET /metrics, /livez and /readyz. libmicrohttpd without a thread of its own:
+ * its epoll descriptor is one more that the loop waits for. */
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +17,9 @@
 
 static enum MHD_Result reply(struct MHD_Connection *c, unsigned code, const char *type, char *text)
 {
-	struct MHD_Response *r =
-		text ? MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE) : NULL;
+	struct MHD_Response *r = text
+		? MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE)
+		: NULL;
 	if (!r) {
 		free(text);
 		return MHD_NO;
@@ -57,8 +58,8 @@ static enum MHD_Result metrics(struct node *n, struct MHD_Connection *c)
 	return reply(c, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", text);
 }
 
-static enum MHD_Result answer(void *ctx, struct MHD_Connection *c, const char *url, const char *method,
-	const char *version, const char *data, size_t *size, void **state)
+static enum MHD_Result answer(void *ctx, struct MHD_Connection *c, const char *url,
+	const char *method, const char *version, const char *data, size_t *size, void **state)
 {
 	struct node *n = ctx;
 	const char *why;
@@ -75,7 +76,8 @@ static enum MHD_Result answer(void *ctx, struct MHD_Connection *c, const char *u
 		return reply_text(c, MHD_HTTP_OK, "ok\n");
 	if (strcmp(url, "/readyz") == 0) {
 		why = why_not_ready(n);
-		return reply_text(c, why ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, why ? why : "ok\n");
+		return reply_text(c, why ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK,
+			why ? why : "ok\n");
 	}
 	return reply_text(c, MHD_HTTP_NOT_FOUND, "there are /metrics, /livez and /readyz\n");
 }
@@ -90,9 +92,10 @@ int http_open(struct node *n)
 	int err = dp_address_resolve(n->cfg->metrics, &at, &size);
 	unsigned flags = MHD_USE_EPOLL | (err || at.ss_family == AF_INET ? 0 : MHD_USE_IPv6);
 	if (!err)
-		n->http = MHD_start_daemon(flags, 0, NULL, NULL, answer, n, MHD_OPTION_SOCK_ADDR, &at,
-			MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-			CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_SECONDS, MHD_OPTION_END);
+		n->http = MHD_start_daemon(flags, 0, NULL, NULL, answer, n, MHD_OPTION_SOCK_ADDR,
+			&at, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+			MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
+			MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_SECONDS, MHD_OPTION_END);
 	if (!n->http) {
 		dp_log(DP_LOG_ERROR, "listen-failed", "metrics=%s", n->cfg->metrics);
 		return DP_ECONFIG;

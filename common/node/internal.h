@@ -13,11 +13,11 @@
 #include "node/stream.h"
 #include "proto/local.h"
 
-#define NODE_PEERS_MAX   128
-#define NODE_CONNS_MAX   48
-#define NODE_ALARMS_MAX  32
-#define HOST_REQUESTS    128u
-#define NODE_SUN_MAX     108
+#define NODE_PEERS_MAX  128
+#define NODE_CONNS_MAX  48
+#define NODE_ALARMS_MAX 32
+#define HOST_REQUESTS   128u
+#define NODE_SUN_MAX    108
 
 struct node;
 
@@ -59,11 +59,11 @@ struct link {
 	struct waker waker;
 	struct batch out;
 	struct packer packer;
-	uint64_t out_stream; /* whose records are in `out`, if it is to be compressed */
+	uint64_t out_stream;             /* whose records are in `out`, if it is to be compressed */
 	uint64_t heard_us, connected_us; /* 0: never heard */
-	unsigned heart; /* its peer's place among those that heartbeats go to */
-	bool open; /* heartbeats have not closed it */
-	bool former; /* tried, or in use: its peer's former key */
+	unsigned heart;                  /* its peer's place among those that heartbeats go to */
+	bool open;                       /* heartbeats have not closed it */
+	bool former;                     /* tried, or in use: its peer's former key */
 	enum dp_health_state health;
 };
 
@@ -75,7 +75,7 @@ struct node {
 	struct dp_node_config *live; /* the same, for reload.c alone */
 	const struct dp_node_source *source;
 	struct dp_disk *disk;
-	struct dp_disk *twin; /* over disk, if images are kept twice; or NULL */
+	struct dp_disk *twin;   /* over disk, if images are kept twice; or NULL */
 	struct dp_heart *heart; /* peers: those of links, then those above */
 	void *zmq, *router, *zap, *remote;
 	struct waker router_waker, zap_waker, remote_waker;
@@ -90,10 +90,12 @@ struct node {
 	unsigned conn_count;
 	uint64_t now_us, start_us;
 	uint64_t bad_messages, refused_keys;
-	unsigned minute; /* of the day, local time; NODE_NO_MINUTE: links have to be looked at */
-	char *replacement; /* the topology to be put in place when the streams have ended; NULL: none */
+	unsigned minute;   /* of the day, local time; NODE_NO_MINUTE: links have to be looked at */
+	char *replacement; /* the topology to be put in place when the streams have ended; NULL:
+			      none */
 	bool more_waits;   /* in sockets: the next turn does not wait */
-	bool stopping, restart, was_clean; /* was_clean: the process before was stopped in good order */
+	bool stopping, restart,
+		was_clean; /* was_clean: the process before was stopped in good order */
 };
 
 uint64_t node_clock_us(void);
@@ -102,11 +104,12 @@ struct node_stream *node_stream_by_id(struct node *n, uint64_t id);
 
 /* net.c */
 int net_open(struct node *n); /* 0 or a dp_err, logged */
-#define NODE_ZAP_LINKS  "dipole"
+#define NODE_ZAP_LINKS   "dipole"
 #define NODE_ZAP_CONTROL "control"
-int net_curve_server(const struct node *n, void *socket, const char *domain); /* options; 0, or another number */
+int net_curve_server(const struct node *n, void *socket,
+	const char *domain); /* options; 0, or another number */
 void net_close(struct node *n);
-bool net_receive(struct node *n); /* from dirty sockets; false: none was dirty */
+bool net_receive(struct node *n);  /* from dirty sockets; false: none was dirty */
 void net_wake_all(struct node *n); /* marks all dirty */
 void net_tick(struct node *n);
 int net_relink(struct node *n, unsigned link); /* its address or key has changed; 0 or a dp_err */
@@ -134,7 +137,7 @@ int local_conn_fd(const struct conn *c);
 void local_ready(struct node *n, struct conn *c, short events);
 bool local_flush(struct node *n); /* whether requests were taken that had to wait */
 void local_reply(struct node *n, void *tag, int err, uint64_t set, struct dp_buf *data);
-void local_hang_up(struct node *n); /* all host connections */
+void local_hang_up(struct node *n);                        /* all host connections */
 bool local_uses(const struct node *n, const char *volume); /* a host is connected to it */
 
 /* control.c: one JSON object in, one out (new reference); `rights` are of who asks */
@@ -151,20 +154,22 @@ int http_open(struct node *n); /* 0 or a dp_err, logged */
 void http_run(struct node *n); /* what its descriptor says, or time */
 void http_close(struct node *n);
 
-/* reload.c: as an answer of the control socket. `text`: the file to take instead of the one that is there; NULL:
- * that one. dry: says what would be done, and does nothing. */
+/* reload.c: as an answer of the control socket. `text`: the file to take instead of the one that is
+ * there; NULL: that one. dry: says what would be done, and does nothing. */
 json_t *reload_answer(struct node *n, const char *text, bool dry);
 json_t *reload_rekey(struct node *n); /* runs anew, with the key that comes next */
 
-/* Puts the new topology in place, if all has ended in good order; else the node goes on as before. */
+/* Puts the new topology in place, if all has ended in good order; else the node goes on as before.
+ */
 void reload_replace(struct node *n, bool clean);
 
-/* aside.c: what the node has no more is set aside; and whether a stream, as it was found, may begin with what it
- * is to be now. 0 or a dp_err, logged. */
+/* aside.c: what the node has no more is set aside; and whether a stream, as it was found, may begin
+ * with what it is to be now. 0 or a dp_err, logged. */
 int aside_all(const struct node *n);
 int aside_check(const struct node *n, const struct node_stream *s);
 /* Why volume v, if it is new, cannot be made here; NULL: it can. */
-const char *aside_wrong_volume(const struct node *n, const struct node_stream *s, const struct dp_node_volume *v);
+const char *aside_wrong_volume(const struct node *n, const struct node_stream *s,
+	const struct dp_node_volume *v);
 bool aside_has_records(const struct dp_log *log, uint32_t volume);
 
 #endif

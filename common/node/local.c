@@ -13,8 +13,8 @@
 #include "base/log.h"
 #include "node/internal.h"
 
-#define IN_SIZE   65536u
-#define SEND_IOV  32
+#define IN_SIZE  65536u
+#define SEND_IOV 32
 
 struct request {
 	struct conn *conn;
@@ -24,7 +24,7 @@ struct request {
 
 struct out {
 	struct out *next;
-	struct dp_buf *data;  /* after the header; NULL: none */
+	struct dp_buf *data; /* after the header; NULL: none */
 	uint32_t head_size;
 	uint8_t head[];
 };
@@ -59,7 +59,7 @@ int local_conn_fd(const struct conn *c)
 static bool may_take(const struct conn *c)
 {
 	return c->request_count + c->out_count < HOST_REQUESTS &&
-	       !(c->stream && dp_stream_full(c->stream->stream));
+		!(c->stream && dp_stream_full(c->stream->stream));
 }
 
 short local_wants(const struct conn *c)
@@ -171,7 +171,8 @@ static void close_conn(struct node *n, struct conn *c)
 	for (unsigned i = 0; i < n->conn_count; i++) {
 		if (n->conns[i] != c)
 			continue;
-		memmove(&n->conns[i], &n->conns[i + 1], (n->conn_count - i - 1) * sizeof n->conns[0]);
+		memmove(&n->conns[i], &n->conns[i + 1],
+			(n->conn_count - i - 1) * sizeof n->conns[0]);
 		n->conn_count--;
 		break;
 	}
@@ -220,7 +221,10 @@ static void answer(struct conn *c, const struct dp_local_request *r, int error, 
 {
 	uint8_t head[DP_LOCAL_REPLY_SIZE + DP_LOCAL_HELLO_SIZE];
 	uint32_t extra = data ? DP_LOCAL_HELLO_SIZE : 0;
-	struct dp_local_reply reply = {.type = r->type, .error = error, .id = r->id, .set = set,
+	struct dp_local_reply reply = {.type = r->type,
+		.error = error,
+		.id = r->id,
+		.set = set,
 		.payload_len = extra + (buf ? (uint32_t)buf->size : 0)};
 	dp_local_reply_encode(&reply, head);
 	if (data)
@@ -272,14 +276,16 @@ static void hello(struct node *n, struct conn *c, const struct dp_local_request 
 				memcmp(volume->name, c->payload->data, c->payload->size))
 				continue;
 			uint8_t info[DP_LOCAL_HELLO_SIZE];
-			struct dp_local_volume lv = {.size = volume->size, .max_payload = DP_PAYLOAD_MAX,
-				.max_extent = DP_EXTENT_MAX, .max_requests = HOST_REQUESTS};
+			struct dp_local_volume lv = {.size = volume->size,
+				.max_payload = DP_PAYLOAD_MAX,
+				.max_extent = DP_EXTENT_MAX,
+				.max_requests = HOST_REQUESTS};
 			dp_local_volume_encode(&lv, info);
 			c->stream = &n->streams[s];
 			c->volume = volume;
 			c->client = r->client;
-			dp_log(DP_LOG_INFO, "host-connected", "volume=%s client=%016llx", volume->name,
-				(unsigned long long)r->client);
+			dp_log(DP_LOG_INFO, "host-connected", "volume=%s client=%016llx",
+				volume->name, (unsigned long long)r->client);
 			answer(c, r, 0, 0, info, NULL);
 			return;
 		}
@@ -313,7 +319,8 @@ static void list(struct node *n, struct conn *c, const struct dp_local_request *
 static int check_request(const struct conn *c, const struct dp_local_request *r)
 {
 	static const uint32_t most[] = {[DP_LOCAL_READ] = DP_PAYLOAD_MAX,
-		[DP_LOCAL_WRITE] = DP_PAYLOAD_MAX, [DP_LOCAL_TRIM] = DP_EXTENT_MAX,
+		[DP_LOCAL_WRITE] = DP_PAYLOAD_MAX,
+		[DP_LOCAL_TRIM] = DP_EXTENT_MAX,
 		[DP_LOCAL_ZERO] = DP_EXTENT_MAX};
 	/* 0 names nothing: such a request could not be told from its replay. */
 	if (!c->volume || r->client != c->client || !r->client || !r->id)
@@ -328,8 +335,10 @@ static int check_request(const struct conn *c, const struct dp_local_request *r)
 
 static void submit(struct node *n, struct conn *c, const struct dp_local_request *r)
 {
-	static const uint8_t ops[] = {[DP_LOCAL_WRITE] = DP_OP_WRITE, [DP_LOCAL_TRIM] = DP_OP_TRIM,
-		[DP_LOCAL_ZERO] = DP_OP_ZERO, [DP_LOCAL_FLUSH] = DP_OP_FLUSH};
+	static const uint8_t ops[] = {[DP_LOCAL_WRITE] = DP_OP_WRITE,
+		[DP_LOCAL_TRIM] = DP_OP_TRIM,
+		[DP_LOCAL_ZERO] = DP_OP_ZERO,
+		[DP_LOCAL_FLUSH] = DP_OP_FLUSH};
 	int error = check_request(c, r);
 	struct request *tag = error ? NULL : calloc(1, sizeof *tag);
 	if (!tag) {
@@ -372,8 +381,8 @@ static void take(struct node *n, struct conn *c, const struct dp_local_request *
 	dp_buf_unref(&c->payload);
 }
 
-/* Parses what is in the buffer; false: no whole request. A payload that is not whole yet is received
- * straight into its own buffer. */
+/* Parses what is in the buffer; false: no whole request. A payload that is not whole yet is
+ * received straight into its own buffer. */
 static bool parse_host(struct node *n, struct conn *c)
 {
 	bool any = false;
@@ -392,7 +401,8 @@ static bool parse_host(struct node *n, struct conn *c)
 				c->closing = true;
 				break;
 			}
-			size_t have = c->in_size - at < r->payload_len ? c->in_size - at : r->payload_len;
+			size_t have = c->in_size - at < r->payload_len ? c->in_size - at
+								       : r->payload_len;
 			memcpy(c->payload->data, c->in + at, have);
 			at += (uint32_t)have;
 			c->payload_got = have;
@@ -423,8 +433,8 @@ static void ready_host(struct node *n, struct conn *c)
 {
 	size_t got;
 	if (c->payload) {
-		if (!receive(c, c->payload->data + c->payload_got, c->payload->size - c->payload_got,
-			    &got))
+		if (!receive(c, c->payload->data + c->payload_got,
+			    c->payload->size - c->payload_got, &got))
 			return;
 		c->payload_got += got;
 		if (c->payload_got < c->payload->size)

@@ -16,8 +16,8 @@ static const char *end_of_quoted(const char *at)
 
 json_t *logjson_object(const struct dp_log_line *line)
 {
-	json_t *o = json_pack("{s:s,s:s,s:s,s:s}", "time", line->time, "level", line->level, "node", line->node,
-		"event", line->event);
+	json_t *o = json_pack("{s:s,s:s,s:s,s:s}", "time", line->time, "level", line->level, "node",
+		line->node, "event", line->event);
 	for (const char *at = line->keys; *at;) {
 		size_t key = strcspn(at, "= ");
 		if (at[key] != '=')

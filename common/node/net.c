@@ -12,9 +12,9 @@
 #include "io/buffers.h"
 #include "node/internal.h"
 
-#define RECEIVE_BATCH  256
-#define RECONNECT_US   5000000
-#define MESSAGE_MAX    (2 * 1024 * 1024)
+#define RECEIVE_BATCH 256
+#define RECONNECT_US  5000000
+#define MESSAGE_MAX   (2 * 1024 * 1024)
 
 static int set_int(void *socket, int option, int value)
 {
@@ -31,7 +31,8 @@ static int buffer_options(void *s)
 {
 	int out = dp_socket_buffer(SO_SNDBUF, DP_WINDOW_BYTES);
 	int in = dp_socket_buffer(SO_RCVBUF, DP_WINDOW_BYTES);
-	return (out > 0 ? set_int(s, ZMQ_SNDBUF, out) : 0) | (in > 0 ? set_int(s, ZMQ_RCVBUF, in) : 0);
+	return (out > 0 ? set_int(s, ZMQ_SNDBUF, out) : 0) |
+		(in > 0 ? set_int(s, ZMQ_RCVBUF, in) : 0);
 }
 
 static int common_options(void *s, const char *address)
@@ -41,7 +42,8 @@ static int common_options(void *s, const char *address)
 		return -1;
 	if (strchr(address, '[') && set_int(s, ZMQ_IPV6, 1))
 		return -1;
-	int bad = set_int(s, ZMQ_LINGER, 0) | set_int(s, ZMQ_SNDHWM, 0) | set_int(s, ZMQ_RCVHWM, 4096);
+	int bad = set_int(s, ZMQ_LINGER, 0) | set_int(s, ZMQ_SNDHWM, 0) |
+		set_int(s, ZMQ_RCVHWM, 4096);
 	return bad | zmq_setsockopt(s, ZMQ_MAXMSGSIZE, &most, sizeof most);
 }
 
@@ -54,8 +56,9 @@ static int open_waker(void *socket, struct waker *w)
 
 int net_curve_server(const struct node *n, void *s, const char *domain)
 {
-	return set_int(s, ZMQ_CURVE_SERVER, 1) | set_text(s, ZMQ_CURVE_SECRETKEY, n->cfg->secret_key) |
-	       set_text(s, ZMQ_ZAP_DOMAIN, domain);
+	return set_int(s, ZMQ_CURVE_SERVER, 1) |
+		set_text(s, ZMQ_CURVE_SECRETKEY, n->cfg->secret_key) |
+		set_text(s, ZMQ_ZAP_DOMAIN, domain);
 }
 
 static int open_router(struct node *n)
@@ -91,12 +94,13 @@ static int open_link(struct node *n, unsigned i)
 	/* Nothing is queued for a peer that is not there: the core's positions decide what is
 	 * sent once it is. */
 	int bad = set_int(s, ZMQ_IMMEDIATE, 1) | set_int(s, ZMQ_RECONNECT_IVL, 100) |
-		  set_int(s, ZMQ_RECONNECT_IVL_MAX, 1000) | set_int(s, ZMQ_CONNECT_TIMEOUT, 1000) |
-		  set_int(s, ZMQ_HANDSHAKE_IVL, 3000);
+		set_int(s, ZMQ_RECONNECT_IVL_MAX, 1000) | set_int(s, ZMQ_CONNECT_TIMEOUT, 1000) |
+		set_int(s, ZMQ_HANDSHAKE_IVL, 3000);
 	if (l->key[0])
-		bad |= set_text(s, ZMQ_CURVE_SERVERKEY, n->links[i].former ? l->former_key : l->key) |
-		       set_text(s, ZMQ_CURVE_PUBLICKEY, n->cfg->public_key) |
-		       set_text(s, ZMQ_CURVE_SECRETKEY, n->cfg->secret_key);
+		bad |= set_text(s, ZMQ_CURVE_SERVERKEY,
+			       n->links[i].former ? l->former_key : l->key) |
+			set_text(s, ZMQ_CURVE_PUBLICKEY, n->cfg->public_key) |
+			set_text(s, ZMQ_CURVE_SECRETKEY, n->cfg->secret_key);
 	if (bad || zmq_connect(s, l->address)) {
 		dp_log(DP_LOG_ERROR, "connect-failed", "peer=%s address=%s error=\"%s\"", l->peer,
 			l->address, zmq_strerror(errno));
@@ -171,17 +175,21 @@ static bool zap(struct node *n)
 			size[count] = got;
 		zmq_getsockopt(n->zap, ZMQ_RCVMORE, &more, &more_size);
 	}
-	bool curve = count == 7 && size[5] == 5 && memcmp(frame[5], "CURVE", 5) == 0 && size[6] == 32;
-	bool control = size[2] == sizeof NODE_ZAP_CONTROL - 1 && memcmp(frame[2], NODE_ZAP_CONTROL, (size_t)size[2]) == 0;
+	bool curve = count == 7 && size[5] == 5 && memcmp(frame[5], "CURVE", 5) == 0 &&
+		size[6] == 32;
+	bool control = size[2] == sizeof NODE_ZAP_CONTROL - 1 &&
+		memcmp(frame[2], NODE_ZAP_CONTROL, (size_t)size[2]) == 0;
 	char name[WHO_MAX];
-	const char *who = curve && who_has(n, (const uint8_t *)frame[6], control, name) ? name : NULL;
+	const char *who = curve && who_has(n, (const uint8_t *)frame[6], control, name) ? name
+											: NULL;
 	int address_size = size[3] < 256 ? size[3] : 255;
 	if (!who) {
 		n->refused_keys++;
-		dp_log(DP_LOG_WARNING, "key-refused", "from=%.*s reason=\"key is not in the topology\"",
-			address_size, frame[3]);
+		dp_log(DP_LOG_WARNING, "key-refused",
+			"from=%.*s reason=\"key is not in the topology\"", address_size, frame[3]);
 	} else {
-		dp_log(DP_LOG_DEBUG, "key-accepted", "from=%.*s node=%s", address_size, frame[3], who);
+		dp_log(DP_LOG_DEBUG, "key-accepted", "from=%.*s node=%s", address_size, frame[3],
+			who);
 	}
 	zmq_send(n->zap, "1.0", 3, ZMQ_SNDMORE);
 	zmq_send(n->zap, frame[1], (size_t)(size[1] < 256 ? size[1] : 0), ZMQ_SNDMORE);
@@ -227,8 +235,9 @@ static void send_down(struct node *n, unsigned link)
 static bool goes_with(const struct node *n, unsigned link, const struct dp_msg *m)
 {
 	const struct link *l = &n->links[link];
-	return batch_takes(&l->out, m) && (!n->cfg->links[link].compress || m->type != DP_MSG_RECORD ||
-						  !l->out.payload_count || l->out_stream == m->stream);
+	return batch_takes(&l->out, m) &&
+		(!n->cfg->links[link].compress || m->type != DP_MSG_RECORD ||
+			!l->out.payload_count || l->out_stream == m->stream);
 }
 
 void net_send_up(struct node *n, uint32_t peer, struct dp_msg *m)
@@ -305,7 +314,8 @@ static bool has_more(void *socket)
 static void unpack(void *socket, struct incoming *in)
 {
 	struct dp_buf *third = receive_payload(socket), *packed = in->payload;
-	in->payload = third && packed ? packer_unpack(packed, third->data, third->size, MESSAGE_MAX) : NULL;
+	in->payload = third && packed ? packer_unpack(packed, third->data, third->size, MESSAGE_MAX)
+				      : NULL;
 	in->whole = in->payload != NULL;
 	dp_buf_unref(&third);
 	dp_buf_unref(&packed);
@@ -386,7 +396,8 @@ static uint32_t peer_slot(struct node *n, const uint8_t *id, size_t size)
 static struct dp_msg_walk walk(const struct incoming *in)
 {
 	return (struct dp_msg_walk){.head = zmq_msg_data((zmq_msg_t *)&in->head),
-		.left = zmq_msg_size((zmq_msg_t *)&in->head), .payload = in->payload};
+		.left = zmq_msg_size((zmq_msg_t *)&in->head),
+		.payload = in->payload};
 }
 
 /* One of ours from above; err as dp_msg_walk_next() said. */
@@ -398,7 +409,7 @@ static void take_from_up(struct node *n, uint32_t peer, const char *from, struct
 	/* With CURVE, a key may only speak for the node it belongs to, and only the node that
 	 * the topology puts above us may send. */
 	bool allowed = s && s->stream && s->cfg->upstream[0] &&
-		       (!n->cfg->listen_curve || strcmp(from, s->cfg->upstream) == 0);
+		(!n->cfg->listen_curve || strcmp(from, s->cfg->upstream) == 0);
 	if (!allowed)
 		bad_message(n, from, err ? why : "not the sender of this stream");
 	else
@@ -485,7 +496,8 @@ static bool receive_down(struct node *n, unsigned link)
 
 /* Takes what waits, up to a bound so that no socket starves the others. A socket stays dirty until
  * it says that there is nothing more. */
-static void drain(struct node *n, struct waker *w, bool (*take)(struct node *, unsigned), unsigned i)
+static void drain(struct node *n, struct waker *w, bool (*take)(struct node *, unsigned),
+	unsigned i)
 {
 	int left = RECEIVE_BATCH;
 	w->dirty = false;
@@ -538,8 +550,8 @@ static bool is_sending(const struct node *n, unsigned link)
 	for (unsigned s = 0; s < n->cfg->stream_count; s++) {
 		const struct dp_core *c = dp_stream_core(n->streams[s].stream);
 		for (uint32_t i = 0; i < c->cfg.down_count; i++)
-			if (n->streams[s].cfg->links[i] == link && c->down[i].state == DP_DOWN_ACTIVE &&
-				c->down[i].flight)
+			if (n->streams[s].cfg->links[i] == link &&
+				c->down[i].state == DP_DOWN_ACTIVE && c->down[i].flight)
 				return true;
 	}
 	return false;
@@ -553,7 +565,8 @@ static void follow_key(struct node *n, unsigned i)
 	if (key < 0 || l->former == (key == 1))
 		return;
 	l->former = key == 1;
-	dp_log(DP_LOG_NOTICE, "peer-key", "peer=%s key=%s", n->cfg->links[i].peer, key ? "former" : "new");
+	dp_log(DP_LOG_NOTICE, "peer-key", "peer=%s key=%s", n->cfg->links[i].peer,
+		key ? "former" : "new");
 	bool open = l->open;
 	if (net_relink(n, i)) /* said in the log */
 		n->stopping = true;

@@ -20,7 +20,7 @@
 
 #define TICK_US        10000
 #define ALARM_AGAIN_US 60000000
-#define STOP_LIMIT_US 10000000
+#define STOP_LIMIT_US  10000000
 
 static uint64_t clock_us(clockid_t id)
 {
@@ -76,7 +76,8 @@ static bool was_said(const struct node_stream *ns, const char *text, uint32_t pe
 {
 	for (unsigned i = 0; i < ns->alarm_count && i < NODE_ALARMS_MAX; i++) {
 		const struct alarm *a = &ns->alarms[i];
-		if (a->what == text && a->peer == peer && node_wall_us() - a->time_us < ALARM_AGAIN_US)
+		if (a->what == text && a->peer == peer &&
+			node_wall_us() - a->time_us < ALARM_AGAIN_US)
 			return true;
 	}
 	return false;
@@ -87,9 +88,9 @@ static void on_alarm(void *ctx, struct dp_stream *s, const char *text, uint32_t 
 	struct node_stream *ns = ctx;
 	const struct dp_node_config *cfg = ns->node->cfg;
 	(void)s;
-	const char *name = peer == DP_ALARM_SELF	     ? cfg->name
-			   : peer == DP_ALARM_UPSTREAM ? ns->cfg->upstream
-						       : cfg->links[ns->cfg->links[peer]].peer;
+	const char *name = peer == DP_ALARM_SELF ? cfg->name
+		: peer == DP_ALARM_UPSTREAM      ? ns->cfg->upstream
+						 : cfg->links[ns->cfg->links[peer]].peer;
 	if (was_said(ns, text, peer))
 		return;
 	struct alarm *a = &ns->alarms[ns->alarm_count++ % NODE_ALARMS_MAX];
@@ -109,24 +110,27 @@ static const struct dp_stream_ops stream_ops = {on_send_up, on_send_down, on_rep
 
 static void say_why(const struct dp_node_stream *s, int err)
 {
-	const char *what = err == DP_ECORRUPT ? "the journal is damaged below its durable mark; nothing was "
-						"changed; keep a copy, then treat the disk as lost"
-			   : err == DP_EINVAL ? "the journal or an image has another size or belongs to "
-						"another stream than the topology says"
-			   : err == DP_ENOENT ? "an image is missing, and the journal no longer has what was in "
-						"it; treat the disk as lost"
-			   : err == DP_EBUSY  ? "another process uses this state directory"
-			   : err == DP_ENOCIPHER ? "this processor has no instructions for AES, which seal: "
-					       "aes256-gcm needs at the controller and all mirrors; "
-					       "chacha20-poly1305 needs none"
-			   : err == DP_ESEALED ? "the journal has sealed records and the topology does not "
-						 "say that the stream is sealed, or open ones and it does"
-			   : err == DP_ECONFIG ? "the key of a node that is to open the stream is none"
-			   : err == DP_EAGAIN ? "the volumes are others than before, or in another order, and images are "
-						"being resynced; start with the volumes as they were until that is "
-						"complete, or with an empty directory but for the key, and it is filled anew"
-			   : err == DP_EVERSION ? "the journal has a format this version does not know"
-						: dp_strerror(err);
+	const char *what = err == DP_ECORRUPT
+		? "the journal is damaged below its durable mark; nothing was "
+		  "changed; keep a copy, then treat the disk as lost"
+		: err == DP_EINVAL ? "the journal or an image has another size or belongs to "
+				     "another stream than the topology says"
+		: err == DP_ENOENT
+		? "an image is missing, and the journal no longer has what was in "
+		  "it; treat the disk as lost"
+		: err == DP_EBUSY     ? "another process uses this state directory"
+		: err == DP_ENOCIPHER ? "this processor has no instructions for AES, which seal: "
+					"aes256-gcm needs at the controller and all mirrors; "
+					"chacha20-poly1305 needs none"
+		: err == DP_ESEALED   ? "the journal has sealed records and the topology does not "
+					"say that the stream is sealed, or open ones and it does"
+		: err == DP_ECONFIG   ? "the key of a node that is to open the stream is none"
+		: err == DP_EAGAIN
+		? "the volumes are others than before, or in another order, and images are "
+		  "being resynced; start with the volumes as they were until that is "
+		  "complete, or with an empty directory but for the key, and it is filled anew"
+		: err == DP_EVERSION ? "the journal has a format this version does not know"
+				     : dp_strerror(err);
 	dp_log(DP_LOG_ERROR, "stream-failed", "stream=%s error=\"%s\"", s->name, what);
 }
 
@@ -164,17 +168,19 @@ static const char *unclean_text(const struct dp_core_config *c)
 static int open_seal(struct node *n, struct node_stream *ns)
 {
 	const struct dp_node_stream *cfg = ns->cfg;
-	uint8_t secret[DP_SEAL_KEY_SIZE], former[DP_SEAL_KEY_SIZE], holders[DP_SEAL_HOLDERS_MAX][DP_SEAL_KEY_SIZE],
-		random[32];
-	bool has_former = n->cfg->former_secret[0], good = zmq_z85_decode(secret, n->cfg->secret_key) != NULL;
+	uint8_t secret[DP_SEAL_KEY_SIZE], former[DP_SEAL_KEY_SIZE],
+		holders[DP_SEAL_HOLDERS_MAX][DP_SEAL_KEY_SIZE], random[32];
+	bool has_former = n->cfg->former_secret[0],
+	     good = zmq_z85_decode(secret, n->cfg->secret_key) != NULL;
 	if (has_former)
 		good = zmq_z85_decode(former, n->cfg->former_secret) && good;
 	for (unsigned i = 0; i < cfg->holder_count; i++)
 		good = zmq_z85_decode(holders[i], cfg->holders[i]) && good;
 	randombytes_buf(random, sizeof random);
-	int err = good ? dp_seal_new(cfg->core.stream, cfg->seal, secret, has_former ? former : NULL, holders,
-				 cfg->holder_count, random, &ns->seal)
-		       : DP_ECONFIG;
+	int err = good
+		? dp_seal_new(cfg->core.stream, cfg->seal, secret, has_former ? former : NULL,
+			  holders, cfg->holder_count, random, &ns->seal)
+		: DP_ECONFIG;
 	sodium_memzero(secret, sizeof secret);
 	sodium_memzero(former, sizeof former);
 	sodium_memzero(random, sizeof random);
@@ -189,19 +195,24 @@ static int open_stream(struct node *n, struct node_stream *ns)
 	snprintf(journal, sizeof journal, "journal.%s", cfg->name);
 	for (unsigned i = 0; i < cfg->volume_count; i++) {
 		snprintf(files[i], sizeof files[i], "image.%s", cfg->volumes[i].name);
-		volumes[i] = (struct dp_store_volume){cfg->volumes[i].id, cfg->volumes[i].size, files[i],
-			cfg->volumes[i].is_new, cfg->volumes[i].grown};
+		volumes[i] = (struct dp_store_volume){cfg->volumes[i].id, cfg->volumes[i].size,
+			files[i], cfg->volumes[i].is_new, cfg->volumes[i].grown};
 	}
-	struct dp_stream_config sc = {.core = cfg->core, .journal_file = journal,
-		.journal_size = cfg->journal_bytes, .volumes = volumes, .volume_count = cfg->volume_count,
+	struct dp_stream_config sc = {.core = cfg->core,
+		.journal_file = journal,
+		.journal_size = cfg->journal_bytes,
+		.volumes = volumes,
+		.volume_count = cfg->volume_count,
 		.volumes_changed = cfg->volumes_changed,
-		.resync_rate = cfg->resync_rate, .read_cache = cfg->read_cache};
+		.resync_rate = cfg->resync_rate,
+		.read_cache = cfg->read_cache};
 	randombytes_buf(&sc.random, sizeof sc.random);
 	sc.random |= 1;
 	int err = cfg->holder_count ? open_seal(n, ns) : 0;
 	sc.core.seal = ns->seal;
 	if (!err)
-		err = dp_stream_open(n->twin ? n->twin : n->disk, &sc, &stream_ops, ns, &ns->stream);
+		err = dp_stream_open(n->twin ? n->twin : n->disk, &sc, &stream_ops, ns,
+			&ns->stream);
 	if (err) {
 		say_why(cfg, err);
 		return err;
@@ -211,8 +222,9 @@ static int open_stream(struct node *n, struct node_stream *ns)
 		return err;
 	struct dp_journal_stats j = dp_journal_stats(dp_stream_journal(ns->stream));
 	const struct dp_core *c = dp_stream_core(ns->stream);
-	dp_log(DP_LOG_NOTICE, "recovered", "stream=%s clean=%d last=%llu released=%llu torn_bytes=%llu",
-		cfg->name, n->was_clean, (unsigned long long)c->log.last.at.seq,
+	dp_log(DP_LOG_NOTICE, "recovered",
+		"stream=%s clean=%d last=%llu released=%llu torn_bytes=%llu", cfg->name,
+		n->was_clean, (unsigned long long)c->log.last.at.seq,
 		(unsigned long long)c->log.tail.at.seq, (unsigned long long)j.torn_bytes);
 	bool is_new = c->log.last.promised == 0;
 	if (!n->was_clean && !is_new)
@@ -236,7 +248,8 @@ static int open_signals(struct node *n)
 static void on_twin(void *ctx, const char *name, const char *text)
 {
 	struct node *n = ctx;
-	dp_log(DP_LOG_WARNING, "store", "file=%s second=%s text=\"%s\"", name, n->cfg->second_store, text);
+	dp_log(DP_LOG_WARNING, "store", "file=%s second=%s text=\"%s\"", name, n->cfg->second_store,
+		text);
 }
 
 static int open_disk(struct node *n)
@@ -289,7 +302,9 @@ static void forget_changes(struct dp_node_config *cfg)
 	for (unsigned s = 0; s < cfg->stream_count; s++) {
 		cfg->streams[s].all_ways_new = cfg->streams[s].volumes_changed = false;
 		for (unsigned v = 0; v < cfg->streams[s].volume_count; v++)
-			cfg->streams[s].volumes[v].is_new = cfg->streams[s].volumes[v].grown = false;
+			cfg->streams[s].volumes[v].is_new = cfg->streams[s]
+								    .volumes[v]
+								    .grown = false;
 	}
 	cfg->gone_count = 0;
 }
@@ -320,8 +335,8 @@ static unsigned wait_fds(struct node *n, struct pollfd *fds)
 	for (unsigned i = 0; i < n->cfg->link_count; i++)
 		fds[count++] = watch(n->links[i].waker.fd, true);
 	for (unsigned i = 0; i < n->conn_count; i++)
-		fds[count++] = (struct pollfd){.fd = local_conn_fd(n->conns[i]),
-			.events = local_wants(n->conns[i])};
+		fds[count++] = (struct pollfd){
+			.fd = local_conn_fd(n->conns[i]), .events = local_wants(n->conns[i])};
 	return count;
 }
 
@@ -371,8 +386,8 @@ static void on_signal(struct node *n, uint32_t number)
 	n->restart = false; /* also one that has begun */
 }
 
-/* Sends and takes until nothing waits. Who sends without end gets a turn's share: the rest stays for the next,
- * which does not wait. */
+/* Sends and takes until nothing waits. Who sends without end gets a turn's share: the rest stays
+ * for the next, which does not wait. */
 static void exchange(struct node *n)
 {
 	bool more = true;
@@ -432,8 +447,8 @@ static void log_links(struct node_stream *ns)
 	if (ns->upstream_state == c->up.started)
 		return;
 	ns->upstream_state = c->up.started;
-	dp_log(DP_LOG_NOTICE, "link", "stream=%s from=%s state=%s", ns->cfg->name, ns->cfg->upstream,
-		c->up.started ? "Connected" : "Connecting");
+	dp_log(DP_LOG_NOTICE, "link", "stream=%s from=%s state=%s", ns->cfg->name,
+		ns->cfg->upstream, c->up.started ? "Connected" : "Connecting");
 }
 
 static bool failed(const struct node *n)
@@ -477,8 +492,8 @@ static uint64_t wait_us(const struct node *n, uint64_t now_us, uint64_t tick_us)
 	return until > now_us ? until - now_us : 0;
 }
 
-/* Tells systemd that the loop goes on. Slow disks and links do not stop it, so they are no reason to be
- * started anew. */
+/* Tells systemd that the loop goes on. Slow disks and links do not stop it, so they are no reason
+ * to be started anew. */
 static void feed_watchdog(uint64_t now_us)
 {
 	static uint64_t interval_us, fed_us;
@@ -524,7 +539,8 @@ static bool drained(const struct node *n)
  * is on its way to a disk gets there. */
 static void stop(struct node *n)
 {
-	sd_notifyf(0, n->restart ? "RELOADING=1\nMONOTONIC_USEC=%llu" : "STOPPING=1", (unsigned long long)node_clock_us());
+	sd_notifyf(0, n->restart ? "RELOADING=1\nMONOTONIC_USEC=%llu" : "STOPPING=1",
+		(unsigned long long)node_clock_us());
 	local_hang_up(n);
 	for (unsigned i = 0; i < n->cfg->stream_count; i++)
 		dp_stream_drain(n->streams[i].stream);
@@ -606,7 +622,8 @@ int dp_node_run(struct dp_node_config *cfg, const struct dp_node_source *source)
 	run_until_stopped(n);
 	bool died = broken(n);
 	if (died)
-		dp_log(DP_LOG_ERROR, "out-of-memory", "streams are stopped to keep what is durable");
+		dp_log(DP_LOG_ERROR, "out-of-memory",
+			"streams are stopped to keep what is durable");
 	stop(n);
 	bool clean = !died && drained(n) && !failed(n), restart = n->restart;
 	if (clean)

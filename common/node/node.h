@@ -8,11 +8,11 @@
 #include "engine/core.h"
 #include "engine/health.h"
 
-#define DP_NODE_STREAMS_MAX 64
-#define DP_NODE_LINKS_MAX   64
-#define DP_NODE_KEYS_MAX    128 /* of each node of a topology two */
+#define DP_NODE_STREAMS_MAX   64
+#define DP_NODE_LINKS_MAX     64
+#define DP_NODE_KEYS_MAX      128 /* of each node of a topology two */
 #define DP_NODE_OPERATORS_MAX 32
-#define DP_KEY_SIZE         41 /* Z85 with its 0 */
+#define DP_KEY_SIZE           41 /* Z85 with its 0 */
 
 struct dp_node_volume {
 	char name[DP_NAME_MAX + 1];
@@ -30,15 +30,17 @@ struct dp_node_stream {
 	uint64_t read_cache;  /* bytes; 0: none */
 	struct dp_node_volume volumes[DP_VOLUMES_MAX];
 	unsigned volume_count;
-	unsigned links[DP_DOWN_MAX];            /* core's link i goes over node link links[i] */
+	unsigned links[DP_DOWN_MAX];             /* core's link i goes over node link links[i] */
 	char legs[DP_DOWN_MAX][DP_NAME_MAX + 1]; /* the leg it belongs to */
 	bool near[DP_DOWN_MAX];                  /* its first node stands at this node's own site */
-	char upstream[DP_NAME_MAX + 1];         /* the only node that may send; "" at a controller */
+	char upstream[DP_NAME_MAX + 1]; /* the only node that may send; "" at a controller */
 	enum dp_seal_cipher seal;
-	char holders[DP_SEAL_HOLDERS_MAX][DP_KEY_SIZE]; /* of a sealed stream, public keys; this node's among them */
-	unsigned holder_count;                          /* 0 at a relay; else core.seal is made of it all */
+	char holders[DP_SEAL_HOLDERS_MAX]
+		    [DP_KEY_SIZE]; /* of a sealed stream, public keys; this node's among them */
+	unsigned holder_count;     /* 0 at a relay; else core.seal is made of it all */
 	bool volumes_changed; /* since the node ran last: others, larger ones, or another order */
-	bool all_ways_new; /* controller: since the node ran last every leg's first node, or mirror, is another */
+	bool all_ways_new; /* controller: since the node ran last every leg's first node, or mirror,
+			      is another */
 };
 
 /* A connection of a link to a node below: this side connects. Several have one peer and differ by
@@ -47,7 +49,7 @@ struct dp_node_link {
 	char peer[DP_NAME_MAX + 1];
 	unsigned connection;
 	char address[128];
-	char key[DP_KEY_SIZE]; /* the peer's public key; "" on a trusted link */
+	char key[DP_KEY_SIZE];        /* the peer's public key; "" on a trusted link */
 	char former_key[DP_KEY_SIZE]; /* that it may still use; "": none */
 	struct dp_health_config health;
 	struct dp_hours hours; /* of local time, when it is used */
@@ -75,18 +77,19 @@ struct dp_node_gone {
 struct dp_node_config {
 	char name[DP_NAME_MAX + 1], deployment[DP_NAME_MAX + 1];
 	enum dp_core_role role;
-	const char *state;       /* directory, exists */
-	char second_store[256];  /* directory for a second copy of images; "": none */
-	char listen[128];        /* "" if nothing connects here */
+	const char *state;      /* directory, exists */
+	char second_store[256]; /* directory for a second copy of images; "": none */
+	char listen[128];       /* "" if nothing connects here */
 	bool listen_curve;
-	char control[128];       /* where operators reach it, "tcp://HOST:PORT"; "": nowhere */
+	char control[128]; /* where operators reach it, "tcp://HOST:PORT"; "": nowhere */
 	struct dp_node_operator operators[DP_NODE_OPERATORS_MAX];
 	unsigned operator_count;
-	char metrics[128];       /* where metrics can be read by HTTP, "tcp://HOST:PORT"; "": nowhere */
-	char public_key[DP_KEY_SIZE], secret_key[DP_KEY_SIZE]; /* in use: the topology's key, or the former one */
+	char metrics[128]; /* where metrics can be read by HTTP, "tcp://HOST:PORT"; "": nowhere */
+	char public_key[DP_KEY_SIZE],
+		secret_key[DP_KEY_SIZE]; /* in use: the topology's key, or the former one */
 	char former_secret[DP_KEY_SIZE]; /* of before; opens what was sealed for it. "": none */
-	bool has_next_key; /* the topology's key is there, and not in use yet */
-	bool takes_next_key; /* it is taken at the next start: no other is good */
+	bool has_next_key;               /* the topology's key is there, and not in use yet */
+	bool takes_next_key;             /* it is taken at the next start: no other is good */
 	struct dp_node_key keys[DP_NODE_KEYS_MAX]; /* who may connect */
 	unsigned key_count;
 	struct dp_node_link links[DP_NODE_LINKS_MAX];
@@ -101,27 +104,30 @@ struct dp_node_config {
 
 /* Where a node's configuration comes from. */
 struct dp_node_source {
-	/* Reads `text`, or what stands there now if it is NULL. 0, or another number and why it cannot be
-	 * used, also beside what the node runs with (topology/change.h). */
-	int (*load)(void *ctx, const char *text, struct dp_node_config *out, char *why, size_t size);
-	/* Puts `text` there, durably and at once; dry: only says whether that can be done. Nothing has to be done
-	 * where it is already. 0, or another number and why. */
+	/* Reads `text`, or what stands there now if it is NULL. 0, or another number and why it
+	 * cannot be used, also beside what the node runs with (topology/change.h). */
+	int (*load)(void *ctx, const char *text, struct dp_node_config *out, char *why,
+		size_t size);
+	/* Puts `text` there, durably and at once; dry: only says whether that can be done. Nothing
+	 * has to be done where it is already. 0, or another number and why. */
 	int (*replace)(void *ctx, const char *text, bool dry, char *why, size_t size);
-	/* The node runs with what was loaded last; the next change counts from there. 0 or a dp_err. */
+	/* The node runs with what was loaded last; the next change counts from there. 0 or a
+	 * dp_err. */
 	int (*keep)(void *ctx);
 	/* The text that was loaded last. */
 	const char *(*text)(void *ctx);
-	/* Has the next key take the place of the one in use, from the next load on. 0, or another number and why. */
+	/* Has the next key take the place of the one in use, from the next load on. 0, or another
+	 * number and why. */
 	int (*turn)(void *ctx, char *why, size_t size);
 	void *ctx;
 };
 
 #define DP_NODE_RESTART (-1)
 
-/* Runs until SIGTERM or SIGINT. SIGHUP and the control socket's "reload" and "apply" take over what has
- * changed in the configuration (reload.c); what cannot be taken over as the node runs ends it with
- * DP_NODE_RESTART, to be loaded and run anew: hosts ride that out. `source` may be NULL. Else returns an exit
- * code of sysexits.h. */
+/* Runs until SIGTERM or SIGINT. SIGHUP and the control socket's "reload" and "apply" take over what
+ * has changed in the configuration (reload.c); what cannot be taken over as the node runs ends it
+ * with DP_NODE_RESTART, to be loaded and run anew: hosts ride that out. `source` may be NULL. Else
+ * returns an exit code of sysexits.h. */
 int dp_node_run(struct dp_node_config *cfg, const struct dp_node_source *source);
 
 #endif

@@ -52,7 +52,8 @@ void packer_clear(struct packer *p)
 	*p = (struct packer){0};
 }
 
-struct dp_buf *packer_unpack(const struct dp_buf *packed, const void *frame, size_t frame_size, size_t most)
+struct dp_buf *packer_unpack(const struct dp_buf *packed, const void *frame, size_t frame_size,
+	size_t most)
 {
 	const uint8_t *f = frame;
 	if (frame_size != PACK_FRAME_SIZE || dp_get32(f) != METHOD_ZSTD || dp_get32(f + 4) > most)

@@ -1,8 +1,8 @@
-/* A changed topology file, taken over while the node runs. What is a number or a name in a table is put
- * there: addresses and keys of other nodes, heartbeat intervals, when a link sends, what bounds journals,
- * links and resyncs. All else begins with the streams, so that the node ends, and is run anew by the same
- * process: hosts and neighbours ride that out. What must not be done at all is refused as a whole, with the
- * reason, and nothing is changed then. */
+/* A changed topology file, taken over while the node runs. What is a number or a name in a table is
+ * put there: addresses and keys of other nodes, heartbeat intervals, when a link sends, what bounds
+ * journals, links and resyncs. All else begins with the streams, so that the node ends, and is run
+ * anew by the same process: hosts and neighbours ride that out. What must not be done at all is
+ * refused as a whole, with the reason, and nothing is changed then. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,9 +67,11 @@ static void compare_node(struct comparison *c)
 		changed(c, "keys of nodes", "");
 }
 
-static void compare_peer(struct comparison *c, const struct dp_node_link *a, const struct dp_node_link *b, bool *moved)
+static void compare_peer(struct comparison *c, const struct dp_node_link *a,
+	const struct dp_node_link *b, bool *moved)
 {
-	bool turns = strcmp(a->key, b->former_key) == 0; /* it goes on with what is its former key now */
+	bool turns = strcmp(a->key, b->former_key) ==
+		0; /* it goes on with what is its former key now */
 	*moved = strcmp(a->address, b->address) || (strcmp(a->key, b->key) && !turns);
 	if (strcmp(a->peer, b->peer) || a->connection != b->connection)
 		needs_restart(c, "the neighbour", a->peer);
@@ -86,7 +88,7 @@ static void compare_peer(struct comparison *c, const struct dp_node_link *a, con
 	if (strcmp(a->former_key, b->former_key))
 		changed(c, "former key of", a->peer);
 	c->heart |= *moved || strcmp(a->former_key, b->former_key) ||
-		    memcmp(&a->health, &b->health, sizeof a->health);
+		memcmp(&a->health, &b->health, sizeof a->health);
 }
 
 static void compare_peers(struct comparison *c, bool above)
@@ -136,7 +138,8 @@ static void compare_streams(struct comparison *c)
 
 /* ---- what is to wait, as things are ---- */
 
-static void refuse(struct comparison *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void refuse(struct comparison *c, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 static void refuse(struct comparison *c, const char *format, ...)
 {
 	va_list args;
@@ -157,7 +160,8 @@ static void check_gone_volume(struct comparison *c, const struct node *n, struct
 		return;
 	if (store)
 		dp_store_hurry(store);
-	refuse(c, "volume %s has writes that are not in all images yet; try again in a moment", v->name);
+	refuse(c, "volume %s has writes that are not in all images yet; try again in a moment",
+		v->name);
 }
 
 static const struct dp_node_stream *stream_in(const struct dp_node_config *cfg, const char *name)
@@ -177,7 +181,8 @@ static bool is_gone(const struct dp_node_config *new, const char *name)
 }
 
 /* Legs may go only where those that stay have everything. */
-static void check_gone_legs(struct comparison *c, const struct node_stream *s, const struct dp_node_stream *new)
+static void check_gone_legs(struct comparison *c, const struct node_stream *s,
+	const struct dp_node_stream *new)
 {
 	const struct dp_core *core = dp_stream_core(s->stream);
 	const char *gone = NULL, *behind = NULL;
@@ -201,15 +206,16 @@ static void check_stream(struct comparison *c, struct node *n, struct node_strea
 	for (unsigned i = 0; i < s->cfg->volume_count; i++)
 		if (is_gone(c->new, s->cfg->volumes[i].name) && new)
 			check_gone_volume(c, n, s, &s->cfg->volumes[i]);
-		else if (!new && local_uses(n, s->cfg->volumes[i].name))
+		else if (!new &&local_uses(n, s->cfg->volumes[i].name))
 			refuse(c, "volume %s is in use by a host", s->cfg->volumes[i].name);
-	for (unsigned i = 0; new && i < new->volume_count; i++) {
+	for (unsigned i = 0; new &&i < new->volume_count; i++) {
 		const char *wrong = aside_wrong_volume(n, s, &new->volumes[i]);
 		if (wrong)
 			refuse(c, "volume %s: %s", new->volumes[i].name, wrong);
 	}
-	if (new && new->volumes_changed && dp_stream_core(s->stream)->log.last.images.building)
-		refuse(c, "volumes of stream %s cannot change while images are being resynced", new->name);
+	if (new &&new->volumes_changed && dp_stream_core(s->stream)->log.last.images.building)
+		refuse(c, "volumes of stream %s cannot change while images are being resynced",
+			new->name);
 	if (new && n->cfg->role == DP_CORE_CONTROLLER && !same_but_limits(s->cfg, new))
 		check_gone_legs(c, s, new);
 }
@@ -220,7 +226,8 @@ static void take_streams(struct node *n, const struct dp_node_config *new)
 {
 	for (unsigned i = 0; i < n->cfg->stream_count; i++) {
 		n->live->streams[i] = new->streams[i];
-		dp_stream_limits(n->streams[i].stream, &new->streams[i].core, new->streams[i].resync_rate);
+		dp_stream_limits(n->streams[i].stream, &new->streams[i].core,
+			new->streams[i].resync_rate);
 	}
 }
 
@@ -229,7 +236,9 @@ static bool take(struct node *n, const struct comparison *c)
 	struct dp_node_config *live = n->live;
 	char in_use[DP_NODE_LINKS_MAX][DP_KEY_SIZE];
 	for (unsigned i = 0; i < live->link_count; i++)
-		memcpy(in_use[i], n->links[i].former ? live->links[i].former_key : live->links[i].key, DP_KEY_SIZE);
+		memcpy(in_use[i],
+			n->links[i].former ? live->links[i].former_key : live->links[i].key,
+			DP_KEY_SIZE);
 	memcpy(live->keys, c->new->keys, sizeof live->keys);
 	live->key_count = c->new->key_count;
 	memcpy(live->links, c->new->links, sizeof live->links);
@@ -240,9 +249,11 @@ static bool take(struct node *n, const struct comparison *c)
 	for (unsigned i = 0; i < live->link_count; i++)
 		if (c->links[i] && net_relink(n, i))
 			return false;
-		else if (live->links[i].former_key[0] && strcmp(live->links[i].former_key, in_use[i]) == 0)
+		else if (live->links[i].former_key[0] &&
+			strcmp(live->links[i].former_key, in_use[i]) == 0)
 			n->links[i].former = true; /* until its heartbeats say otherwise */
-	return (!c->heart || health_reopen(n, c->links) == 0) && n->source->keep(n->source->ctx) == 0;
+	return (!c->heart || health_reopen(n, c->links) == 0) &&
+		n->source->keep(n->source->ctx) == 0;
 }
 
 static void log_refusal(const char *why)
@@ -262,10 +273,12 @@ static void compare(struct node *n, struct comparison *c)
 		check_stream(c, n, &n->streams[i]);
 }
 
-/* Where the streams have to end, the file is replaced after them: what was answered under it is in journals then. */
+/* Where the streams have to end, the file is replaced after them: what was answered under it is in
+ * journals then. */
 static void do_it(struct node *n, const char *text, const struct comparison *c)
 {
-	dp_log(DP_LOG_NOTICE, "reload", "changes=%zu restart=%d", json_array_size(c->changed), c->anew);
+	dp_log(DP_LOG_NOTICE, "reload", "changes=%zu restart=%d", json_array_size(c->changed),
+		c->anew);
 	if (c->anew) {
 		n->replacement = text ? strdup(text) : NULL;
 		n->restart = n->stopping = n->replacement || !text;
@@ -275,8 +288,9 @@ static void do_it(struct node *n, const char *text, const struct comparison *c)
 		return;
 	} else if (!take(n, c)) {
 		n->stopping = true;
-		snprintf(c->why, WHY_MAX, "links or heartbeats cannot be set up again, or the state is not "
-					  "to be written (see the log), and the node stops");
+		snprintf(c->why, WHY_MAX,
+			"links or heartbeats cannot be set up again, or the state is not "
+			"to be written (see the log), and the node stops");
 	}
 }
 
@@ -295,7 +309,7 @@ json_t *reload_answer(struct node *n, const char *text, bool dry)
 		n->source->replace(n->source->ctx, text, true, why, sizeof why);
 	if (!why[0] && !dry)
 		do_it(n, text, &c);
-	bool has_next_key = new && new->has_next_key;
+	bool has_next_key = new &&new->has_next_key;
 	if (new)
 		explicit_bzero(new, sizeof *new); /* it has the secret key */
 	free(new);
@@ -304,8 +318,8 @@ json_t *reload_answer(struct node *n, const char *text, bool dry)
 		json_decref(c.changed);
 		return json_pack("{s:b,s:s}", "ok", 0, "error", why);
 	}
-	return json_pack("{s:b,s:o,s:b,s:b}", "ok", 1, "changed", c.changed, "restart", c.anew, "next_key",
-		has_next_key);
+	return json_pack("{s:b,s:o,s:b,s:b}", "ok", 1, "changed", c.changed, "restart", c.anew,
+		"next_key", has_next_key);
 }
 
 void reload_replace(struct node *n, bool clean)
@@ -325,7 +339,8 @@ json_t *reload_rekey(struct node *n)
 {
 	char why[WHY_MAX] = "";
 	if (!n->source || !n->cfg->has_next_key || n->source->turn(n->source->ctx, why, sizeof why))
-		return json_pack("{s:b,s:s}", "ok", 0, "error", why[0] ? why : "there is no next key");
+		return json_pack("{s:b,s:s}", "ok", 0, "error",
+			why[0] ? why : "there is no next key");
 	dp_log(DP_LOG_NOTICE, "rekey", "restart=1");
 	n->restart = n->stopping = true;
 	return json_pack("{s:b}", "ok", 1);

@@ -1,5 +1,5 @@
-/* The control socket's protocol over ZeroMQ and CURVE: a message is a JSON object, and so is its answer. Who
- * asks is known by the key it came with; what it may ask stands in the topology. */
+/* The control socket's protocol over ZeroMQ and CURVE: a message is a JSON object, and so is its
+ * answer. Who asks is known by the key it came with; what it may ask stands in the topology. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,15 +24,16 @@ int remote_open(struct node *n)
 	dp_address_numeric(n->cfg->control, address, sizeof address);
 	void *s = n->remote = zmq_socket(n->zmq, ZMQ_ROUTER);
 	bool bad = !s || zmq_setsockopt(s, ZMQ_LINGER, &none, sizeof none) ||
-		   zmq_setsockopt(s, ZMQ_IPV6, &ipv6, sizeof ipv6) ||
-		   zmq_setsockopt(s, ZMQ_SNDHWM, &waiting, sizeof waiting) ||
-		   zmq_setsockopt(s, ZMQ_RCVHWM, &waiting, sizeof waiting) ||
-		   zmq_setsockopt(s, ZMQ_MAXMSGSIZE, &most, sizeof most) ||
-		   net_curve_server(n, s, NODE_ZAP_CONTROL) || zmq_bind(s, address) ||
-		   zmq_getsockopt(s, ZMQ_FD, &n->remote_waker.fd, &size);
+		zmq_setsockopt(s, ZMQ_IPV6, &ipv6, sizeof ipv6) ||
+		zmq_setsockopt(s, ZMQ_SNDHWM, &waiting, sizeof waiting) ||
+		zmq_setsockopt(s, ZMQ_RCVHWM, &waiting, sizeof waiting) ||
+		zmq_setsockopt(s, ZMQ_MAXMSGSIZE, &most, sizeof most) ||
+		net_curve_server(n, s, NODE_ZAP_CONTROL) || zmq_bind(s, address) ||
+		zmq_getsockopt(s, ZMQ_FD, &n->remote_waker.fd, &size);
 	n->remote_waker.dirty = true;
 	if (bad)
-		dp_log(DP_LOG_ERROR, "listen-failed", "control=%s error=\"%s\"", n->cfg->control, zmq_strerror(errno));
+		dp_log(DP_LOG_ERROR, "listen-failed", "control=%s error=\"%s\"", n->cfg->control,
+			zmq_strerror(errno));
 	return bad ? DP_ECONFIG : 0;
 }
 
@@ -56,10 +57,11 @@ static void answer(struct node *n, zmq_msg_t *id, zmq_msg_t *question)
 	const char *user = zmq_msg_gets(question, "User-Id"), *who = user ? user : "";
 	bool is_operator = strncmp(who, "operator ", 9) == 0;
 	enum dp_rights rights = is_operator ? rights_of(n, who + 9) : DP_RIGHTS_PEER;
-	json_t *request = json_loadb(zmq_msg_data(question), zmq_msg_size(question), JSON_REJECT_DUPLICATES, NULL);
+	json_t *request = json_loadb(zmq_msg_data(question), zmq_msg_size(question),
+		JSON_REJECT_DUPLICATES, NULL);
 	const char *cmd = json_string_value(json_object_get(request, "cmd"));
-	dp_log(DP_LOG_INFO, "control", "from=\"%s\" rights=%s cmd=\"%.32s\"", who, dp_rights_name(rights),
-		cmd ? cmd : "");
+	dp_log(DP_LOG_INFO, "control", "from=\"%s\" rights=%s cmd=\"%.32s\"", who,
+		dp_rights_name(rights), cmd ? cmd : "");
 	json_t *reply = control_answer(n, request, rights);
 	char *text = json_dumps(reply, JSON_COMPACT);
 	if (text && zmq_msg_send(id, n->remote, ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0)

@@ -51,8 +51,9 @@ static struct dp_hist *hist_of(struct dp_stages *s, enum dp_timed stage, unsigne
 	return stage == DP_TIMED_DURABLE ? &s->own : &s->hist[link][stage - DP_TIMED_FORWARDED];
 }
 
-/* Moves a position that was seen to where it is now, and returns the first seq of what it has passed that
- * may still be watched. A position that went back (a cut, a new session) starts from there. */
+/* Moves a position that was seen to where it is now, and returns the first seq of what it has
+ * passed that may still be watched. A position that went back (a cut, a new session) starts from
+ * there. */
 static uint64_t pass(uint64_t *seen, uint64_t now, uint64_t last)
 {
 	uint64_t from = *seen < now ? *seen + 1 : now + 1;
@@ -111,7 +112,8 @@ static void watch_link(struct dp_stages *s, const struct dp_core *c, unsigned i,
 		sent(s, i, seq, now_us);
 	for (uint64_t seq = pass(&s->links[i].cached, d->cached, last); seq <= d->cached; seq++)
 		cached(s, i, seq, now_us);
-	for (uint64_t seq = pass(&s->links[i].committed, d->committed, last); seq <= d->committed; seq++)
+	for (uint64_t seq = pass(&s->links[i].committed, d->committed, last); seq <= d->committed;
+		seq++)
 		committed(s, i, seq, now_us);
 }
 

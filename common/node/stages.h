@@ -1,6 +1,6 @@
-/* How long records take at a node, stage by stage: what `dipole budget --measured` holds against its
- * prediction. It watches the positions of the core from outside and changes nothing. Times have the
- * grain of one turn of the node's loop. */
+/* How long records take at a node, stage by stage: what `dipole budget --measured` holds against
+ * its prediction. It watches the positions of the core from outside and changes nothing. Times have
+ * the grain of one turn of the node's loop. */
 #ifndef DP_NODE_STAGES_H
 #define DP_NODE_STAGES_H
 

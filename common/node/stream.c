@@ -43,13 +43,14 @@ struct dp_stream {
 	uint64_t now_us, random;
 	uint64_t commit_us; /* when the last group commit began */
 	bool stepping, broken;
-	bool forged; /* what came for a resync was refused, and that was said */
+	bool forged;             /* what came for a resync was refused, and that was said */
 	struct dp_event *events; /* that arise while actions are carried out, in order */
 	uint32_t event_count, event_capacity;
-	/* Reads need not wait behind writes that are not answered yet: a full journal stops writes. */
+	/* Reads need not wait behind writes that are not answered yet: a full journal stops writes.
+	 */
 	struct queue writes, reads;
 	struct ticket *tickets;
-	uint64_t read_bytes; /* of all reads under way */
+	uint64_t read_bytes;    /* of all reads under way */
 	struct dp_cache *cache; /* of reads; NULL: none */
 	struct dp_stream_counters counters;
 	struct dp_hist hist[2];
@@ -107,14 +108,18 @@ static void on_renewal(void *ctx, bool done)
 
 static void on_journal_failed(void *ctx)
 {
-	post(ctx, (struct dp_event){.type = DP_EV_FAILED,
-			  .u.text = "the journal cannot be written: nothing is acknowledged from it any more"});
+	post(ctx,
+		(struct dp_event){.type = DP_EV_FAILED,
+			.u.text =
+				"the journal cannot be written: nothing is acknowledged from it any more"});
 }
 
 static void on_image_failed(void *ctx)
 {
-	post(ctx, (struct dp_event){.type = DP_EV_FAILED,
-			  .u.text = "an image cannot be read or written: nothing is acknowledged any more"});
+	post(ctx,
+		(struct dp_event){.type = DP_EV_FAILED,
+			.u.text =
+				"an image cannot be read or written: nothing is acknowledged any more"});
 }
 
 static void on_applied(void *ctx, uint64_t seq)
@@ -124,8 +129,9 @@ static void on_applied(void *ctx, uint64_t seq)
 
 static void on_image(void *ctx, const struct dp_found *found, struct dp_buf *data)
 {
-	post(ctx, (struct dp_event){.type = DP_EV_IMAGE,
-			  .u.image = {.found = *found, .data = dp_buf_ref(data)}});
+	post(ctx,
+		(struct dp_event){.type = DP_EV_IMAGE,
+			.u.image = {.found = *found, .data = dp_buf_ref(data)}});
 }
 
 static void on_want(void *ctx, const struct dp_wanted *want)
@@ -140,8 +146,9 @@ static void on_copied(void *ctx, uint64_t copied, uint64_t valid_seq, bool all)
 
 static void on_loaded(void *ctx, uint64_t seq, struct dp_record *r)
 {
-	post(ctx, (struct dp_event){.type = DP_EV_LOADED,
-			  .u.loaded = {.seq = seq, .record = r ? dp_record_ref(r) : NULL}});
+	post(ctx,
+		(struct dp_event){.type = DP_EV_LOADED,
+			.u.loaded = {.seq = seq, .record = r ? dp_record_ref(r) : NULL}});
 }
 
 /* ---- actions ---- */
@@ -179,7 +186,8 @@ static void fill(struct dp_stream *s, const struct dp_action *a)
 		return;
 	s->core.bad_records++;
 	if (!s->forged)
-		s->ops.alarm(s->ctx, s, "what came for the resync is not sealed as this stream's is, and is refused",
+		s->ops.alarm(s->ctx, s,
+			"what came for the resync is not sealed as this stream's is, and is refused",
 			DP_ALARM_UPSTREAM);
 	s->forged = true;
 }
@@ -252,8 +260,8 @@ static void step(struct dp_stream *s, struct dp_event *ev)
 	if (s->broken)
 		return;
 	ev->now_us = s->now_us;
-	/* What was released while it waited to be written is in the journal now, perhaps, and takes room. What a
-	 * barrier said the core has yet to hear, and its tail to say. */
+	/* What was released while it waited to be written is in the journal now, perhaps, and takes
+	 * room. What a barrier said the core has yet to hear, and its tail to say. */
 	if (ev->type != DP_EV_BARRIER)
 		dp_journal_release(s->journal, &s->core.log.tail);
 	s->core.room = dp_journal_room(s->journal);
@@ -309,7 +317,7 @@ static void note(struct dp_stream *s, struct ticket *t, struct dp_host_request *
 	if (!dp_core_makes_record(&s->core, r))
 		return; /* what a replay wrote may have been written over since */
 	r->unchanged = may_skip && dp_core_is_current(&s->core) &&
-		       dp_cache_equal(s->cache, r->volume, r->offset, r->payload->data, r->payload->size);
+		dp_cache_equal(s->cache, r->volume, r->offset, r->payload->data, r->payload->size);
 	if (r->unchanged) {
 		s->counters.unchanged++;
 		return;
@@ -322,7 +330,7 @@ static void note(struct dp_stream *s, struct ticket *t, struct dp_host_request *
 static bool read_fits(const struct dp_stream *s, const struct dp_host_request *r)
 {
 	return s->core.state == DP_CORE_OPEN && s->core.read_count < DP_READS_MAX &&
-	       (!s->read_bytes || s->read_bytes + r->length <= s->core.cfg.window_bytes);
+		(!s->read_bytes || s->read_bytes + r->length <= s->core.cfg.window_bytes);
 }
 
 static bool feed_one(struct dp_stream *s, struct queue *q)
@@ -447,7 +455,10 @@ void dp_stream_link(struct dp_stream *s, uint32_t link, bool up)
 
 void dp_stream_shrunk(struct dp_stream *s, uint32_t link, uint64_t bytes)
 {
-	post(s, (struct dp_event){.type = DP_EV_SHRUNK, .peer = link, .u.bytes = bytes}); /* perhaps while it sends */
+	post(s,
+		(struct dp_event){.type = DP_EV_SHRUNK,
+			.peer = link,
+			.u.bytes = bytes}); /* perhaps while it sends */
 }
 
 void dp_stream_leg(struct dp_stream *s, uint32_t link, struct dp_order order)
@@ -465,7 +476,8 @@ void dp_stream_limits(struct dp_stream *s, const struct dp_core_config *core, ui
 	s->core.cfg.track = core->track;
 	for (unsigned i = 0; i < s->core.cfg.down_count; i++)
 		if (s->core.cfg.link_rate[i] != core->link_rate[i])
-			s->core.down[i].free_us = 0; /* what the old rate had still to make up for */
+			s->core.down[i]
+				.free_us = 0; /* what the old rate had still to make up for */
 	memcpy(s->core.cfg.link_rate, core->link_rate, sizeof core->link_rate);
 	if (s->store)
 		dp_store_resync_rate(s->store, resync_rate);
@@ -483,13 +495,14 @@ void dp_stream_tick(struct dp_stream *s, uint64_t now_us)
 	dp_stream_flush(s);
 }
 
-/* A commit costs much the same for one record as for many: under load the next one waits a moment for as
- * many as the last one had. On a slow disk that moment is over before the last one is: then the next
- * begins beside it. A lone writer never waits. */
+/* A commit costs much the same for one record as for many: under load the next one waits a moment
+ * for as many as the last one had. On a slow disk that moment is over before the last one is: then
+ * the next begins beside it. A lone writer never waits. */
 static bool gathering(const struct dp_stream *s)
 {
 	struct dp_journal_stats j = dp_journal_stats(s->journal);
-	return j.waiting && (j.writing || j.waiting < j.last_group) && s->now_us < s->commit_us + GATHER_US;
+	return j.waiting && (j.writing || j.waiting < j.last_group) &&
+		s->now_us < s->commit_us + GATHER_US;
 }
 
 static void commit(struct dp_stream *s)
@@ -552,8 +565,8 @@ static int scan_barrier(void *ctx, const struct dp_meta *meta)
 static int open_parts(struct dp_stream *s, struct dp_disk *disk, const struct dp_stream_config *cfg)
 {
 	struct opening o = {.s = s, .cfg = &cfg->core};
-	struct dp_journal_config jc = {.stream = cfg->core.stream, .size = cfg->journal_size,
-		.instance = cfg->random};
+	struct dp_journal_config jc = {
+		.stream = cfg->core.stream, .size = cfg->journal_size, .instance = cfg->random};
 	struct dp_journal_events je = {on_durable, on_barrier, on_renewal, on_journal_failed, s};
 	struct dp_journal_scan scan = {scan_tail, scan_record, scan_barrier, &o};
 	int err = dp_journal_open(disk, cfg->journal_file, &jc, &je, &scan, &s->journal);
@@ -614,7 +627,8 @@ void dp_stream_close(struct dp_stream **ps)
 	dp_cache_free(&s->cache);
 	dp_stages_free(&s->stages);
 	for (uint32_t i = 0; i < s->writes.count; i++)
-		dp_buf_unref(&s->writes.ring[(s->writes.head + i) % DP_HOST_REQUESTS_MAX].request.payload);
+		dp_buf_unref(&s->writes.ring[(s->writes.head + i) % DP_HOST_REQUESTS_MAX]
+				      .request.payload);
 	dp_store_close(&s->store);
 	dp_journal_close(&s->journal);
 	dp_core_clear(&s->core);
@@ -642,7 +656,8 @@ bool dp_stream_busy(const struct dp_stream *s)
 
 bool dp_stream_drained(const struct dp_stream *s)
 {
-	bool waits = dp_journal_stats(s->journal).waiting && s->core.state != DP_CORE_FAILED && !s->broken;
+	bool waits = dp_journal_stats(s->journal).waiting && s->core.state != DP_CORE_FAILED &&
+		!s->broken;
 	return !waits && !dp_stream_busy(s);
 }
 

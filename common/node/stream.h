@@ -37,13 +37,13 @@ struct dp_stream_config {
 
 struct dp_stream_counters {
 	uint64_t cache_hits, cache_misses; /* reads */
-	uint64_t unchanged;                /* writes of what was there, and of which no record was made */
+	uint64_t unchanged; /* writes of what was there, and of which no record was made */
 };
 
 /* Opens journal and images and recovers; DP_EV_START follows with dp_stream_start().
  * Errors: those of dp_journal_open and dp_store_open; DP_ESEALED: the journal has sealed
- * records and the stream is not to be sealed, or the other way round; DP_EAGAIN: the volumes have changed and
- * images are being resynced. */
+ * records and the stream is not to be sealed, or the other way round; DP_EAGAIN: the volumes have
+ * changed and images are being resynced. */
 int dp_stream_open(struct dp_disk *disk, const struct dp_stream_config *cfg,
 	const struct dp_stream_ops *ops, void *ctx, struct dp_stream **out);
 void dp_stream_start(struct dp_stream *s, uint64_t now_us);
@@ -56,7 +56,8 @@ bool dp_stream_busy(const struct dp_stream *s);
 void dp_stream_from_up(struct dp_stream *s, uint32_t peer, struct dp_msg *m, bool bad);
 /* Heartbeats say that link `link` went down or came back. */
 void dp_stream_link(struct dp_stream *s, uint32_t link, bool up);
-/* Limits that may change while it runs: high_room, track and link_rate of `core`, and the rate of resyncs. */
+/* Limits that may change while it runs: high_room, track and link_rate of `core`, and the rate of
+ * resyncs. */
 void dp_stream_limits(struct dp_stream *s, const struct dp_core_config *core, uint64_t resync_rate);
 /* Records sent over the link took so many bytes less than they have. */
 void dp_stream_shrunk(struct dp_stream *s, uint32_t link, uint64_t bytes);
@@ -76,11 +77,12 @@ bool dp_stream_full(const struct dp_stream *s);
 /* Forgets replies for a host that is gone: `match(tag)` picks its requests, which still run. */
 void dp_stream_forget(struct dp_stream *s, bool (*match)(void *tag, void *arg), void *arg);
 
-/* Before a clean stop: a controller's journal is made complete, what is agreed goes to the images, and what is
- * not needed any more leaves the journal. Goes on while dp_stream_busy(). */
+/* Before a clean stop: a controller's journal is made complete, what is agreed goes to the images,
+ * and what is not needed any more leaves the journal. Goes on while dp_stream_busy(). */
 void dp_stream_drain(struct dp_stream *s);
 
-/* Whether all of that has been done, as far as it can be: nothing waits for the journal any more. */
+/* Whether all of that has been done, as far as it can be: nothing waits for the journal any more.
+ */
 bool dp_stream_drained(const struct dp_stream *s);
 
 const struct dp_core *dp_stream_core(const struct dp_stream *s);

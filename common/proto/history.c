@@ -5,7 +5,8 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
-void dp_history_add(struct dp_history *history, const struct dp_header *h, struct dp_position before)
+void dp_history_add(struct dp_history *history, const struct dp_header *h,
+	struct dp_position before)
 {
 	if (history->count && history->entry[history->count - 1].epoch == h->epoch)
 		return;

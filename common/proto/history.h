@@ -37,32 +37,34 @@ struct dp_images {
 	uint64_t valid_seq;  /* with the records up to here applied, what is copied is whole */
 };
 
-/* A controller's legs, each with a place of its own, which is its bit in dp_meta.away: it keeps the place as
- * long as it is there, whatever becomes of the others. */
+/* A controller's legs, each with a place of its own, which is its bit in dp_meta.away: it keeps the
+ * place as long as it is there, whatever becomes of the others. */
 #define DP_PLACES DP_DOWN_MAX
 struct dp_places {
 	uint32_t id[DP_PLACES]; /* the leg's, dp_core_config.leg_ids; 0: nobody's */
-	uint32_t joined;        /* bit i: the leg at place i has counted; a new one is filled first */
+	uint32_t joined; /* bit i: the leg at place i has counted; a new one is filled first */
 };
 
 /* What a node must remember besides the records themselves; encoded into barriers, superblocks
  * and handshakes. */
 struct dp_meta {
-	uint64_t promised;          /* highest epoch promised; lower ones are refused */
-	struct dp_position at;      /* the position this state belongs to */
-	uint64_t set;               /* write set of the record at `at` */
-	bool set_closed;            /* and whether it ended there */
-	uint64_t away;              /* bit i: the leg at place i does not count (is not in the in-sync set) */
-	bool based;                 /* false: the node has never taken part in its stream */
-	bool complete;              /* controller: what was acknowledged up to here is in its own journal */
-	struct dp_places places;    /* controller; as `images` the node's own, not taken over from a peer */
-	struct dp_images images;    /* the node's own: not taken over from a peer's meta */
-	struct dp_history history;  /* up to `at` */
-	struct dp_clients clients;  /* up to `at` */
+	uint64_t promised;     /* highest epoch promised; lower ones are refused */
+	struct dp_position at; /* the position this state belongs to */
+	uint64_t set;          /* write set of the record at `at` */
+	bool set_closed;       /* and whether it ended there */
+	uint64_t away; /* bit i: the leg at place i does not count (is not in the in-sync set) */
+	bool based;    /* false: the node has never taken part in its stream */
+	bool complete; /* controller: what was acknowledged up to here is in its own journal */
+	struct dp_places
+		places; /* controller; as `images` the node's own, not taken over from a peer */
+	struct dp_images images;   /* the node's own: not taken over from a peer's meta */
+	struct dp_history history; /* up to `at` */
+	struct dp_clients clients; /* up to `at` */
 };
 
 /* Notes that record `h` follows `before`. */
-void dp_history_add(struct dp_history *history, const struct dp_header *h, struct dp_position before);
+void dp_history_add(struct dp_history *history, const struct dp_header *h,
+	struct dp_position before);
 
 /* Forgets everything after seq. */
 void dp_history_cut(struct dp_history *history, uint64_t seq);
@@ -82,7 +84,7 @@ void dp_meta_own(struct dp_meta *meta, const struct dp_meta *own);
 /* Advances a meta over one record that follows meta->at. */
 void dp_meta_advance(struct dp_meta *meta, const struct dp_header *h);
 
-#define DP_META_HEAD 96
+#define DP_META_HEAD   96
 #define DP_META_PLACES (4 * DP_PLACES) /* follow the head, where there are any */
 /* Encoded size is at most DP_META_MAX. encode returns the size used; decode takes exactly
  * `size` bytes: 0 or DP_EBADMSG. */

@@ -50,9 +50,9 @@ int dp_local_request_decode(const uint8_t in[DP_LOCAL_REQUEST_SIZE], struct dp_l
 		.offset = dp_get64(in + 32),
 		.set = dp_get64(in + 40),
 	};
-	uint32_t most = r->type == DP_LOCAL_HELLO   ? DP_NAME_MAX
-			: r->type == DP_LOCAL_WRITE ? DP_PAYLOAD_MAX
-						    : 0;
+	uint32_t most = r->type == DP_LOCAL_HELLO ? DP_NAME_MAX
+		: r->type == DP_LOCAL_WRITE       ? DP_PAYLOAD_MAX
+						  : 0;
 	if (r->payload_len > most || (r->flags & ~DP_LOCAL_FUA))
 		return DP_EBADMSG;
 	return 0;

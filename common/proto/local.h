@@ -10,12 +10,12 @@
 
 #include <stdint.h>
 
-#define DP_LOCAL_MAGIC         0x314c5044u /* "DPL1" */
-#define DP_LOCAL_VERSION       1
-#define DP_LOCAL_REQUEST_SIZE  56
-#define DP_LOCAL_REPLY_SIZE    40
-#define DP_LOCAL_HELLO_SIZE    24 /* payload of the reply to HELLO */
-#define DP_LOCAL_LIST_MAX      65536 /* payload of the reply to LIST: names, each ended by a 0 */
+#define DP_LOCAL_MAGIC        0x314c5044u /* "DPL1" */
+#define DP_LOCAL_VERSION      1
+#define DP_LOCAL_REQUEST_SIZE 56
+#define DP_LOCAL_REPLY_SIZE   40
+#define DP_LOCAL_HELLO_SIZE   24    /* payload of the reply to HELLO */
+#define DP_LOCAL_LIST_MAX     65536 /* payload of the reply to LIST: names, each ended by a 0 */
 
 enum dp_local_type {
 	DP_LOCAL_HELLO = 1, /* payload: volume name. First request of a connection, except LIST */

@@ -182,10 +182,18 @@ static int decode_reset(const uint8_t *p, uint32_t size, struct dp_msg *m)
 }
 
 /* Sizes of the bodies that have one size; 0: checked elsewhere. */
-static const uint8_t body_size[] = {[DP_MSG_HELLO] = 16, [DP_MSG_REFUSE] = 12, [DP_MSG_START] = 32,
-	[DP_MSG_RECORD] = DP_RECORD_HEADER_SIZE, [DP_MSG_ACK] = 32, [DP_MSG_NAK] = 8,
-	[DP_MSG_MARKS] = 16, [DP_MSG_PULL] = 16, [DP_MSG_READ] = 72, [DP_MSG_DATA] = 40,
-	[DP_MSG_FETCH] = 72, [DP_MSG_FILL] = 40};
+static const uint8_t body_size[] = {[DP_MSG_HELLO] = 16,
+	[DP_MSG_REFUSE] = 12,
+	[DP_MSG_START] = 32,
+	[DP_MSG_RECORD] = DP_RECORD_HEADER_SIZE,
+	[DP_MSG_ACK] = 32,
+	[DP_MSG_NAK] = 8,
+	[DP_MSG_MARKS] = 16,
+	[DP_MSG_PULL] = 16,
+	[DP_MSG_READ] = 72,
+	[DP_MSG_DATA] = 40,
+	[DP_MSG_FETCH] = 72,
+	[DP_MSG_FILL] = 40};
 
 static int decode_body(const uint8_t *p, uint32_t size, struct dp_msg *m)
 {
@@ -201,7 +209,8 @@ static int decode_body(const uint8_t *p, uint32_t size, struct dp_msg *m)
 		m->u.refuse.number = dp_get64(p + 4);
 		return 0;
 	case DP_MSG_START:
-		m->u.start.at = (struct dp_position){dp_get64(p), dp_get64(p + 8), dp_get64(p + 16)};
+		m->u.start.at = (struct dp_position){
+			dp_get64(p), dp_get64(p + 8), dp_get64(p + 16)};
 		m->u.start.agreed = dp_get64(p + 24);
 		return 0;
 	case DP_MSG_ACK:
@@ -283,7 +292,8 @@ int dp_msg_decode(const uint8_t *head, size_t size, struct dp_buf *payload, stru
 	return err;
 }
 
-/* How many bytes of the second frame belong to the message at hand, all of `rest` to the last one. */
+/* How many bytes of the second frame belong to the message at hand, all of `rest` to the last one.
+ */
 static size_t payload_size(const struct dp_msg_walk *w, uint32_t body, size_t rest)
 {
 	if (body == w->left - DP_MSG_PREFIX)
@@ -331,7 +341,6 @@ void dp_msg_clear(struct dp_msg *m)
 const char *dp_msg_name(uint8_t type)
 {
 	static const char *const names[] = {"?", "hello", "welcome", "refuse", "start", "record",
-		"ack", "nak", "marks", "pull", "read", "data",
-		"reset", "fetch", "fill"};
+		"ack", "nak", "marks", "pull", "read", "data", "reset", "fetch", "fill"};
 	return names[type <= DP_MSG_TYPE_LAST ? type : 0];
 }

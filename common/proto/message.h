@@ -9,11 +9,11 @@
 #include "proto/history.h"
 #include "proto/record.h"
 
-#define DP_MSG_MAGIC    0x314d5044u /* "DPM1" */
-#define DP_MSG_VERSION  4
-#define DP_MSG_PREFIX   32
+#define DP_MSG_MAGIC     0x314d5044u /* "DPM1" */
+#define DP_MSG_VERSION   4
+#define DP_MSG_PREFIX    32
 #define DP_WANTED_DIGEST 32
-#define DP_MSG_HEAD_MAX (DP_MSG_PREFIX + 128 + 2 * DP_META_MAX)
+#define DP_MSG_HEAD_MAX  (DP_MSG_PREFIX + 128 + 2 * DP_META_MAX)
 
 enum dp_msg_type {
 	DP_MSG_HELLO = 1,   /* down: opens a session, asks for a promise of `epoch` */
@@ -27,17 +27,18 @@ enum dp_msg_type {
 	DP_MSG_PULL = 9,    /* down: send your records from `seq` on up to me (adoption) */
 	DP_MSG_READ = 10,   /* down, relayed to the mirror */
 	DP_MSG_DATA = 11,   /* up */
-	DP_MSG_RESET = 12,  /* down, instead of START: jump your log to this meta and resync; later: an order to resync */
+	DP_MSG_RESET = 12,  /* down, instead of START: jump your log to this meta and resync; later:
+			       an order to resync */
 	DP_MSG_FETCH = 13,  /* up, relayed to the controller: a READ for a resync */
 	DP_MSG_FILL = 14,   /* down, relayed to the mirror: the DATA of a FETCH */
 	DP_MSG_TYPE_LAST = DP_MSG_FILL,
 };
 
 enum dp_refusal {
-	DP_REFUSE_STALE = 1,   /* a higher epoch was promised: `number` */
-	DP_REFUSE_SESSION = 2, /* unknown session: say HELLO */
-	DP_REFUSE_CONFIG = 3,  /* the two sides know different volumes for the stream */
-	DP_REFUSE_FAILED = 4,  /* the receiver's journal has failed */
+	DP_REFUSE_STALE = 1,    /* a higher epoch was promised: `number` */
+	DP_REFUSE_SESSION = 2,  /* unknown session: say HELLO */
+	DP_REFUSE_CONFIG = 3,   /* the two sides know different volumes for the stream */
+	DP_REFUSE_FAILED = 4,   /* the receiver's journal has failed */
 	DP_REFUSE_DIVERGED = 5, /* the receiver has applied what the sender's history lacks */
 };
 
@@ -64,18 +65,21 @@ struct dp_found {
 	int32_t status;  /* 0 or a dp_err code */
 	uint32_t kind;   /* of dp_found_kind */
 	uint64_t seq;    /* no record after it was seen by this read */
-	uint64_t length; /* ZEROS: bytes from the offset that read as zeros, may be more than asked for */
+	uint64_t length; /* ZEROS: bytes from the offset that read as zeros, may be more than asked
+			    for */
 };
 
 struct dp_welcome {
-	uint64_t instance;         /* changes when the receiver's journal is made anew */
+	uint64_t instance; /* changes when the receiver's journal is made anew */
 	uint64_t cached, committed, room;
-	uint32_t images;           /* of dp_images_state */
-	struct dp_meta tail, last; /* records after tail.at can be pulled; last.clients is not sent */
+	uint32_t images; /* of dp_images_state */
+	struct dp_meta tail,
+		last; /* records after tail.at can be pulled; last.clients is not sent */
 };
 
 struct dp_reset {
-	uint64_t common;     /* the receiver's log is the sender's history up to here; of an order: its id */
+	uint64_t common; /* the receiver's log is the sender's history up to here; of an order: its
+			    id */
 	struct dp_meta meta; /* the sender's log begins after it */
 };
 
@@ -112,8 +116,8 @@ struct dp_msg {
 		struct {
 			uint64_t agreed, sent;
 		} marks;
-		struct dp_wanted read; /* READ, FETCH */
-		struct dp_found data;  /* DATA, FILL */
+		struct dp_wanted read;  /* READ, FETCH */
+		struct dp_found data;   /* DATA, FILL */
 		struct dp_reset *reset; /* owned by the message */
 	} u;
 };
@@ -140,8 +144,8 @@ struct dp_msg_walk {
 	size_t payload_at;
 };
 
-/* Takes the next one out, as dp_msg_decode() does: its result, or 1 at the end, where m is not touched.
- * After an error that leaves open where the next one begins, the end follows. */
+/* Takes the next one out, as dp_msg_decode() does: its result, or 1 at the end, where m is not
+ * touched. After an error that leaves open where the next one begins, the end follows. */
 int dp_msg_walk_next(struct dp_msg_walk *w, struct dp_msg *m);
 
 const char *dp_msg_name(uint8_t type);

@@ -10,7 +10,7 @@
 #include "base/limits.h"
 
 #define PAYLOAD_LEN_AT 96
-#define CRC_AT 124
+#define CRC_AT         124
 
 /* A public constant: the chain detects differences, it does not authenticate. */
 static const uint8_t chain_key[crypto_shorthash_KEYBYTES] = "dipole chain v1";
@@ -177,5 +177,5 @@ int dp_record_verify(const struct dp_record *r)
 	if (!r->payload)
 		return 0;
 	return dp_crc32c(0, r->payload->data, r->payload->size) == r->h.payload_crc ? 0
-										     : DP_ECHECKSUM;
+										    : DP_ECHECKSUM;
 }

@@ -17,14 +17,15 @@ enum dp_op {
 	DP_OP_WRITE = 1,
 	DP_OP_TRIM = 2,
 	DP_OP_ZERO = 3,
-	DP_OP_FLUSH = 4, /* closes a write set; no extent */
-	DP_OP_MARK = 5,  /* a named point of the stream; `offset` is the mark's id */
+	DP_OP_FLUSH = 4,  /* closes a write set; no extent */
+	DP_OP_MARK = 5,   /* a named point of the stream; `offset` is the mark's id */
 	DP_OP_INSYNC = 6, /* which legs count from here on; `offset` is dp_meta.away */
 };
 
 #define DP_RECORD_FUA        0x01 /* durable at the flush stage before the host's acknowledgement */
 #define DP_RECORD_CLOSES_SET 0x02 /* last record of its write set */
-#define DP_RECORD_SEALED     0x04 /* the payload is sealed (proto/seal.h), also of an operation without data */
+#define DP_RECORD_SEALED                                                                           \
+	0x04 /* the payload is sealed (proto/seal.h), also of an operation without data */
 
 struct dp_header {
 	uint8_t op, flags;
@@ -33,12 +34,13 @@ struct dp_header {
 	uint32_t length; /* bytes of the volume that the operation covers */
 	uint64_t offset;
 	uint64_t epoch, seq, set;
-	uint64_t chain;   /* hash of this record and, through it, of all before it */
-	uint64_t agreed;  /* when made: known to satisfy the ack policy; may be applied to images */
+	uint64_t chain;  /* hash of this record and, through it, of all before it */
+	uint64_t agreed; /* when made: known to satisfy the ack policy; may be applied to images */
 	uint64_t client, request; /* who asked; names a request for ever */
 	uint64_t time_us;         /* controller's wall clock at acceptance */
 	uint32_t payload_len, payload_crc;
-	uint64_t prior; /* of a sealed record: the chain of the one before it, under the seal; else 0 */
+	uint64_t prior; /* of a sealed record: the chain of the one before it, under the seal; else
+			   0 */
 };
 
 /* A position of a stream. chain identifies the whole history up to it. Seq 0 is the beginning,

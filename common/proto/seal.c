@@ -22,13 +22,17 @@
 #define FIXED_SIZE   (TAG_SIZE + COUNTER_SIZE + crypto_box_NONCEBYTES + TAIL_SIZE)
 
 _Static_assert(FIXED_SIZE + WRAP_SIZE * DP_SEAL_HOLDERS_MAX == DP_SEAL_MAX, "the largest seal");
-_Static_assert(WRAP_SIZE == DP_SEAL_HOLDER_SIZE && FIXED_SIZE + WRAP_SIZE == DP_SEAL_MIN, "the smallest");
+_Static_assert(WRAP_SIZE == DP_SEAL_HOLDER_SIZE && FIXED_SIZE + WRAP_SIZE == DP_SEAL_MIN,
+	"the smallest");
 _Static_assert(crypto_aead_aes256gcm_NPUBBYTES == NONCE_SIZE &&
-		       crypto_aead_chacha20poly1305_ietf_NPUBBYTES == NONCE_SIZE, "nonces");
+		crypto_aead_chacha20poly1305_ietf_NPUBBYTES == NONCE_SIZE,
+	"nonces");
 _Static_assert(crypto_aead_aes256gcm_ABYTES == TAG_SIZE &&
-		       crypto_aead_chacha20poly1305_ietf_ABYTES == TAG_SIZE, "tags");
+		crypto_aead_chacha20poly1305_ietf_ABYTES == TAG_SIZE,
+	"tags");
 _Static_assert(crypto_aead_aes256gcm_KEYBYTES == KEY_SIZE &&
-		       crypto_aead_chacha20poly1305_ietf_KEYBYTES == KEY_SIZE, "keys");
+		crypto_aead_chacha20poly1305_ietf_KEYBYTES == KEY_SIZE,
+	"keys");
 
 /* A data key, and the public part by which it is known again: the nonce of its wrapping. */
 struct data_key {
@@ -47,9 +51,10 @@ struct dp_seal {
 	uint64_t key_number, counter, bytes; /* of `own` */
 	unsigned count;
 	uint8_t shared[DP_SEAL_HOLDERS_MAX][crypto_box_BEFORENMBYTES]; /* with each holder */
-	uint8_t former[DP_SEAL_HOLDERS_MAX][crypto_box_BEFORENMBYTES]; /* the same of this node's key of before */
+	uint8_t former[DP_SEAL_HOLDERS_MAX]
+		      [crypto_box_BEFORENMBYTES]; /* the same of this node's key of before */
 	bool has_former;
-	uint8_t wrapped[DP_SEAL_HOLDERS_MAX][WRAP_SIZE];                /* `own`, for each holder */
+	uint8_t wrapped[DP_SEAL_HOLDERS_MAX][WRAP_SIZE]; /* `own`, for each holder */
 };
 
 /* Where the parts of a sealed thing are. */
@@ -95,9 +100,9 @@ static void next_key(struct dp_seal *s)
 	make_ready(k, s->cipher);
 }
 
-int dp_seal_new(uint64_t stream, enum dp_seal_cipher cipher, const uint8_t *secret, const uint8_t *former,
-	const uint8_t (*holders)[DP_SEAL_KEY_SIZE], unsigned count, const uint8_t *random,
-	struct dp_seal **out)
+int dp_seal_new(uint64_t stream, enum dp_seal_cipher cipher, const uint8_t *secret,
+	const uint8_t *former, const uint8_t (*holders)[DP_SEAL_KEY_SIZE], unsigned count,
+	const uint8_t *random, struct dp_seal **out)
 {
 	void *memory;
 	*out = NULL;
@@ -142,22 +147,23 @@ uint32_t dp_seal_size(const struct dp_seal *s)
 
 /* ---- closing ---- */
 
-static void encrypt(const struct data_key *k, const uint8_t *counter, const uint8_t *ad, size_t ad_size,
-	const uint8_t *data, size_t size, uint8_t *text, uint8_t *tag)
+static void encrypt(const struct data_key *k, const uint8_t *counter, const uint8_t *ad,
+	size_t ad_size, const uint8_t *data, size_t size, uint8_t *text, uint8_t *tag)
 {
 	uint8_t nonce[NONCE_SIZE] = {0};
 	memcpy(nonce, counter, COUNTER_SIZE);
 	if (k->cipher == DP_SEAL_AES256GCM)
-		crypto_aead_aes256gcm_encrypt_detached_afternm(text, tag, NULL, data, size, ad, ad_size,
-			NULL, nonce, &k->aes);
+		crypto_aead_aes256gcm_encrypt_detached_afternm(text, tag, NULL, data, size, ad,
+			ad_size, NULL, nonce, &k->aes);
 	else
 		crypto_aead_chacha20poly1305_ietf_encrypt_detached(text, tag, NULL, data, size, ad,
 			ad_size, NULL, nonce, k->key);
 }
 
-/* All that is authenticated: what the caller names, and what stands behind the counter, so that nobody takes
- * a holder's wrapped key out of it. Returns its size. */
-static size_t whole_ad(const uint8_t *ad, size_t ad_size, const uint8_t *wrapped, unsigned count, uint8_t *out)
+/* All that is authenticated: what the caller names, and what stands behind the counter, so that
+ * nobody takes a holder's wrapped key out of it. Returns its size. */
+static size_t whole_ad(const uint8_t *ad, size_t ad_size, const uint8_t *wrapped, unsigned count,
+	uint8_t *out)
 {
 	size_t size = WRAP_SIZE * (size_t)count + crypto_box_NONCEBYTES + TAIL_SIZE;
 	memcpy(out, ad, ad_size);
@@ -165,7 +171,8 @@ static size_t whole_ad(const uint8_t *ad, size_t ad_size, const uint8_t *wrapped
 	return ad_size + size;
 }
 
-static struct dp_buf *seal(struct dp_seal *s, const uint8_t *ad, size_t ad_size, const struct dp_buf *data)
+static struct dp_buf *seal(struct dp_seal *s, const uint8_t *ad, size_t ad_size,
+	const struct dp_buf *data)
 {
 	size_t size = data ? data->size : 0;
 	uint8_t all[AD_MAX + DP_SEAL_MAX];
@@ -210,16 +217,18 @@ static bool take_apart(const uint8_t *sealed, size_t size, struct parts *p)
 	return true;
 }
 
-/* One of the wrappings is for this node, and one of the holders made it. Which ones need not be said:
- * the box that opens is right, and it is looked for only when a key is new. */
+/* One of the wrappings is for this node, and one of the holders made it. Which ones need not be
+ * said: the box that opens is right, and it is looked for only when a key is new. */
 static bool unwrap(const struct dp_seal *s, const struct parts *p, uint8_t *key)
 {
 	for (unsigned i = 0; i < p->count; i++)
 		for (unsigned from = 0; from < s->count; from++)
 			if (crypto_box_open_easy_afternm(key, p->wrapped + WRAP_SIZE * i, WRAP_SIZE,
 				    p->name, s->shared[from]) == 0 ||
-				(s->has_former && crypto_box_open_easy_afternm(key, p->wrapped + WRAP_SIZE * i,
-							  WRAP_SIZE, p->name, s->former[from]) == 0))
+				(s->has_former &&
+					crypto_box_open_easy_afternm(key,
+						p->wrapped + WRAP_SIZE * i, WRAP_SIZE, p->name,
+						s->former[from]) == 0))
 				return true;
 	return false;
 }
@@ -244,20 +253,20 @@ static const struct data_key *find_key(struct dp_seal *s, const struct parts *p)
 }
 
 /* `out` NULL: only whether it is genuine. */
-static int decrypt(const struct data_key *k, const struct parts *p, const uint8_t *ad, size_t ad_size,
-	uint8_t *out)
+static int decrypt(const struct data_key *k, const struct parts *p, const uint8_t *ad,
+	size_t ad_size, uint8_t *out)
 {
 	uint8_t nonce[NONCE_SIZE] = {0};
 	memcpy(nonce, p->counter, COUNTER_SIZE);
 	if (k->cipher == DP_SEAL_AES256GCM)
 		return crypto_aead_aes256gcm_decrypt_detached_afternm(out, NULL, p->text, p->size,
 			p->tag, ad, ad_size, nonce, &k->aes);
-	return crypto_aead_chacha20poly1305_ietf_decrypt_detached(out, NULL, p->text, p->size, p->tag, ad,
-		ad_size, nonce, k->key);
+	return crypto_aead_chacha20poly1305_ietf_decrypt_detached(out, NULL, p->text, p->size,
+		p->tag, ad, ad_size, nonce, k->key);
 }
 
-static int open_seal(struct dp_seal *s, const uint8_t *ad, size_t ad_size, const struct dp_buf *sealed,
-	size_t size, struct dp_buf **plain)
+static int open_seal(struct dp_seal *s, const uint8_t *ad, size_t ad_size,
+	const struct dp_buf *sealed, size_t size, struct dp_buf **plain)
 {
 	struct parts p;
 	if (plain)
@@ -283,7 +292,8 @@ static int open_seal(struct dp_seal *s, const uint8_t *ad, size_t ad_size, const
 
 /* ---- records and answers ---- */
 
-/* What is authenticated with a record: its header, but for what comes to be only once it is sealed. */
+/* What is authenticated with a record: its header, but for what comes to be only once it is sealed.
+ */
 static void header_ad(const struct dp_header *h, uint8_t out[DP_RECORD_HEADER_SIZE])
 {
 	struct dp_header copy = *h;
@@ -305,14 +315,16 @@ int dp_seal_open_record(struct dp_seal *s, const struct dp_record *r, struct dp_
 {
 	uint8_t ad[DP_RECORD_HEADER_SIZE];
 	header_ad(&r->h, ad);
-	return open_seal(s, ad, sizeof ad, r->payload, r->h.op == DP_OP_WRITE ? r->h.length : 0, plain);
+	return open_seal(s, ad, sizeof ad, r->payload, r->h.op == DP_OP_WRITE ? r->h.length : 0,
+		plain);
 }
 
 #define FOUND_AD_SIZE 104
 _Static_assert(FOUND_AD_SIZE <= AD_MAX, "room for what is authenticated");
 
 /* The whole question is in it, as who answered saw it: for an answer to another one it is none. */
-static void found_ad(uint64_t stream, const struct dp_wanted *w, const struct dp_found *f, uint8_t *out)
+static void found_ad(uint64_t stream, const struct dp_wanted *w, const struct dp_found *f,
+	uint8_t *out)
 {
 	memset(out, 0, FOUND_AD_SIZE);
 	dp_put32(out, DP_MSG_MAGIC); /* no record's header */

@@ -127,8 +127,8 @@ static bool visit(struct dp_cache *c, uint32_t volume, uint64_t offset, size_t l
 	return true;
 }
 
-bool dp_cache_read(
-	struct dp_cache *c, uint32_t volume, uint64_t offset, size_t length, uint8_t *out)
+bool dp_cache_read(struct dp_cache *c, uint32_t volume, uint64_t offset, size_t length,
+	uint8_t *out)
 {
 	return visit(c, volume, offset, length, out, NULL);
 }
@@ -140,8 +140,8 @@ bool dp_cache_equal(struct dp_cache *c, uint32_t volume, uint64_t offset, const 
 }
 
 /* A range of more blocks than there are entries. */
-static void written_far(
-	struct dp_cache *c, uint32_t volume, uint64_t first, uint64_t last, uint64_t seq)
+static void written_far(struct dp_cache *c, uint32_t volume, uint64_t first, uint64_t last,
+	uint64_t seq)
 {
 	c->written_all = seq;
 	for (uint32_t i = 0; i < c->count; i++) {
@@ -151,8 +151,8 @@ static void written_far(
 	}
 }
 
-void dp_cache_written(
-	struct dp_cache *c, uint32_t volume, uint64_t offset, uint64_t length, uint64_t seq)
+void dp_cache_written(struct dp_cache *c, uint32_t volume, uint64_t offset, uint64_t length,
+	uint64_t seq)
 {
 	if (length == 0)
 		return;

@@ -7,22 +7,23 @@
 
 #define BATCH_RECORDS 64u
 #define BATCH_BYTES   (4 * DP_MIB)
-/* Journal commits share the disk with batches, so these are small and stand back as long as no more than
- * this waits to be applied: well within what a node keeps in memory, so that none of it is read back. */
-#define BATCH_LEAST   16u
-#define GATHER_BYTES  (16 * DP_MIB)
-#define STAND_BACK    (20 * DP_MIB)
-#define SYNC_BYTES    (64 * DP_MIB)
-#define SYNC_LEAST    (8 * DP_MIB)
-#define QUIET_US      30000
-#define MARKS_KEPT    16u
+/* Journal commits share the disk with batches, so these are small and stand back as long as no more
+ * than this waits to be applied: well within what a node keeps in memory, so that none of it is
+ * read back. */
+#define BATCH_LEAST  16u
+#define GATHER_BYTES (16 * DP_MIB)
+#define STAND_BACK   (20 * DP_MIB)
+#define SYNC_BYTES   (64 * DP_MIB)
+#define SYNC_LEAST   (8 * DP_MIB)
+#define QUIET_US     30000
+#define MARKS_KEPT   16u
 
 struct volume {
 	uint32_t id;
 	uint64_t size;
 	char name[DP_NAME_MAX + 16]; /* of its first image */
-	struct dp_file *file; /* that records are applied to */
-	struct dp_file *old;  /* during a resync: the image that still counts */
+	struct dp_file *file;        /* that records are applied to */
+	struct dp_file *old;         /* during a resync: the image that still counts */
 	struct dp_extents overlay;
 	bool dirty; /* written since its last sync */
 };
@@ -89,14 +90,14 @@ struct dp_store {
 	uint64_t overlaid;                /* seq; see dp_store_overlay() */
 	uint64_t since_sync;
 	uint64_t noted_us, now_us;
-	bool eager;  /* go on until target */
+	bool eager; /* go on until target */
 	bool failed, applying, syncing;
 	unsigned reads;
 
 	/* the batch under way: records (applied, batch_last] */
 	struct dp_record *batch[BATCH_RECORDS];
 	struct dp_buf *batch_data[BATCH_RECORDS]; /* of writes, opened; NULL of others */
-	uint64_t batch_last, batch_next; /* next: to be loaded */
+	uint64_t batch_last, batch_next;          /* next: to be loaded */
 	unsigned batch_ios;
 	bool batch_bad, loading;
 	struct dp_extents plan;
@@ -113,12 +114,13 @@ struct volume *dp_store_volume(struct dp_store *s, uint32_t id);
 /* Digest, then applied = seq and on; false: there is none to be taken, only applied = seq. */
 bool dp_store_take_mark(struct dp_store *s, uint64_t seq);
 void dp_store_applied(struct dp_store *s, uint64_t seq);
-/* Brings the overlays up to the end of the log: 0 or DP_ENOMEM, and what there was is to be built anew.
- * Readers call it: a copy that nobody reads pays nothing for them. */
+/* Brings the overlays up to the end of the log: 0 or DP_ENOMEM, and what there was is to be built
+ * anew. Readers call it: a copy that nobody reads pays nothing for them. */
 int dp_store_overlay(struct dp_store *s);
 void dp_store_fail(struct dp_store *s);
 /* The bytes that a write is to put there, whether it is sealed or not: a new reference. An error of
- * dp_seal_open_record(), which for a record of this node's own journal means that its key was changed. */
+ * dp_seal_open_record(), which for a record of this node's own journal means that its key was
+ * changed. */
 int dp_store_data(struct dp_store *s, const struct dp_record *r, struct dp_buf **data);
 
 void dp_store_chunk_digest(const uint8_t *data, size_t size, uint8_t *out); /* DP_WANTED_DIGEST */

@@ -20,7 +20,8 @@ struct read_job {
 	struct dp_buf *data;
 	unsigned waiting;
 	int err;
-	bool again; /* a record left the journal while it was being read: its bytes are in the image */
+	bool again; /* a record left the journal while it was being read: its bytes are in the image
+		     */
 	unsigned tries;
 };
 
@@ -46,7 +47,9 @@ static enum dp_found_kind compare(const struct dp_wanted *w, const uint8_t *data
 static void answer(struct read_job *job)
 {
 	struct dp_store *s = job->store;
-	struct dp_found f = {.id = job->want.id, .status = job->err, .seq = s->log->last.at.seq,
+	struct dp_found f = {.id = job->want.id,
+		.status = job->err,
+		.seq = s->log->last.at.seq,
 		.length = job->want.length};
 	if (!job->err)
 		f.kind = compare(&job->want, job->data->data);
@@ -103,7 +106,7 @@ static void record_loaded(void *ctx, uint64_t seq, struct dp_record *r)
 	struct part *p = ctx;
 	struct read_job *job = p->job;
 	bool right = r && r->h.seq == seq && r->h.offset <= p->start &&
-		     p->end <= r->h.offset + r->h.length;
+		p->end <= r->h.offset + r->h.length;
 	if (right)
 		copy_record(job, r, p->start, p->end);
 	else
@@ -131,9 +134,13 @@ static void from_image(struct read_job *job, struct volume *v, uint64_t start_at
 	struct part *p = start_at < end ? new_part(job, start_at, end) : NULL;
 	if (!p)
 		return;
-	p->io = (struct dp_io){.op = DP_IO_READ, .file = v->file,
-		.data = job->data->data + (start_at - job->want.offset), .size = end - start_at,
-		.offset = start_at, .done = image_done, .arg = p};
+	p->io = (struct dp_io){.op = DP_IO_READ,
+		.file = v->file,
+		.data = job->data->data + (start_at - job->want.offset),
+		.size = end - start_at,
+		.offset = start_at,
+		.done = image_done,
+		.arg = p};
 	job->store->disk->ops->submit(job->store->disk, &p->io);
 }
 
@@ -196,8 +203,8 @@ static bool answer_zeros(struct dp_store *s, struct volume *v, const struct dp_w
 	uint64_t zeros = w->compare ? zeros_from(v, s, w->offset) : 0;
 	if (zeros < w->length)
 		return false;
-	struct dp_found f = {.id = w->id, .kind = DP_FOUND_ZEROS, .seq = s->log->last.at.seq,
-		.length = zeros};
+	struct dp_found f = {
+		.id = w->id, .kind = DP_FOUND_ZEROS, .seq = s->log->last.at.seq, .length = zeros};
 	s->events.image(s->events.ctx, &f, NULL);
 	return true;
 }
@@ -207,8 +214,10 @@ void dp_store_read(struct dp_store *s, const struct dp_wanted *w)
 	struct volume *v = dp_store_volume(s, w->volume);
 	struct read_job *job = NULL;
 	int err = !v ? DP_ENOENT
-		  : (w->compare && !w->length) || w->offset > v->size || w->length > v->size - w->offset ? DP_ERANGE
-											  : 0;
+		: (w->compare && !w->length) || w->offset > v->size ||
+			w->length > v->size - w->offset
+		? DP_ERANGE
+		: 0;
 	if (!err && answer_zeros(s, v, w))
 		return;
 	if (!err) {
@@ -222,7 +231,8 @@ void dp_store_read(struct dp_store *s, const struct dp_wanted *w)
 		}
 	}
 	if (err) {
-		s->events.image(s->events.ctx, &(struct dp_found){.id = w->id, .status = err}, NULL);
+		s->events.image(s->events.ctx, &(struct dp_found){.id = w->id, .status = err},
+			NULL);
 		return;
 	}
 	s->reads++;
@@ -257,7 +267,8 @@ static void digest_read(struct dp_io *io, int err)
 	struct digest_job *job = s->job;
 	for (size_t at = 0; !err && at < io->size; at += DP_DIGEST_BLOCK) {
 		size_t size = io->size - at < DP_DIGEST_BLOCK ? io->size - at : DP_DIGEST_BLOCK;
-		dp_digest_block(&job->digest, (io->offset + at) / DP_DIGEST_BLOCK, job->data + at, size);
+		dp_digest_block(&job->digest, (io->offset + at) / DP_DIGEST_BLOCK, job->data + at,
+			size);
 	}
 	job->offset = io->offset + io->size;
 	if (err)
@@ -279,8 +290,13 @@ static void digest_next(struct dp_store *s)
 		return;
 	}
 	uint64_t length = size - from < DP_MIB ? size - from : DP_MIB;
-	job->io = (struct dp_io){.op = DP_IO_READ, .file = job->volume->file, .data = job->data,
-		.size = length, .offset = from, .done = digest_read, .arg = s};
+	job->io = (struct dp_io){.op = DP_IO_READ,
+		.file = job->volume->file,
+		.data = job->data,
+		.size = length,
+		.offset = from,
+		.done = digest_read,
+		.arg = s};
 	s->disk->ops->submit(s->disk, &job->io);
 }
 
@@ -298,8 +314,8 @@ bool dp_store_take_mark(struct dp_store *s, uint64_t seq)
 		dp_store_applied(s, seq); /* a mark without a digest: nothing is lost by it */
 		return false;
 	}
-	s->marks[s->mark_next % MARKS_KEPT] = (struct dp_store_mark){.id = e->offset, .seq = seq,
-		.epoch = e->epoch, .volume = e->volume};
+	s->marks[s->mark_next % MARKS_KEPT] = (struct dp_store_mark){
+		.id = e->offset, .seq = seq, .epoch = e->epoch, .volume = e->volume};
 	s->job = job;
 	job->data = data;
 	job->volume = v;

@@ -52,7 +52,8 @@ int dp_store_open_images(struct dp_store *s, struct volume *v, const struct dp_s
 {
 	const struct dp_images *im = images(s);
 	bool empty = s->log->tail.at.seq == 0 && im->generation == 0;
-	unsigned flags = (empty || from->is_new ? DP_OPEN_CREATE : 0) | (from->grown ? DP_OPEN_GROW : 0);
+	unsigned flags = (empty || from->is_new ? DP_OPEN_CREATE : 0) |
+		(from->grown ? DP_OPEN_GROW : 0);
 	int err = open_image(s, v, im->generation, flags, &v->file);
 	if (!err && im->building) {
 		v->old = v->file;
@@ -89,8 +90,8 @@ static int begin_building(struct dp_store *s)
 	return err;
 }
 
-/* A read that began before the resync may still have to do with the old images. A resync that is ordered
- * meanwhile begins when they are gone. */
+/* A read that began before the resync may still have to do with the old images. A resync that is
+ * ordered meanwhile begins when they are gone. */
 static void try_switch(struct dp_store *s)
 {
 	struct resync *r = &s->resync;
@@ -149,8 +150,13 @@ static void written(struct dp_io *io, int err)
 static void put(struct slot *sl, enum dp_io_op op, uint64_t length)
 {
 	struct dp_store *s = sl->store;
-	sl->io = (struct dp_io){.op = op, .file = sl->volume->file, .data = sl->data, .size = length,
-		.offset = sl->offset, .done = written, .arg = sl};
+	sl->io = (struct dp_io){.op = op,
+		.file = sl->volume->file,
+		.data = sl->data,
+		.size = length,
+		.offset = sl->offset,
+		.done = written,
+		.arg = sl};
 	sl->volume->dirty = true;
 	s->resync.since_sync += sl->length;
 	s->resync.ios++;
@@ -160,8 +166,12 @@ static void put(struct slot *sl, enum dp_io_op op, uint64_t length)
 static void ask(struct slot *sl)
 {
 	struct dp_store *s = sl->store;
-	struct dp_wanted w = {.id = ++s->resync.ids, .offset = sl->offset, .min_seq = s->applied,
-		.volume = sl->volume->id, .length = sl->length, .compare = true};
+	struct dp_wanted w = {.id = ++s->resync.ids,
+		.offset = sl->offset,
+		.min_seq = s->applied,
+		.volume = sl->volume->id,
+		.length = sl->length,
+		.compare = true};
 	if (sl->has_data)
 		dp_store_chunk_digest(sl->data, sl->length, w.digest);
 	sl->want = w;
@@ -195,8 +205,13 @@ static void read_old(struct slot *sl)
 		ask(sl);
 		return;
 	}
-	sl->io = (struct dp_io){.op = DP_IO_READ, .file = sl->volume->old, .data = sl->data,
-		.size = sl->length, .offset = sl->offset, .done = old_read, .arg = sl};
+	sl->io = (struct dp_io){.op = DP_IO_READ,
+		.file = sl->volume->old,
+		.data = sl->data,
+		.size = sl->length,
+		.offset = sl->offset,
+		.done = old_read,
+		.arg = sl};
 	s->resync.ios++;
 	s->disk->ops->submit(s->disk, &sl->io);
 }
@@ -215,10 +230,11 @@ static void fill_zeros(struct slot *sl, uint64_t run)
 	put(sl, DP_IO_ZERO, run);
 }
 
-static void fill(struct dp_store *s, struct slot *sl, const struct dp_found *f, const struct dp_buf *data)
+static void fill(struct dp_store *s, struct slot *sl, const struct dp_found *f,
+	const struct dp_buf *data)
 {
 	bool right = (f->kind != DP_FOUND_SAME || sl->has_data) &&
-		     (f->kind != DP_FOUND_DATA || (data && data->size == sl->length));
+		(f->kind != DP_FOUND_DATA || (data && data->size == sl->length));
 	if (!right)
 		return; /* asked for again in a while */
 	sl->asked = false;
@@ -285,7 +301,8 @@ static void pace(struct dp_store *s, uint64_t bytes)
 bool dp_store_round(struct dp_store *s)
 {
 	struct resync *r = &s->resync;
-	if (!r->running || r->all || r->since_sync >= r->step.sync_every || s->now_us < r->next_round_us)
+	if (!r->running || r->all || r->since_sync >= r->step.sync_every ||
+		s->now_us < r->next_round_us)
 		return false;
 	unsigned count = 0;
 	r->next = r->at;

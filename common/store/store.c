@@ -67,8 +67,8 @@ static void start_sync(struct dp_store *s)
 			continue;
 		v->dirty = false;
 		s->syncs++;
-		s->sync_io[i] = (struct dp_io){.op = DP_IO_SYNC, .file = v->file, .done = sync_done,
-			.arg = s};
+		s->sync_io[i] = (struct dp_io){
+			.op = DP_IO_SYNC, .file = v->file, .done = sync_done, .arg = s};
 		s->disk->ops->submit(s->disk, &s->sync_io[i]);
 	}
 	struct dp_io none = {.arg = s};
@@ -180,9 +180,11 @@ static void write_batch(struct dp_store *s)
 		struct dp_header *h = &s->batch[i]->h;
 		struct volume *v = dp_store_volume(s, h->volume);
 		/* Checked once more before it reaches the image. */
-		if (dp_record_verify(s->batch[i]) || dp_store_data(s, s->batch[i], &s->batch_data[i]) ||
+		if (dp_record_verify(s->batch[i]) ||
+			dp_store_data(s, s->batch[i], &s->batch_data[i]) ||
 			(dp_op_has_extent(h->op) && v && h->offset + h->length > v->size))
-			s->batch_bad = true; /* no v: of a volume that is gone, which nobody reads */
+			s->batch_bad = true; /* no v: of a volume that is gone, which nobody reads
+					      */
 	}
 	for (unsigned i = 0; i < s->volume_count && !s->batch_bad; i++)
 		write_volume(s, &s->volumes[i], count);
@@ -234,7 +236,8 @@ static uint64_t backlog(const struct dp_store *s)
 /* The more waits, the more at a time. */
 static uint64_t batch_records(const struct dp_store *s)
 {
-	uint64_t behind = backlog(s), more = behind > GATHER_BYTES ? (behind - GATHER_BYTES) / DP_MIB : 0;
+	uint64_t behind = backlog(s),
+		 more = behind > GATHER_BYTES ? (behind - GATHER_BYTES) / DP_MIB : 0;
 	return s->eager || BATCH_LEAST + more > BATCH_RECORDS ? BATCH_RECORDS : BATCH_LEAST + more;
 }
 
@@ -259,19 +262,20 @@ static void start_batch(struct dp_store *s)
 /* Whether to destage now: quiet, told to, or enough has gathered. */
 static bool due(const struct dp_store *s, const struct dp_journal_stats *j)
 {
-	return s->eager || dp_store_building(s) || s->now_us - s->noted_us >= QUIET_US || j->used > j->size / 4 ||
-	       backlog(s) > GATHER_BYTES || dp_log_count(s->log) > j->size / DP_JOURNAL_BYTES_PER_RECORD / 2;
+	return s->eager || dp_store_building(s) || s->now_us - s->noted_us >= QUIET_US ||
+		j->used > j->size / 4 || backlog(s) > GATHER_BYTES ||
+		dp_log_count(s->log) > j->size / DP_JOURNAL_BYTES_PER_RECORD / 2;
 }
 
 /* A host waits for what the journal writes, and for an image nobody does as long as it keeps up. */
 static bool stands_back(const struct dp_store *s, const struct dp_journal_stats *j)
 {
-	return (j->writing || j->waiting) && !s->eager && !dp_store_building(s) && j->used <= j->size / 4 &&
-	       backlog(s) <= STAND_BACK;
+	return (j->writing || j->waiting) && !s->eager && !dp_store_building(s) &&
+		j->used <= j->size / 4 && backlog(s) <= STAND_BACK;
 }
 
-/* What is applied leaves the journal only when the images are synced: the less room it has, the sooner that is
- * done, so that writes that wait for room wait shortly and often. */
+/* What is applied leaves the journal only when the images are synced: the less room it has, the
+ * sooner that is done, so that writes that wait for room wait shortly and often. */
 static uint64_t sync_bytes(const struct dp_journal_stats *j)
 {
 	uint64_t share = j->used < j->size ? (j->size - j->used) / 4 : 0;
@@ -281,7 +285,8 @@ static uint64_t sync_bytes(const struct dp_journal_stats *j)
 static bool may_apply(const struct dp_store *s)
 {
 	struct dp_journal_stats j = dp_journal_stats(s->journal);
-	return s->applied < s->target && s->since_sync < sync_bytes(&j) && due(s, &j) && !stands_back(s, &j);
+	return s->applied < s->target && s->since_sync < sync_bytes(&j) && due(s, &j) &&
+		!stands_back(s, &j);
 }
 
 void dp_store_work(struct dp_store *s)
@@ -318,8 +323,10 @@ int dp_store_overlay(struct dp_store *s)
 		s->overlaid = s->applied;
 	while (s->overlaid < s->log->last.at.seq) {
 		const struct dp_log_entry *e = dp_log_entry(s->log, ++s->overlaid);
-		struct volume *v = e && dp_op_has_extent(e->op) ? dp_store_volume(s, e->volume) : NULL;
-		if (!v || !dp_extents_put(&v->overlay, e->offset, e->offset + e->length, s->overlaid))
+		struct volume *v = e && dp_op_has_extent(e->op) ? dp_store_volume(s, e->volume)
+								: NULL;
+		if (!v ||
+			!dp_extents_put(&v->overlay, e->offset, e->offset + e->length, s->overlaid))
 			continue;
 		forget_overlay(s);
 		return DP_ENOMEM;

@@ -20,8 +20,8 @@ struct dp_store_volume {
 	uint32_t id;
 	uint64_t size;
 	const char *file; /* name in the state directory; it may be a link to a block device */
-	bool is_new; /* it has come into the stream since the last start: zeros */
-	bool grown;  /* it has become larger since then */
+	bool is_new;      /* it has come into the stream since the last start: zeros */
+	bool grown;       /* it has become larger since then */
 };
 
 struct dp_store_events {
@@ -44,10 +44,10 @@ struct dp_store_mark {
 };
 
 /* Opens or creates (sparse) the images that log->last.images names; also those that a resync was
- * building. `log` is the core's. `seal` opens what sealed records and answers carry, it is borrowed and NULL
- * where the stream is not sealed.
- * Errors: those of the disk, DP_EINVAL (an image is smaller than its volume), DP_ENOMEM. While a resync is
- * under way the volumes have to be those with which it began, in their order. */
+ * building. `log` is the core's. `seal` opens what sealed records and answers carry, it is borrowed
+ * and NULL where the stream is not sealed. Errors: those of the disk, DP_EINVAL (an image is
+ * smaller than its volume), DP_ENOMEM. While a resync is under way the volumes have to be those
+ * with which it began, in their order. */
 int dp_store_open(struct dp_disk *disk, const struct dp_store_volume *volumes, unsigned count,
 	const struct dp_log *log, struct dp_journal *journal, struct dp_seal *seal,
 	const struct dp_store_events *events, struct dp_store **out);
@@ -59,7 +59,8 @@ void dp_store_apply(struct dp_store *store, uint64_t seq); /* may be applied up 
 void dp_store_cut(struct dp_store *store, uint64_t seq);   /* the log was cut after seq */
 void dp_store_reset(struct dp_store *store, uint64_t seq); /* recovery: images stand at seq */
 void dp_store_tick(struct dp_store *store, uint64_t now_us);
-void dp_store_work(struct dp_store *store); /* starts what is next; call it when the journal has nothing to write */
+void dp_store_work(struct dp_store
+		*store); /* starts what is next; call it when the journal has nothing to write */
 
 /* Does not wait for a quiet moment until all that is agreed is applied. */
 void dp_store_hurry(struct dp_store *store);
@@ -85,8 +86,8 @@ void dp_store_switch(struct dp_store *store);
 const struct dp_store_mark *dp_store_find_mark(const struct dp_store *store, uint64_t id);
 
 struct dp_store_stats {
-	uint64_t synced; /* seq */
-	uint64_t size, copied, fetched; /* bytes: of all volumes; of a resync: done, sent to us */
+	uint64_t synced;                 /* seq */
+	uint64_t size, copied, fetched;  /* bytes: of all volumes; of a resync: done, sent to us */
 	uint64_t resync_us, resync_from; /* how long it has been going on, and from where */
 };
 struct dp_store_stats dp_store_stats(const struct dp_store *store);

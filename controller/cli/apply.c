@@ -1,5 +1,6 @@
-/* dipole apply: moves a running deployment to a new topology file. All nodes are asked first, and nothing is
- * changed unless all agree; then each takes the file, mirrors before those that send to them. */
+/* dipole apply: moves a running deployment to a new topology file. All nodes are asked first, and
+ * nothing is changed unless all agree; then each takes the file, mirrors before those that send to
+ * them. */
 #include "cli.h"
 
 #include <sodium.h>
@@ -14,8 +15,8 @@
 
 /* A node that ends its work in good order before it is run anew may take its time. */
 #define APPLY_TIMEOUT_US 30000000
-#define BACK_LIMIT_US	 60000000
-#define BACK_LOOK_US	 100000
+#define BACK_LIMIT_US    60000000
+#define BACK_LOOK_US     100000
 
 struct apply {
 	const char *file, *state, *without;
@@ -36,7 +37,8 @@ static int read_new(struct apply *a)
 		return status ? status : cli_fail(EX_NOINPUT, "%s: %s", a->file, dp_strerror(err));
 	}
 	struct dp_topo_errors *errors = calloc(1, sizeof *errors);
-	err = errors ? dp_topology_parse(a->text, strlen(a->text), a->file, &a->new, errors) : DP_ENOMEM;
+	err = errors ? dp_topology_parse(a->text, strlen(a->text), a->file, &a->new, errors)
+		     : DP_ENOMEM;
 	if (errors)
 		dp_topology_print_errors(errors, stderr);
 	free(errors);
@@ -49,15 +51,16 @@ static char *runs_with(const struct apply *a, const char *name, unsigned node)
 	char error[CLI_ERROR_MAX];
 	json_t *answer = NULL;
 	if (!a->without || strcmp(a->without, name))
-		cli_ask(&a->place, node, json_pack("{s:s}", "cmd", "topology"), CLI_ASK_TIMEOUT_US, &answer, error);
+		cli_ask(&a->place, node, json_pack("{s:s}", "cmd", "topology"), CLI_ASK_TIMEOUT_US,
+			&answer, error);
 	const char *text = json_string_value(json_object_get(answer, "topology"));
 	char *copy = text && strcmp(text, a->text) ? strdup(text) : NULL;
 	json_decref(answer);
 	return copy;
 }
 
-/* Where nodes cannot write their file, the new one has been put there by other means, and says nothing of what it
- * was: the nodes do. */
+/* Where nodes cannot write their file, the new one has been put there by other means, and says
+ * nothing of what it was: the nodes do. */
 static int find_what_runs(struct apply *a)
 {
 	struct dp_topo_errors errors = {.count = 0};
@@ -74,13 +77,18 @@ static int find_what_runs(struct apply *a)
 		else
 			runs = text;
 	}
-	if (runs && !differ && dp_topology_parse(runs, strlen(runs), "what runs", &before, &errors) == 0) {
+	if (runs && !differ &&
+		dp_topology_parse(runs, strlen(runs), "what runs", &before, &errors) == 0) {
 		dp_topology_destroy(&a->place.topology);
 		a->place.topology = before;
 	}
 	free(runs);
-	return differ ? cli_fail(EX_CONFIG, "nodes run with two files, and %s is another: apply again what was not "
-				 "applied to all of them first", a->file) : 0;
+	return differ
+		? cli_fail(EX_CONFIG,
+			  "nodes run with two files, and %s is another: apply again what was not "
+			  "applied to all of them first",
+			  a->file)
+		: 0;
 }
 
 /* ---- what differs ---- */
@@ -88,11 +96,13 @@ static int find_what_runs(struct apply *a)
 static void print_changes(const struct apply *a)
 {
 	if (!a->changes.count)
-		puts(dp_text_is(a->place.file, a->text) ? "the topology is the same"
-							: "the topology has another text, and means the same");
+		puts(dp_text_is(a->place.file, a->text)
+				? "the topology is the same"
+				: "the topology has another text, and means the same");
 	for (unsigned i = 0; i < a->changes.count; i++) {
 		const struct dp_topo_change *c = &a->changes.list[i];
-		printf("%s%s%s%s\n", c->refused ? "refused: " : "", c->what, c->means[0] ? ": " : "", c->means);
+		printf("%s%s%s%s\n", c->refused ? "refused: " : "", c->what,
+			c->means[0] ? ": " : "", c->means);
 	}
 }
 
@@ -102,14 +112,16 @@ static json_t *changes_json(const struct apply *a)
 	for (unsigned i = 0; i < a->changes.count; i++) {
 		const struct dp_topo_change *c = &a->changes.list[i];
 		json_array_append_new(list,
-			json_pack("{s:s,s:s,s:b}", "what", c->what, "means", c->means, "refused", c->refused));
+			json_pack("{s:s,s:s,s:b}", "what", c->what, "means", c->means, "refused",
+				c->refused));
 	}
 	return list;
 }
 
 /* ---- nodes ---- */
 
-/* Those that were there and stay; one that is new is started with the file, one that goes needs none. */
+/* Those that were there and stay; one that is new is started with the file, one that goes needs
+ * none. */
 static bool is_asked(const struct apply *a, unsigned node)
 {
 	const char *name = a->place.topology->nodes[node].name;
@@ -129,7 +141,8 @@ static int ask_by_new(const struct apply *a, const char *name, json_t *request, 
 {
 	struct cli_place place = a->place;
 	place.topology = a->new;
-	return cli_ask(&place, (unsigned)dp_topology_node(a->new, name), request, timeout_us, answer, error);
+	return cli_ask(&place, (unsigned)dp_topology_node(a->new, name), request, timeout_us,
+		answer, error);
 }
 
 static bool is_reached_otherwise(const struct apply *a, const struct dp_topo_node *before)
@@ -139,10 +152,12 @@ static bool is_reached_otherwise(const struct apply *a, const struct dp_topo_nod
 }
 
 /* It may have the file already, from a command that did not come to its end. */
-static int ask(const struct apply *a, unsigned node, bool dry, json_t **answer, char error[CLI_ERROR_MAX])
+static int ask(const struct apply *a, unsigned node, bool dry, json_t **answer,
+	char error[CLI_ERROR_MAX])
 {
 	const struct dp_topo_node *n = &a->place.topology->nodes[node];
-	json_t *request = json_pack("{s:s,s:s,s:b}", "cmd", "apply", "topology", a->text, "dry_run", dry);
+	json_t *request = json_pack("{s:s,s:s,s:b}", "cmd", "apply", "topology", a->text, "dry_run",
+		dry);
 	int err = cli_ask(&a->place, node, json_incref(request), APPLY_TIMEOUT_US, answer, error);
 	if (err == DP_ECLOSED && is_reached_otherwise(a, n))
 		err = ask_by_new(a, n->name, json_incref(request), APPLY_TIMEOUT_US, answer, error);
@@ -166,8 +181,9 @@ static int ask_all(struct apply *a)
 			continue;
 		}
 		json_array_append_new(a->nodes,
-			json_pack("{s:s,s:O,s:O}", "node", name, "changed", json_object_get(answer, "changed"),
-				"restart", json_object_get(answer, "restart")));
+			json_pack("{s:s,s:O,s:O}", "node", name, "changed",
+				json_object_get(answer, "changed"), "restart",
+				json_object_get(answer, "restart")));
 		json_decref(answer);
 	}
 	return status;
@@ -177,13 +193,14 @@ static void print_nodes(const struct apply *a)
 {
 	json_t *entry, *what;
 	size_t i, k;
-	json_array_foreach(a->nodes, i, entry) {
+	json_array_foreach (a->nodes, i, entry) {
 		json_t *list = json_object_get(entry, "changed");
 		bool anew = json_is_true(json_object_get(entry, "restart"));
 		if (!json_array_size(list))
 			continue;
-		printf("%s%s:", cli_text(entry, "node"), anew ? " begins anew, which takes a moment" : "");
-		json_array_foreach(list, k, what)
+		printf("%s%s:", cli_text(entry, "node"),
+			anew ? " begins anew, which takes a moment" : "");
+		json_array_foreach (list, k, what)
 			printf("%s %s", k ? "," : "", json_string_value(what));
 		putchar('\n');
 	}
@@ -202,7 +219,8 @@ static int look_back(const struct apply *a, const char *name, uint64_t since)
 {
 	char error[CLI_ERROR_MAX];
 	json_t *answer = NULL;
-	int err = ask_by_new(a, name, json_pack("{s:s}", "cmd", "status"), CLI_ASK_TIMEOUT_US, &answer, error);
+	int err = ask_by_new(a, name, json_pack("{s:s}", "cmd", "status"), CLI_ASK_TIMEOUT_US,
+		&answer, error);
 	bool back = !err && cli_now_us() - since >= cli_number(answer, "uptime_us");
 	int result = !back ? -1 : !has_file(a, answer);
 	json_decref(answer);
@@ -211,15 +229,18 @@ static int look_back(const struct apply *a, const char *name, uint64_t since)
 
 static int wait_back(const struct apply *a, const char *name, uint64_t since)
 {
-	for (uint64_t end = cli_now_us() + BACK_LIMIT_US; cli_now_us() < end; cli_sleep_us(BACK_LOOK_US)) {
+	for (uint64_t end = cli_now_us() + BACK_LIMIT_US; cli_now_us() < end;
+		cli_sleep_us(BACK_LOOK_US)) {
 		int back = look_back(a, name, since);
 		if (back == 0)
 			return 0;
 		if (back == 1)
-			return cli_fail(EX_UNAVAILABLE, "%s goes on with the file it had (see its log); apply the file again",
+			return cli_fail(EX_UNAVAILABLE,
+				"%s goes on with the file it had (see its log); apply the file again",
 				name);
 	}
-	return cli_fail(EX_UNAVAILABLE, "%s is not back; see its log, and apply the file again", name);
+	return cli_fail(EX_UNAVAILABLE, "%s is not back; see its log, and apply the file again",
+		name);
 }
 
 static int change_node(struct apply *a, unsigned node)
@@ -245,9 +266,11 @@ static int turn_key(struct apply *a, unsigned node)
 	char error[CLI_ERROR_MAX];
 	json_t *answer;
 	uint64_t since = cli_now_us();
-	int err = ask_by_new(a, name, json_pack("{s:s}", "cmd", "rekey"), CLI_ASK_TIMEOUT_US, &answer, error);
+	int err = ask_by_new(a, name, json_pack("{s:s}", "cmd", "rekey"), CLI_ASK_TIMEOUT_US,
+		&answer, error);
 	if (err)
-		return cli_fail(EX_UNAVAILABLE, "%s does not turn to its next key: %s; apply the file again", name, error);
+		return cli_fail(EX_UNAVAILABLE,
+			"%s does not turn to its next key: %s; apply the file again", name, error);
 	json_decref(answer);
 	if (!a->json)
 		printf("%s turns to its next key\n", name);
@@ -269,7 +292,8 @@ static bool something_goes(const struct apply *a)
 static int change_all(struct apply *a)
 {
 	/* A controller may still refuse to let a volume go: then no mirror has set it aside. */
-	static const enum dp_role orders[2][3] = {{DP_ROLE_MIRROR, DP_ROLE_RELAY, DP_ROLE_CONTROLLER},
+	static const enum dp_role orders[2][3] = {
+		{DP_ROLE_MIRROR, DP_ROLE_RELAY, DP_ROLE_CONTROLLER},
 		{DP_ROLE_CONTROLLER, DP_ROLE_RELAY, DP_ROLE_MIRROR}};
 	const enum dp_role *order = orders[something_goes(a)];
 	int status = 0;
@@ -286,12 +310,15 @@ static int change_all(struct apply *a)
 /* Where nodes run on other machines, this command has a copy of its own. */
 static int keep_file(const struct apply *a)
 {
-	int error = dp_text_is(a->place.file, a->text) ? 0 : dp_text_write(a->place.file, a->text, 0644);
-	return error ? cli_fail(EX_CANTCREAT, "cannot write %s: %s", a->place.file, strerror(error)) : 0;
+	int error = dp_text_is(a->place.file, a->text)
+		? 0
+		: dp_text_write(a->place.file, a->text, 0644);
+	return error ? cli_fail(EX_CANTCREAT, "cannot write %s: %s", a->place.file, strerror(error))
+		     : 0;
 }
 
-/* A node that is not asked would not have the same volumes, and one of them that came later, or grew, would not
- * begin as it does elsewhere. */
+/* A node that is not asked would not have the same volumes, and one of them that came later, or
+ * grew, would not begin as it does elsewhere. */
 static int check_without(const struct apply *a)
 {
 	if (!a->without)
@@ -300,7 +327,8 @@ static int check_without(const struct apply *a)
 		return cli_fail(EX_USAGE, "no node '%s' in %s", a->without, a->place.file);
 	bool same = a->place.topology->volume_count == a->new->volume_count;
 	for (unsigned i = 0; same && i < a->new->volume_count; i++) {
-		const struct dp_topo_volume *before = &a->place.topology->volumes[i], *now = &a->new->volumes[i];
+		const struct dp_topo_volume *before = &a->place.topology->volumes[i],
+					    *now = &a->new->volumes[i];
 		same = strcmp(before->name, now->name) == 0 && before->size == now->size;
 	}
 	return same ? 0 : cli_fail(EX_USAGE, "volumes cannot change without node %s", a->without);
@@ -315,7 +343,8 @@ static int apply(struct apply *a)
 	if (!a->json)
 		print_changes(a);
 	if (a->changes.refused)
-		return cli_fail(EX_CONFIG, "%s cannot be applied to what runs; nothing was changed", a->file);
+		return cli_fail(EX_CONFIG, "%s cannot be applied to what runs; nothing was changed",
+			a->file);
 	status = check_without(a);
 	if (!status)
 		status = ask_all(a);
@@ -335,7 +364,8 @@ static int run(const struct cli_command *self, int argc, char **argv)
 	const struct cli_option options[] = {
 		{"state", CLI_TEXT, &a.state, "DIR", "the state directory (see dipole(1))"},
 		{"dry-run", CLI_FLAG, &a.dry, NULL, "say what would change, and change nothing"},
-		{"without", CLI_TEXT, &a.without, "NODE", "do not ask this node, which is lost or not trusted any more"},
+		{"without", CLI_TEXT, &a.without, "NODE",
+			"do not ask this node, which is lost or not trusted any more"},
 		{"json", CLI_FLAG, &a.json, NULL, "print JSON, one line"},
 		{.name = NULL},
 	};
@@ -347,8 +377,8 @@ static int run(const struct cli_command *self, int argc, char **argv)
 	if (!status) {
 		status = apply(&a);
 		if (a.json)
-			cli_print_json(json_pack("{s:b,s:b,s:o,s:O}", "ok", !status, "dry_run", a.dry, "changes",
-				changes_json(&a), "nodes", a.nodes));
+			cli_print_json(json_pack("{s:b,s:b,s:o,s:O}", "ok", !status, "dry_run",
+				a.dry, "changes", changes_json(&a), "nodes", a.nodes));
 	}
 	json_decref(a.nodes);
 	cli_place_close(&a.place);

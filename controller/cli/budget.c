@@ -35,8 +35,8 @@ double budget_lasts_s(const struct budget_view *v, unsigned node)
 
 double budget_outage_bytes(const struct budget_view *v)
 {
-	return dp_budget_backlog(
-		&v->costs, v->data_bytes, (double)v->rate_bytes, (double)v->outage_us / 1e6);
+	return dp_budget_backlog(&v->costs, v->data_bytes, (double)v->rate_bytes,
+		(double)v->outage_us / 1e6);
 }
 
 double budget_held_bytes(const struct budget_view *v, double held_us)
@@ -79,15 +79,15 @@ double budget_separation(const struct budget_view *v)
 
 /* ---- the command ---- */
 
-static void want_size(
-	const struct cli_command *self, const char *option, const char *text, uint64_t *out)
+static void want_size(const struct cli_command *self, const char *option, const char *text,
+	uint64_t *out)
 {
 	if (text && (dp_parse_size(text, out) || !*out))
 		cli_usage(self, "--%s takes a size such as 4KiB, not '%s'", option, text);
 }
 
-static double want_number(
-	const struct cli_command *self, const char *option, const char *text, double least)
+static double want_number(const struct cli_command *self, const char *option, const char *text,
+	double least)
 {
 	char *end;
 	errno = 0;
@@ -200,19 +200,21 @@ static int answer(struct budget_view *v, enum format format, struct cli_survey *
 }
 
 /* In the topology that is loaded. */
-static int answer_for(struct budget_view *v, const char *file, const char *stream, enum format format,
-	struct cli_survey *survey)
+static int answer_for(struct budget_view *v, const char *file, const char *stream,
+	enum format format, struct cli_survey *survey)
 {
 	int found = stream ? dp_topology_stream(v->t, stream) : v->t->stream_count == 1 ? 0 : -1;
 	if (found < 0 && stream)
 		return cli_fail(EX_USAGE, "%s has no stream '%s'", file, stream);
 	if (found < 0)
-		return cli_fail(EX_USAGE, "%s has %u streams; name one with --stream", file, v->t->stream_count);
+		return cli_fail(EX_USAGE, "%s has %u streams; name one with --stream", file,
+			v->t->stream_count);
 	v->stream = (unsigned)found;
 	return answer(v, format, survey);
 }
 
-static int answer_for_file(struct budget_view *v, const char *file, const char *stream, enum format format)
+static int answer_for_file(struct budget_view *v, const char *file, const char *stream,
+	enum format format)
 {
 	struct dp_topology *t;
 	int status = cli_topology_load(file, &t);
@@ -224,7 +226,8 @@ static int answer_for_file(struct budget_view *v, const char *file, const char *
 	return status;
 }
 
-static int answer_for_place(struct budget_view *v, const char *state, const char *stream, enum format format)
+static int answer_for_place(struct budget_view *v, const char *state, const char *stream,
+	enum format format)
 {
 	static struct cli_survey survey;
 	int status = cli_place_open(state, &survey.place);
@@ -239,8 +242,8 @@ static int answer_for_place(struct budget_view *v, const char *state, const char
 
 static int run(const struct cli_command *self, int argc, char **argv)
 {
-	const char *file = NULL, *state = NULL, *stream = NULL, *size = NULL, *rate = NULL, *factor = NULL,
-			  *propagation = NULL, *format_text = NULL;
+	const char *file = NULL, *state = NULL, *stream = NULL, *size = NULL, *rate = NULL,
+		   *factor = NULL, *propagation = NULL, *format_text = NULL;
 	uint64_t work_us = UINT64_MAX, commit_us = UINT64_MAX;
 	bool json = false, measured = false;
 	struct budget_view v = {
@@ -252,21 +255,25 @@ static int run(const struct cli_command *self, int argc, char **argv)
 		{"outage", CLI_TIME, &v.outage_us, "TIME", "that journals should ride out (30min)"},
 		{"budget", CLI_TIME, &v.budget_us, "TIME",
 			"how far may the poles be for this latency?"},
-		{"what-if", CLI_TEXT, &v.change, "CHANGE", "such as ack=committed or relay=LEG:1mi"},
+		{"what-if", CLI_TEXT, &v.change, "CHANGE",
+			"such as ack=committed or relay=LEG:1mi"},
 		{"propagation", CLI_TEXT, &propagation, "VALUE", "5us/mi (default) or 3.1us/km"},
 		{"route-factor", CLI_TEXT, &factor, "NUMBER", "for distances from coordinates (1)"},
 		{"work", CLI_TIME, &work_us, "TIME", "of a node on a message (5us)"},
 		{"commit", CLI_TIME, &commit_us, "TIME", "of a durable write (100us)"},
-		{"measured", CLI_FLAG, &measured, NULL, "beside what a running deployment has measured"},
+		{"measured", CLI_FLAG, &measured, NULL,
+			"beside what a running deployment has measured"},
 		{"state", CLI_TEXT, &state, "DIR", "the state directory of that deployment"},
-		{"format", CLI_TEXT, &format_text, "FORMAT", "text, json, or html: a page of its own"},
+		{"format", CLI_TEXT, &format_text, "FORMAT",
+			"text, json, or html: a page of its own"},
 		{"json", CLI_FLAG, &json, NULL, "print JSON, one line"},
 		{.name = NULL},
 	};
 	cli_parse(self, argc, argv, options, &file, 0, 1);
 	enum format format = want_format(self, format_text, json);
 	if (!file == !measured)
-		cli_usage(self, "either FILE, or --measured, which takes the file of the running deployment");
+		cli_usage(self,
+			"either FILE, or --measured, which takes the file of the running deployment");
 	if (measured && v.change)
 		cli_usage(self, "--what-if is about FILE");
 	if (measured && format == HTML)
@@ -292,8 +299,9 @@ static int run(const struct cli_command *self, int argc, char **argv)
 
 const struct cli_command cli_budget = {
 	.name = "budget",
-	.arguments = "FILE | --measured [--stream NAME] [--size SIZE] [--rate SIZE] [--outage TIME] [--budget "
-		     "TIME] [--what-if CHANGE] [--format FORMAT] [--json]",
+	.arguments =
+		"FILE | --measured [--stream NAME] [--size SIZE] [--rate SIZE] [--outage TIME] [--budget "
+		"TIME] [--what-if CHANGE] [--format FORMAT] [--json]",
 	.summary = "Predict what distance costs a stream: latency, journals, links.",
 	.run = run,
 };

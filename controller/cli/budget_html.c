@@ -39,7 +39,8 @@ static void tail(void)
 
 static void text(const char *value)
 {
-	printf("<td class=\"text\">%s</td>", value); /* names of a topology have no special characters */
+	printf("<td class=\"text\">%s</td>",
+		value); /* names of a topology have no special characters */
 }
 
 static void number(const char *format, double value)
@@ -70,23 +71,25 @@ static void print_answer(const struct budget_view *v)
 	       "after <b>%.0f us</b> (%s).</p>\n",
 		b->ack_us, dp_stage_name(s->ack_stage), s->ack_legs, s->leg_count, b->flush_us,
 		dp_stage_name(s->flush));
-	printf("<p>By policy: local %.0f us, cached %.0f us, committed %.0f us.", b->local_us, b->cached_us,
-		b->committed_us);
+	printf("<p>By policy: local %.0f us, cached %.0f us, committed %.0f us.", b->local_us,
+		b->cached_us, b->committed_us);
 	struct dp_opposition o;
 	if (dp_topology_opposition(v->t, v->stream, &o))
 		printf(" The poles stand %.0f km (%.0f miles) apart, %s.", o.separation_m / 1000,
 			o.separation_m / DP_METRES_A_MILE,
-			o.opposed ? "farther than each is from the controller"
-				  : "<span class=\"no\">not farther than each is from the controller</span>");
+			o.opposed
+				? "farther than each is from the controller"
+				: "<span class=\"no\">not farther than each is from the controller</span>");
 	if (b->one_sided_m >= 0 && s->ack_stage != DP_STAGE_LOCAL)
 		printf(" One mirror without relays that answers as quickly stands at most %.0f km (%.0f miles) away.",
 			b->one_sided_m / 1000, b->one_sided_m / DP_METRES_A_MILE);
 	if (v->then)
-		printf(" With %s a write is answered after <b>%.0f us</b>, a flush after <b>%.0f us</b>.", v->change,
-			v->then->ack_us, v->then->flush_us);
+		printf(" With %s a write is answered after <b>%.0f us</b>, a flush after <b>%.0f us</b>.",
+			v->change, v->then->ack_us, v->then->flush_us);
 	if (v->budget_us)
 		printf(" A budget of %llu us is %s.", (unsigned long long)v->budget_us,
-			b->ack_us <= (double)v->budget_us ? "kept" : "<span class=\"no\">exceeded</span>");
+			b->ack_us <= (double)v->budget_us ? "kept"
+							  : "<span class=\"no\">exceeded</span>");
 	puts("</p>");
 	printf("<p>Assumed: %llu bytes of data a write, %.3g us a km (%.3g us a mile), route factor %.3g, %.4g us of "
 	       "work at each node, %.4g us for a durable write, %.4g us for encryption; links and disks idle.</p>\n",
@@ -149,7 +152,8 @@ static void link_row(const struct budget_view *v, unsigned from, const struct dp
 static void print_links(const struct budget_view *v)
 {
 	const struct dp_topo_stream *s = budget_stream(v);
-	printf("<section><h2>Links, for %.1f MiB/s of writes</h2>\n", (double)v->rate_bytes / (double)DP_MIB);
+	printf("<section><h2>Links, for %.1f MiB/s of writes</h2>\n",
+		(double)v->rate_bytes / (double)DP_MIB);
 	head("<th>from<th class=\"text\">to<th>km<th>one way, us<th>carries<th class=\"text\">enough");
 	for (unsigned i = 0; i < s->leg_count; i++) {
 		unsigned from = s->controller;

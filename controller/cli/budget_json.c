@@ -13,10 +13,10 @@ static json_t *leg_json(const struct budget_view *v, unsigned n)
 		double held_us = h->released_us > 0 ? h->released_us - h->received_us : 0;
 		json_array_append_new(hops,
 			json_pack("{s:s,s:f,s:f,s:f,s:f,s:f,s:o,s:o,s:o,s:I,s:f}", "node",
-				budget_name(v, h->node), "distance_m", h->distance_m, "propagation_us",
-				h->propagation_us, "one_way_us",
-				h->one_way_us, "received_us", h->received_us, "cached_us",
-				h->cached_us, "released_us",
+				budget_name(v, h->node), "distance_m", h->distance_m,
+				"propagation_us", h->propagation_us, "one_way_us", h->one_way_us,
+				"received_us", h->received_us, "cached_us", h->cached_us,
+				"released_us",
 				held_us > 0 ? json_real(h->released_us) : json_null(), "held_bytes",
 				held_us > 0 ? json_real(budget_held_bytes(v, held_us))
 					    : json_null(),
@@ -40,8 +40,9 @@ static json_t *events_json(const struct budget_view *v)
 	json_t *events = json_array();
 	for (unsigned i = 0; i < v->b->event_count; i++) {
 		const struct dp_budget_event *e = &v->b->events[i];
-		json_array_append_new(events, json_pack("{s:f,s:s,s:s}", "t_us", e->us, "at",
-						      budget_name(v, e->at), "what", e->text));
+		json_array_append_new(events,
+			json_pack("{s:f,s:s,s:s}", "t_us", e->us, "at", budget_name(v, e->at),
+				"what", e->text));
 	}
 	return events;
 }
@@ -49,9 +50,9 @@ static json_t *events_json(const struct budget_view *v)
 static json_t *change_json(const struct budget_view *v)
 {
 	const struct dp_budget *b = v->then;
-	return json_pack("{s:s,s:f,s:f,s:f,s:f,s:f}", "change", v->change, "ack_us", b->ack_us, "flush_us",
-		b->flush_us, "local_us", b->local_us, "cached_us", b->cached_us, "committed_us",
-		b->committed_us);
+	return json_pack("{s:s,s:f,s:f,s:f,s:f,s:f}", "change", v->change, "ack_us", b->ack_us,
+		"flush_us", b->flush_us, "local_us", b->local_us, "cached_us", b->cached_us,
+		"committed_us", b->committed_us);
 }
 
 json_t *budget_json(const struct budget_view *v)

@@ -1,5 +1,5 @@
-/* dipole budget --measured: what was predicted for each stage of a write beside what the running nodes have
- * measured. */
+/* dipole budget --measured: what was predicted for each stage of a write beside what the running
+ * nodes have measured. */
 #include <math.h>
 #include <string.h>
 
@@ -50,13 +50,14 @@ static const json_t *link_of(const struct rows *rows, unsigned from, unsigned to
 {
 	json_t *link;
 	size_t i;
-	json_array_foreach(json_object_get(stream_at(rows, from), "links"), i, link)
+	json_array_foreach (json_object_get(stream_at(rows, from), "links"), i, link)
 		if (strcmp(cli_text(link, "peer"), budget_name(rows->v, to)) == 0)
 			return link;
 	return NULL;
 }
 
-static const json_t *link_stage(const struct rows *rows, unsigned from, unsigned to, const char *stage)
+static const json_t *link_stage(const struct rows *rows, unsigned from, unsigned to,
+	const char *stage)
 {
 	return json_object_get(json_object_get(link_of(rows, from, to), "stages"), stage);
 }
@@ -66,7 +67,8 @@ static const json_t *round_trip(const struct rows *rows, unsigned from, unsigned
 {
 	const json_t *health = json_object_get(link_of(rows, from, to), "health");
 	json_int_t us = (json_int_t)cli_number(health, "round_trip_us");
-	json_t *made = json_pack("{s:i,s:I,s:I,s:I}", "count", us > 0, "p50_us", us, "p99_us", us, "max_us", us);
+	json_t *made = json_pack("{s:i,s:I,s:I,s:I}", "count", us > 0, "p50_us", us, "p99_us", us,
+		"max_us", us);
 	json_array_append_new(rows->made, made);
 	return made;
 }
@@ -78,7 +80,8 @@ static double says_committed(const struct budget_view *v, unsigned leg, unsigned
 	unsigned last = budget_stream(v)->legs[leg].hop_count - 1;
 	double us = l->hops[last].cached_us;
 	for (unsigned i = last; i > h; i--)
-		us = fmax(us + l->hops[i].propagation_us + v->costs.work_us, l->hops[i - 1].cached_us);
+		us = fmax(us + l->hops[i].propagation_us + v->costs.work_us,
+			l->hops[i - 1].cached_us);
 	return us;
 }
 
@@ -89,10 +92,12 @@ static void add_hop(struct rows *rows, unsigned leg, unsigned h)
 	const struct dp_budget_hop *hop = &v->b->legs[leg].hops[h];
 	unsigned from = h ? s->legs[leg].hops[h - 1] : s->controller;
 	const char *name = s->legs[leg].name;
-	double heard_us = hop->cached_us + hop->propagation_us, sent_us = hop->received_us - hop->one_way_us;
-	add(rows, name, from, hop->node, "round trip", 2 * hop->propagation_us, round_trip(rows, from, hop->node));
-	/* A node's clock starts when it has the record in hand, and it hands it on at once: its work, most of
-	 * which is to wake up, lies before that. */
+	double heard_us = hop->cached_us + hop->propagation_us,
+	       sent_us = hop->received_us - hop->one_way_us;
+	add(rows, name, from, hop->node, "round trip", 2 * hop->propagation_us,
+		round_trip(rows, from, hop->node));
+	/* A node's clock starts when it has the record in hand, and it hands it on at once: its
+	 * work, most of which is to wake up, lies before that. */
 	add(rows, name, from, hop->node, "forwarded", 0,
 		link_stage(rows, from, hop->node, "forwarded"));
 	add(rows, name, from, hop->node, "acknowledged", heard_us - sent_us,
@@ -109,10 +114,10 @@ static void collect(struct rows *rows)
 	const struct dp_budget *b = rows->v->b;
 	json_t *controller = stream_at(rows, s->controller);
 	/* The controller measures from where it has the request to where it answers. */
-	add(rows, "-", s->controller, s->controller, "write answered", b->ack_us - rows->v->costs.work_us,
-		json_object_get(controller, "ack_latency"));
-	add(rows, "-", s->controller, s->controller, "flush answered", b->flush_us - rows->v->costs.work_us,
-		json_object_get(controller, "flush_latency"));
+	add(rows, "-", s->controller, s->controller, "write answered",
+		b->ack_us - rows->v->costs.work_us, json_object_get(controller, "ack_latency"));
+	add(rows, "-", s->controller, s->controller, "flush answered",
+		b->flush_us - rows->v->costs.work_us, json_object_get(controller, "flush_latency"));
 	for (unsigned i = 0; i < s->leg_count; i++)
 		for (unsigned h = 0; h < s->legs[i].hop_count; h++)
 			add_hop(rows, i, h);
@@ -128,8 +133,8 @@ static void add_measured(struct cli_table *table, const struct row *r, const cha
 
 void budget_measured_print(const struct budget_view *v, const struct cli_survey *survey)
 {
-	static const char *const headings[] = {
-		"LEG", "NODE", "TO", "STAGE", "PREDICTED-US", "P50-US", "P99-US", "COUNT", "BUDGET"};
+	static const char *const headings[] = {"LEG", "NODE", "TO", "STAGE", "PREDICTED-US",
+		"P50-US", "P99-US", "COUNT", "BUDGET"};
 	struct rows rows = {.v = v, .survey = survey, .made = json_array()};
 	struct cli_table *table = cli_table_new("llllrrrrl");
 	for (unsigned i = 0; i < sizeof headings / sizeof headings[0]; i++)
@@ -145,7 +150,10 @@ void budget_measured_print(const struct budget_view *v, const struct cli_survey 
 		add_measured(table, r, "p50_us");
 		add_measured(table, r, "p99_us");
 		add_measured(table, r, "count");
-		cli_table_add(table, "%s", !is_measured(r) ? "-" : exceeds(r) ? "EXCEEDED" : "kept");
+		cli_table_add(table, "%s",
+			!is_measured(r)      ? "-"
+				: exceeds(r) ? "EXCEEDED"
+					     : "kept");
 	}
 	cli_table_print(&table);
 	json_decref(rows.made);
@@ -159,9 +167,9 @@ json_t *budget_measured_json(const struct budget_view *v, const struct cli_surve
 	for (unsigned i = 0; i < rows.count; i++) {
 		const struct row *r = &rows.list[i];
 		json_array_append_new(list,
-			json_pack("{s:s,s:s,s:s,s:s,s:f,s:O?,s:b}", "leg", r->leg, "node", r->node, "to", r->peer,
-				"stage", r->stage, "predicted_us", r->predicted_us, "measured", r->measured,
-				"exceeded", exceeds(r)));
+			json_pack("{s:s,s:s,s:s,s:s,s:f,s:O?,s:b}", "leg", r->leg, "node", r->node,
+				"to", r->peer, "stage", r->stage, "predicted_us", r->predicted_us,
+				"measured", r->measured, "exceeded", exceeds(r)));
 	}
 	json_decref(rows.made);
 	return json_pack("{s:s,s:o}", "stream", budget_stream(v)->name, "stages", list);

@@ -1,12 +1,13 @@
-/* dipole budget: the pictures of its page, as SVG: a map of the sites, and the timeline to scale. */
+/* dipole budget: the pictures of its page, as SVG: a map of the sites, and the timeline to scale.
+ */
 #include <math.h>
 #include <stdio.h>
 
 #include "budget_view.h"
 
-#define RADIANS(degrees) ((degrees) * M_PI / 180)
-#define LINE_HEIGHT 13.0 /* of a label */
-#define WIDTH 900.0
+#define RADIANS(degrees) ((degrees)*M_PI / 180)
+#define LINE_HEIGHT      13.0 /* of a label */
+#define WIDTH            900.0
 
 /* ---- the map ---- */
 
@@ -37,7 +38,8 @@ static bool is_used(const struct budget_view *v, unsigned site)
 /* Degrees to a plane in which both directions have one scale, around the middle of the sites. */
 static void project(struct map *m)
 {
-	double south = 90, north = -90, left = INFINITY, right = -INFINITY, top = INFINITY, bottom = -INFINITY;
+	double south = 90, north = -90, left = INFINITY, right = -INFINITY, top = INFINITY,
+	       bottom = -INFINITY;
 	for (unsigned i = 0; i < m->count; i++) {
 		double latitude = m->v->t->sites[m->places[i].site].latitude;
 		south = fmin(south, latitude);
@@ -74,7 +76,8 @@ static void place_labels(struct map *m)
 		m->places[i].label_y = m->places[i].y - 10;
 		for (unsigned k = 0; k < i; k++)
 			if (meets(&m->places[i], &m->places[k])) {
-				m->places[i].label_y = fmax(m->places[k].label_y, m->places[i].y) + LINE_HEIGHT + 5;
+				m->places[i].label_y = fmax(m->places[k].label_y, m->places[i].y) +
+					LINE_HEIGHT + 5;
 				k = (unsigned)-1; /* once more against all */
 			}
 	}
@@ -120,10 +123,10 @@ void budget_svg_map(const struct budget_view *v)
 	const struct place *home = place_of(&m, budget_stream(v)->controller);
 	for (unsigned i = 0; i < m.count; i++) {
 		const struct place *p = &m.places[i];
-		printf("<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"6\"/>", p == home ? "home" : "site", p->x,
-			p->y);
-		printf("<text class=\"name\" text-anchor=\"middle\" x=\"%.1f\" y=\"%.1f\">%s</text>\n", p->x,
-			p->label_y, v->t->sites[p->site].name);
+		printf("<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"6\"/>",
+			p == home ? "home" : "site", p->x, p->y);
+		printf("<text class=\"name\" text-anchor=\"middle\" x=\"%.1f\" y=\"%.1f\">%s</text>\n",
+			p->x, p->label_y, v->t->sites[p->site].name);
 	}
 	puts("</svg>");
 }
@@ -149,8 +152,8 @@ struct chart {
 
 static unsigned add_column(struct chart *c, unsigned node, unsigned leg, unsigned hop)
 {
-	c->columns[c->count] =
-		(struct column){.leg = leg, .hop = hop, .name = budget_name(c->v, node), .left_y = 0, .right_y = 0};
+	c->columns[c->count] = (struct column){
+		.leg = leg, .hop = hop, .name = budget_name(c->v, node), .left_y = 0, .right_y = 0};
 	return c->count++;
 }
 
@@ -186,8 +189,8 @@ static double y_of(const struct chart *c, double us)
 	return HEAD_HEIGHT + 10 + us / c->last_us * BODY_HEIGHT;
 }
 
-/* The time beside the end of an arrow, on the side that it does not come from; below the last one there if
- * it would cover that. */
+/* The time beside the end of an arrow, on the side that it does not come from; below the last one
+ * there if it would cover that. */
 static void draw_time(const struct chart *c, struct column *at, bool from_left, double us)
 {
 	double *last = from_left ? &at->right_y : &at->left_y;
@@ -197,8 +200,8 @@ static void draw_time(const struct chart *c, struct column *at, bool from_left, 
 		from_left ? "start" : "end", at->x + (from_left ? 5 : -5), y, us);
 }
 
-static void draw_arrow(const struct chart *c, struct column *from, double from_us, struct column *to,
-	double to_us, const char *class)
+static void draw_arrow(const struct chart *c, struct column *from, double from_us,
+	struct column *to, double to_us, const char *class)
 {
 	printf("<line class=\"%s\" marker-end=\"url(#end)\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n",
 		class, from->x, y_of(c, from_us), to->x, y_of(c, to_us));
@@ -212,13 +215,14 @@ static void draw_out(struct chart *c, unsigned leg)
 	for (unsigned h = 0; h < budget_stream(c->v)->legs[leg].hop_count; h++) {
 		struct column *to = column_of(c, leg, h);
 		const struct dp_budget_hop *hop = &l->hops[h];
-		draw_arrow(c, from, hop->received_us - hop->one_way_us, to, hop->received_us, "write");
+		draw_arrow(c, from, hop->received_us - hop->one_way_us, to, hop->received_us,
+			"write");
 		from = to;
 	}
 }
 
-/* What comes back: "cached" by the first node, which is what a host waits for, and "committed" from the
- * mirror, node by node. */
+/* What comes back: "cached" by the first node, which is what a host waits for, and "committed" from
+ * the mirror, node by node. */
 static void draw_back(struct chart *c, unsigned leg)
 {
 	const struct dp_budget_leg *l = &c->v->b->legs[leg];
@@ -245,8 +249,8 @@ static void draw_columns(const struct chart *c)
 		const struct column *at = &c->columns[i];
 		printf("<text class=\"name\" text-anchor=\"middle\" x=\"%.1f\" y=\"%.1f\">%s</text>"
 		       "<line class=\"life\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n",
-			at->x, i % 2 && c->count > 8 ? 32.0 : 16.0, at->name, at->x, HEAD_HEIGHT, at->x,
-			HEAD_HEIGHT + BODY_HEIGHT + 30);
+			at->x, i % 2 && c->count > 8 ? 32.0 : 16.0, at->name, at->x, HEAD_HEIGHT,
+			at->x, HEAD_HEIGHT + BODY_HEIGHT + 30);
 	}
 }
 

@@ -60,8 +60,8 @@ static void print_answers(const struct budget_view *v)
 static void print_legs(const struct budget_view *v)
 {
 	const struct dp_topo_stream *s = budget_stream(v);
-	struct cli_table *table = table_of(
-		"lrrrrrr", "LEG MILES KM CACHED-US COMMITTED-US ROUND-TRIP-US WITHOUT-RELAYS-US");
+	struct cli_table *table = table_of("lrrrrrr",
+		"LEG MILES KM CACHED-US COMMITTED-US ROUND-TRIP-US WITHOUT-RELAYS-US");
 	for (unsigned i = 0; i < s->leg_count; i++) {
 		const struct dp_budget_leg *l = &v->b->legs[i];
 		cli_table_add(table, "%s", s->legs[i].name);
@@ -135,9 +135,9 @@ static void add_link(struct cli_table *table, const struct budget_view *v, unsig
 		cli_table_add(table, "-");
 	cli_table_add(table, "%s%s",
 		!limited || budget_data_rate(v, h) >= (double)v->rate_bytes ? "yes" : "NO",
-		!limited	  ? ""
-		: h->window_bytes ? ", by its window"
-				  : ", by its bandwidth");
+		!limited                  ? ""
+			: h->window_bytes ? ", by its window"
+					  : ", by its bandwidth");
 }
 
 static void print_links(const struct budget_view *v)
@@ -177,7 +177,8 @@ static void print_one_sided(const struct budget_view *v)
 	if (m < 0 || budget_stream(v)->ack_stage == DP_STAGE_LOCAL)
 		return;
 	printf("one mirror without relays that answers as quickly: at most %.1f miles (%.1f km) away;\n"
-	       "  here the farthest copy is %.1f miles (%.1f km) away", MI_KM(m), MI_KM(farthest));
+	       "  here the farthest copy is %.1f miles (%.1f km) away",
+		MI_KM(m), MI_KM(farthest));
 	if (dp_topology_opposition(v->t, v->stream, &o))
 		printf(", the poles %.1f miles (%.1f km) from each other", MI_KM(o.separation_m));
 	puts("\n");
@@ -186,7 +187,10 @@ static void print_one_sided(const struct budget_view *v)
 static void print_change(const struct budget_view *v)
 {
 	const struct dp_budget *b = v->b, *then = v->then;
-	const struct { const char *what; double now_us, then_us; } rows[] = {
+	const struct {
+		const char *what;
+		double now_us, then_us;
+	} rows[] = {
 		{"write", b->ack_us, then->ack_us},
 		{"flush", b->flush_us, then->flush_us},
 		{"local", b->local_us, then->local_us},
@@ -233,7 +237,8 @@ static void print_reach(const struct budget_view *v)
 	}
 	double m = budget_separation(v);
 	if (m >= 0)
-		printf("  on opposite sides they are up to %.1f miles (%.1f km) from each other\n", MI_KM(m));
+		printf("  on opposite sides they are up to %.1f miles (%.1f km) from each other\n",
+			MI_KM(m));
 }
 
 void budget_print(const struct budget_view *v)

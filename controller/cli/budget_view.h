@@ -10,10 +10,10 @@ struct budget_view {
 	const struct dp_topology *t;
 	unsigned stream;
 	uint64_t data_bytes, rate_bytes; /* of the host's writes */
-	uint64_t outage_us, budget_us;	 /* budget 0: not asked */
+	uint64_t outage_us, budget_us;   /* budget 0: not asked */
 	struct dp_budget_costs costs;
 	const struct dp_budget *b;
-	const char *change;		/* --what-if, or NULL */
+	const char *change;           /* --what-if, or NULL */
 	const struct dp_budget *then; /* with that change; NULL: not asked */
 };
 
@@ -43,8 +43,8 @@ double budget_data_rate(const struct budget_view *v, const struct dp_budget_hop 
 /* Whether that is worth saying: no link is as fast as all that. */
 bool budget_is_limited(const struct budget_view *v, const struct dp_budget_hop *h);
 
-/* How far apart two nodes that an answer waits for may be for the budget, on opposite sides; negative: the
- * budget says nothing of it. */
+/* How far apart two nodes that an answer waits for may be for the budget, on opposite sides;
+ * negative: the budget says nothing of it. */
 double budget_separation(const struct budget_view *v);
 
 /* How far the node may be for the budget, as dp_budget_reach(). */

@@ -20,8 +20,8 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_topology_check, cli_keygen, cli_up, cli_status, cli_volumes,
-	cli_links, cli_sets, cli_pause, cli_resume, cli_resync, cli_digest,
-	cli_verify, cli_reload, cli_budget, cli_render, cli_events, cli_keys, cli_report, cli_apply, cli_fetch;
+	cli_links, cli_sets, cli_pause, cli_resume, cli_resync, cli_digest, cli_verify, cli_reload,
+	cli_budget, cli_render, cli_events, cli_keys, cli_report, cli_apply, cli_fetch;
 /* deploy/lab */
 extern const struct cli_command cli_lab_up, cli_lab_cut, cli_lab_heal, cli_lab_slow, cli_lab_links;
 
@@ -61,7 +61,7 @@ int cli_fail(int status, const char *format, ...) __attribute__((format(printf, 
 /* ---- the state directory and its nodes (place.c) ---- */
 
 struct cli_place {
-	char dir[PATH_MAX]; /* absolute */
+	char dir[PATH_MAX];  /* absolute */
 	char file[PATH_MAX]; /* the topology's */
 	struct dp_topology *topology;
 };
@@ -89,7 +89,7 @@ int cli_make_dirs(const char *path, unsigned mode);
 
 /* ---- the control socket (control.c) ---- */
 
-#define CLI_ERROR_MAX	   256
+#define CLI_ERROR_MAX      256
 #define CLI_ASK_TIMEOUT_US 2000000
 
 /* One request and its answer. `request` is stolen. On success *answer is an object with
@@ -109,17 +109,18 @@ struct cli_remote {
 	const struct dp_secret *own;
 };
 
-/* As cli_control(), but what the answer says is not looked at; `request` stays the caller's. DP_EINVAL: the address
- * or a key cannot be used. */
-int cli_remote_ask(const struct cli_remote *remote, const json_t *request, uint64_t timeout_us, json_t **answer,
-	char error[CLI_ERROR_MAX]);
+/* As cli_control(), but what the answer says is not looked at; `request` stays the caller's.
+ * DP_EINVAL: the address or a key cannot be used. */
+int cli_remote_ask(const struct cli_remote *remote, const json_t *request, uint64_t timeout_us,
+	json_t **answer, char error[CLI_ERROR_MAX]);
 
-/* The key of who sits here: $DIPOLE_OPERATOR, DIR/operator.key, or the one in the home directory. */
+/* The key of who sits here: $DIPOLE_OPERATOR, DIR/operator.key, or the one in the home directory.
+ */
 enum dp_secret_fault cli_operator_key(const char *dir, struct dp_secret *out);
 
 /* The same to a node of the place, under that key. DP_EPERM: there is none. */
-int cli_remote_node(const struct cli_place *place, unsigned node, const json_t *request, uint64_t timeout_us,
-	json_t **answer, char error[CLI_ERROR_MAX]);
+int cli_remote_node(const struct cli_place *place, unsigned node, const json_t *request,
+	uint64_t timeout_us, json_t **answer, char error[CLI_ERROR_MAX]);
 
 /* ---- either ---- */
 
@@ -147,8 +148,8 @@ void cli_sleep_us(uint64_t time_us);
 
 struct cli_survey {
 	struct cli_place place;
-	const char *site;		     /* if not NULL, only its nodes are asked */
-	int only;			     /* index of the one node asked, or -1 */
+	const char *site;                    /* if not NULL, only its nodes are asked */
+	int only;                            /* index of the one node asked, or -1 */
 	const struct dp_topo_stream *stream; /* if not NULL, only its nodes are asked */
 	unsigned answered;
 	json_t *answers[DP_NODES_MAX]; /* NULL: down or not asked */
@@ -195,7 +196,8 @@ void cli_table_print(struct cli_table **table);
 
 /* Makes a CURVE key pair in DIR/NODE/NAME and NAME.pub; `public_key` gets the Z85 text. An existing
  * key is never overwritten. Returns 0 or an exit status, printed. */
-int cli_key_make(const char *dir, const char *node, const char *name, char public_key[DP_KEY_TEXT + 1]);
+int cli_key_make(const char *dir, const char *node, const char *name,
+	char public_key[DP_KEY_TEXT + 1]);
 
 /* The same for DIR/NODE/key, but takes the key that is there. */
 int cli_key_ensure(const char *dir, const char *node, char public_key[DP_KEY_TEXT + 1]);

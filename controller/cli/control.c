@@ -131,15 +131,18 @@ static int refused(const json_t *answer, char error[CLI_ERROR_MAX])
 		return 0;
 	if (!json_is_true(json_object_get(answer, "ok")))
 		return fail(error, DP_EINVAL, text ? text : "refused without a reason");
-	snprintf(error, CLI_ERROR_MAX, "it answers version %lld of the control protocol, and this command, dipole %s, "
-				       "understands version %d", (long long)api, DIPOLE_VERSION, DP_CONTROL_API);
+	snprintf(error, CLI_ERROR_MAX,
+		"it answers version %lld of the control protocol, and this command, dipole %s, "
+		"understands version %d",
+		(long long)api, DIPOLE_VERSION, DP_CONTROL_API);
 	return DP_EINVAL;
 }
 
 int cli_judge(json_t **answer, char error[CLI_ERROR_MAX])
 {
-	int err = json_is_object(*answer) ? refused(*answer, error)
-					  : fail(error, DP_EBADMSG, "the answer is not a JSON object");
+	int err = json_is_object(*answer)
+		? refused(*answer, error)
+		: fail(error, DP_EBADMSG, "the answer is not a JSON object");
 	if (!err)
 		return 0;
 	json_decref(*answer);
@@ -177,7 +180,8 @@ static bool is_remote(const struct cli_place *place, unsigned node)
 {
 	const struct dp_topo_node *n = &place->topology->nodes[node];
 	char path[PATH_MAX];
-	return n->control[0] && n->key[0] && access(cli_node_path(place->dir, n->name, "", path), F_OK);
+	return n->control[0] && n->key[0] &&
+		access(cli_node_path(place->dir, n->name, "", path), F_OK);
 }
 
 int cli_ask(const struct cli_place *place, unsigned node, json_t *request, uint64_t timeout_us,

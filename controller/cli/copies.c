@@ -9,8 +9,8 @@
 
 /* ---- which there are ---- */
 
-static void add_copy(
-	struct cli_copies *copies, unsigned node, const struct dp_topo_leg *leg, int only)
+static void add_copy(struct cli_copies *copies, unsigned node, const struct dp_topo_leg *leg,
+	int only)
 {
 	for (unsigned i = 0; i < copies->count; i++) {
 		if (copies->list[i].node == node)
@@ -29,8 +29,8 @@ void cli_copies_find(const struct dp_topo_stream *s, int only, struct cli_copies
 		add_copy(copies, s->legs[i].hops[s->legs[i].hop_count - 1], &s->legs[i], only);
 }
 
-int cli_copies_open(
-	struct cli_copies *copies, const char *state, const char *volume, const char *node)
+int cli_copies_open(struct cli_copies *copies, const char *state, const char *volume,
+	const char *node)
 {
 	*copies = (struct cli_copies){.volume = volume};
 	struct cli_place *place = &copies->survey.place;
@@ -46,8 +46,8 @@ int cli_copies_open(
 	copies->survey.only = -1; /* the others of the stream say why one is missing */
 	cli_copies_find(copies->stream, only, copies);
 	if ((node && only < 0) || copies->count == 0)
-		return cli_fail(
-			EX_USAGE, "node '%s' is no mirror of %s", node ? node : "-", volume);
+		return cli_fail(EX_USAGE, "node '%s' is no mirror of %s", node ? node : "-",
+			volume);
 	return 0;
 }
 

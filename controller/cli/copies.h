@@ -16,9 +16,9 @@ enum cli_result { CLI_MISSING, CLI_EQUAL, CLI_DIFFERS };
 enum cli_absence {
 	CLI_NOT_REACHABLE,
 	CLI_INCONSISTENT, /* its leg does not fit to the stream; it needs a resync */
-	CLI_BEHIND,	  /* it has not come to the mark */
-	CLI_FAILED,	  /* its disk has */
-	CLI_NO_DIGEST,	  /* it has passed the mark, and has none: it was restarted */
+	CLI_BEHIND,       /* it has not come to the mark */
+	CLI_FAILED,       /* its disk has */
+	CLI_NO_DIGEST,    /* it has passed the mark, and has none: it was restarted */
 };
 
 struct cli_copy {
@@ -26,11 +26,11 @@ struct cli_copy {
 	const struct dp_topo_leg *leg; /* at whose end it is; NULL: the controller's own image */
 	bool done;
 	char digest[DP_DIGEST_TEXT]; /* if done, as the two that follow */
-	uint64_t epoch, seq;	     /* of the mark */
-	enum cli_result result;	     /* by cli_copies_judge() */
+	uint64_t epoch, seq;         /* of the mark */
+	enum cli_result result;      /* by cli_copies_judge() */
 	enum cli_absence absence;    /* if not done */
 	char why[CLI_ERROR_MAX];
-	bool cut_off;		/* it does not come nearer as things are */
+	bool cut_off;           /* it does not come nearer as things are */
 	uint64_t cut_off_since; /* monotonic, in microseconds */
 };
 
@@ -50,8 +50,8 @@ void cli_copies_find(const struct dp_topo_stream *stream, int only, struct cli_c
 
 /* Opens the state directory and finds the copies of the volume, or only that of `node` if not
  * NULL. Returns 0 or an exit status, printed. Close it in both cases. */
-int cli_copies_open(
-	struct cli_copies *copies, const char *state, const char *volume, const char *node);
+int cli_copies_open(struct cli_copies *copies, const char *state, const char *volume,
+	const char *node);
 void cli_copies_close(struct cli_copies *copies);
 
 /* Sets one mark and waits for the digests: for `timeout_us` at most, and for a copy that is cut

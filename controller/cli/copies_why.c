@@ -10,8 +10,8 @@ const char *cli_copy_name(const struct cli_copies *copies, const struct cli_copy
 	return copies->survey.place.topology->nodes[copy->node].name;
 }
 
-__attribute__((format(printf, 4, 5))) static void absent(
-	struct cli_copy *copy, enum cli_absence absence, bool cut_off, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static void absent(struct cli_copy *copy,
+	enum cli_absence absence, bool cut_off, const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
@@ -43,8 +43,7 @@ static const char *link_state(const struct cli_copies *copies, unsigned from, un
 	const char *peer = copies->survey.place.topology->nodes[to].name;
 	json_t *stream = cli_survey_stream(&copies->survey, from, copies->stream->name), *link;
 	size_t i;
-	json_array_foreach(json_object_get(stream, "links"), i, link)
-	{
+	json_array_foreach (json_object_get(stream, "links"), i, link) {
 		if (strcmp(cli_text(link, "peer"), peer) == 0)
 			return cli_text(link, "state");
 	}
@@ -57,8 +56,8 @@ struct broken {
 };
 
 /* The first link on the way to the copy over which nothing flows. */
-static bool find_broken(
-	const struct cli_copies *copies, const struct cli_copy *copy, struct broken *b)
+static bool find_broken(const struct cli_copies *copies, const struct cli_copy *copy,
+	struct broken *b)
 {
 	unsigned above = copies->stream->controller;
 	for (unsigned i = 0; copy->leg && i < copy->leg->hop_count; i++) {
@@ -123,15 +122,16 @@ json_t *cli_copy_json(const struct cli_copies *copies, const struct cli_copy *co
 {
 	static const char *const reasons[] = {
 		"not-reachable", "inconsistent", "behind", "failed", "no-digest"};
-	json_t *entry = json_pack(
-		"{s:s,s:b}", "node", cli_copy_name(copies, copy), "done", (int)copy->done);
+	json_t *entry = json_pack("{s:s,s:b}", "node", cli_copy_name(copies, copy), "done",
+		(int)copy->done);
 	if (copy->done)
-		json_object_update_new(
-			entry, json_pack("{s:s,s:I,s:I}", "digest", copy->digest, "epoch",
-				       (json_int_t)copy->epoch, "seq", (json_int_t)copy->seq));
+		json_object_update_new(entry,
+			json_pack("{s:s,s:I,s:I}", "digest", copy->digest, "epoch",
+				(json_int_t)copy->epoch, "seq", (json_int_t)copy->seq));
 	else
-		json_object_update_new(entry, json_pack("{s:s,s:s}", "reason",
-						      reasons[copy->absence], "error", copy->why));
+		json_object_update_new(entry,
+			json_pack("{s:s,s:s}", "reason", reasons[copy->absence], "error",
+				copy->why));
 	return entry;
 }
 
@@ -140,7 +140,7 @@ void cli_copies_print_missing(const struct cli_copies *copies)
 	for (unsigned i = 0; i < copies->count; i++) {
 		const struct cli_copy *copy = &copies->list[i];
 		if (!copy->done)
-			cli_fail(
-				0, "%s gave no digest: %s", cli_copy_name(copies, copy), copy->why);
+			cli_fail(0, "%s gave no digest: %s", cli_copy_name(copies, copy),
+				copy->why);
 	}
 }

@@ -1,5 +1,6 @@
-/* dipole events: what there is, line by line, and then what changes; in the manner of `drbdsetup events2`. The
- * nodes are asked for their status again and again, and what they say is compared with what they said before. */
+/* dipole events: what there is, line by line, and then what changes; in the manner of `drbdsetup
+ * events2`. The nodes are asked for their status again and again, and what they say is compared
+ * with what they said before. */
 #include "cli.h"
 
 #include <stdarg.h>
@@ -10,7 +11,8 @@
 #define FOLLOW_EVERY_US 500000
 
 /* What is known: an object for each thing, by a name that lasts. */
-static void note(json_t *all, json_t *thing, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void note(json_t *all, json_t *thing, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 static void note(json_t *all, json_t *thing, const char *format, ...)
 {
@@ -27,10 +29,12 @@ static void note_links(json_t *all, const char *node, const json_t *stream)
 	const char *name = cli_text(stream, "name");
 	size_t i;
 	json_t *l;
-	json_array_foreach(json_object_get(stream, "links"), i, l)
-		note(all, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:b}", "kind", "link", "node", node, "stream", name,
-				  "leg", cli_text(l, "leg"), "peer", cli_text(l, "peer"), "state",
-				  cli_text(l, "state"), "in_sync", json_is_true(json_object_get(l, "in_sync"))),
+	json_array_foreach (json_object_get(stream, "links"), i, l)
+		note(all,
+			json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:b}", "kind", "link", "node", node,
+				"stream", name, "leg", cli_text(l, "leg"), "peer",
+				cli_text(l, "peer"), "state", cli_text(l, "state"), "in_sync",
+				json_is_true(json_object_get(l, "in_sync"))),
 			"link/%s/%s/%s/%s", node, name, cli_text(l, "leg"), cli_text(l, "peer"));
 }
 
@@ -39,10 +43,11 @@ static void note_alarms(json_t *all, const char *node, const json_t *stream)
 {
 	size_t i;
 	json_t *a;
-	json_array_foreach(json_object_get(stream, "alarms"), i, a)
-		note(all, json_pack("{s:s,s:s,s:s,s:I,s:s}", "kind", "alarm", "node", node, "stream",
-				  cli_text(stream, "name"), "time_us", (json_int_t)cli_number(a, "time_us"), "text",
-				  cli_text(a, "text")),
+	json_array_foreach (json_object_get(stream, "alarms"), i, a)
+		note(all,
+			json_pack("{s:s,s:s,s:s,s:I,s:s}", "kind", "alarm", "node", node, "stream",
+				cli_text(stream, "name"), "time_us",
+				(json_int_t)cli_number(a, "time_us"), "text", cli_text(a, "text")),
 			"alarm/%s/%s/%llu/%s", node, cli_text(stream, "name"),
 			(unsigned long long)cli_number(a, "time_us"), cli_text(a, "text"));
 }
@@ -51,13 +56,16 @@ static void note_stream(json_t *all, const char *node, const json_t *stream)
 {
 	const char *name = cli_text(stream, "name");
 	const json_t *images = json_object_get(stream, "images");
-	note(all, json_pack("{s:s,s:s,s:s,s:s,s:I}", "kind", "stream", "node", node, "name", name, "state",
-			  cli_text(stream, "state"), "epoch", (json_int_t)cli_number(stream, "epoch")),
+	note(all,
+		json_pack("{s:s,s:s,s:s,s:s,s:I}", "kind", "stream", "node", node, "name", name,
+			"state", cli_text(stream, "state"), "epoch",
+			(json_int_t)cli_number(stream, "epoch")),
 		"stream/%s/%s", node, name);
 	if (json_is_object(images))
-		note(all, json_pack("{s:s,s:s,s:s,s:s,s:I}", "kind", "images", "node", node, "stream", name, "state",
-				  cli_text(images, "state"), "generation",
-				  (json_int_t)cli_number(images, "generation")),
+		note(all,
+			json_pack("{s:s,s:s,s:s,s:s,s:I}", "kind", "images", "node", node, "stream",
+				name, "state", cli_text(images, "state"), "generation",
+				(json_int_t)cli_number(images, "generation")),
 			"images/%s/%s", node, name);
 	note_links(all, node, stream);
 	note_alarms(all, node, stream);
@@ -70,12 +78,13 @@ static void keep_alarms(json_t *all, json_t *before, const char *node)
 	const char *name;
 	json_t *thing;
 	int size = snprintf(prefix, sizeof prefix, "alarm/%s/", node);
-	json_object_foreach(before, name, thing)
+	json_object_foreach (before, name, thing)
 		if (strncmp(name, prefix, (size_t)size) == 0)
 			json_object_set(all, name, thing);
 }
 
-/* A node that never answered may stand on another machine: it is not there. One that did is down. */
+/* A node that never answered may stand on another machine: it is not there. One that did is down.
+ */
 static json_t *look(struct cli_survey *survey, json_t *before)
 {
 	json_t *all = json_object(), *stream;
@@ -87,12 +96,13 @@ static json_t *look(struct cli_survey *survey, json_t *before)
 		snprintf(name, sizeof name, "node/%s", n->name);
 		if (!survey->answers[i] && !json_object_get(before, name))
 			continue;
-		note(all, json_pack("{s:s,s:s,s:s,s:s}", "kind", "node", "name", n->name, "role", dp_role_name(n->role),
-				  "state", survey->answers[i] ? "Up" : "Down"),
+		note(all,
+			json_pack("{s:s,s:s,s:s,s:s}", "kind", "node", "name", n->name, "role",
+				dp_role_name(n->role), "state", survey->answers[i] ? "Up" : "Down"),
 			"node/%s", n->name);
 		if (!survey->answers[i])
 			keep_alarms(all, before, n->name);
-		json_array_foreach(json_object_get(survey->answers[i], "streams"), k, stream)
+		json_array_foreach (json_object_get(survey->answers[i], "streams"), k, stream)
 			note_stream(all, n->name, stream);
 	}
 	cli_survey_clear(survey);
@@ -106,8 +116,7 @@ static void print_line(const char *event, const json_t *thing)
 	const char *key;
 	json_t *v;
 	printf("%s %s", event, cli_text(thing, "kind"));
-	json_object_foreach((json_t *)(uintptr_t)thing, key, v)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)thing, key, v) {
 		const char *quote = strcmp(key, "text") ? "" : "\"";
 		if (strcmp(key, "kind") == 0)
 			continue;
@@ -139,8 +148,7 @@ static void say_changes(json_t *before, json_t *now, bool json)
 {
 	const char *name;
 	json_t *thing;
-	json_object_foreach(now, name, thing)
-	{
+	json_object_foreach (now, name, thing) {
 		const json_t *old = json_object_get(before, name);
 		if (!before)
 			say("exists", thing, json);
@@ -149,7 +157,7 @@ static void say_changes(json_t *before, json_t *now, bool json)
 		else if (!json_equal(old, thing))
 			say("change", thing, json);
 	}
-	json_object_foreach(before, name, thing)
+	json_object_foreach (before, name, thing)
 		if (!json_object_get(now, name) && strcmp(cli_text(thing, "kind"), "alarm"))
 			say("destroy", thing, json);
 }
@@ -157,9 +165,10 @@ static void say_changes(json_t *before, json_t *now, bool json)
 static int follow(struct cli_survey *survey, bool on, bool json)
 {
 	json_t *before = look(survey, NULL);
-	int status = json_object_size(before) ? EX_OK
-					      : cli_fail(EX_UNAVAILABLE, "no node of %s answers on this machine",
-							survey->place.topology->name);
+	int status = json_object_size(before)
+		? EX_OK
+		: cli_fail(EX_UNAVAILABLE, "no node of %s answers on this machine",
+			  survey->place.topology->name);
 	if (!status) {
 		say_changes(NULL, before, json);
 		if (!json)

@@ -1,5 +1,5 @@
-/* dipole fetch: a topology that was lost, from another node. What comes is taken only if it is the one whose digest
- * somebody has read out who can be trusted: the node it comes from need not be. */
+/* dipole fetch: a topology that was lost, from another node. What comes is taken only if it is the
+ * one whose digest somebody has read out who can be trusted: the node it comes from need not be. */
 #include "cli.h"
 
 #include <sodium.h>
@@ -27,7 +27,8 @@ static int keep(const struct fetch *f, const char *text)
 	if (!text)
 		return cli_fail(EX_PROTOCOL, "%s sent no topology", f->from);
 	if (!has_digest(text, f->digest))
-		return cli_fail(EX_DATAERR, "%s sent another topology than the one with digest %s; nothing was written",
+		return cli_fail(EX_DATAERR,
+			"%s sent another topology than the one with digest %s; nothing was written",
 			f->from, f->digest);
 	int err = dp_topology_parse(text, strlen(text), f->from, &t, &errors);
 	dp_topology_print_errors(&errors, stderr);
@@ -42,7 +43,8 @@ static int fetch(const struct fetch *f)
 {
 	struct dp_secret own;
 	char error[CLI_ERROR_MAX];
-	json_t *answer = NULL, *request = json_pack("{s:s,s:i}", "cmd", "topology", "api", DP_CONTROL_API);
+	json_t *answer = NULL,
+	       *request = json_pack("{s:s,s:i}", "cmd", "topology", "api", DP_CONTROL_API);
 	enum dp_secret_fault fault = dp_secret_read(f->key, &own);
 	struct cli_remote r = {f->from, f->peer_key, &own};
 	int err = fault ? 0 : cli_remote_ask(&r, request, CLI_ASK_TIMEOUT_US, &answer, error);
@@ -63,10 +65,12 @@ static int run(const struct cli_command *self, int argc, char **argv)
 {
 	struct fetch f = {.from = NULL};
 	const struct cli_option options[] = {
-		{"from", CLI_TEXT, &f.from, "tcp://HOST:PORT", "where another node has its control"},
+		{"from", CLI_TEXT, &f.from, "tcp://HOST:PORT",
+			"where another node has its control"},
 		{"peer-key", CLI_TEXT, &f.peer_key, "KEY", "that node's public key"},
 		{"key", CLI_TEXT, &f.key, "FILE", "this node's own secret key, or an operator's"},
-		{"digest", CLI_TEXT, &f.digest, "HEX", "of the topology, as `dipole status --json` says elsewhere"},
+		{"digest", CLI_TEXT, &f.digest, "HEX",
+			"of the topology, as `dipole status --json` says elsewhere"},
 		{"out", CLI_TEXT, &f.out, "FILE", "where it is to be"},
 		{.name = NULL},
 	};
@@ -75,7 +79,8 @@ static int run(const struct cli_command *self, int argc, char **argv)
 		cli_usage(self, "--from, --peer-key, --key, --digest and --out are all needed");
 	if (strlen(f.peer_key) != DP_KEY_TEXT)
 		cli_usage(self, "--peer-key: expected 40 Z85 characters");
-	if (strlen(f.digest) != DP_TEXT_DIGEST - 1 || f.digest[strspn(f.digest, "0123456789abcdef")])
+	if (strlen(f.digest) != DP_TEXT_DIGEST - 1 ||
+		f.digest[strspn(f.digest, "0123456789abcdef")])
 		cli_usage(self, "--digest: expected %d hexadecimal digits", DP_TEXT_DIGEST - 1);
 	return sodium_init() < 0 ? EX_SOFTWARE : fetch(&f);
 }

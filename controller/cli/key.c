@@ -39,7 +39,8 @@ static int make_dir(const char *dir, const char *node)
 	return 0;
 }
 
-int cli_key_make(const char *dir, const char *node, const char *name, char public_key[DP_KEY_TEXT + 1])
+int cli_key_make(const char *dir, const char *node, const char *name,
+	char public_key[DP_KEY_TEXT + 1])
 {
 	char path[PATH_MAX], file[32], secret[DP_KEY_TEXT + 1];
 	int status = make_dir(dir, node);

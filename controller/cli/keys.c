@@ -1,4 +1,5 @@
-/* dipole keys: the keys of the nodes, in the topology file and on this machine, and whether they fit. */
+/* dipole keys: the keys of the nodes, in the topology file and on this machine, and whether they
+ * fit. */
 #include "cli.h"
 
 #include <stdio.h>
@@ -9,9 +10,13 @@
 
 enum finding { FITS, TURNS, ELSEWHERE, NONE_IN_FILE, MISSING, OPEN, MALFORMED, ANOTHER };
 
-static const char *const texts[] = {[FITS] = "fits", [TURNS] = "fits the former key", [ELSEWHERE] = "not on this machine",
-	[NONE_IN_FILE] = "there is no key in the topology file", [MISSING] = "missing; make one with dipole keygen",
-	[OPEN] = "others can read it; expected mode 0600", [MALFORMED] = "no Z85 secret key",
+static const char *const texts[] = {[FITS] = "fits",
+	[TURNS] = "fits the former key",
+	[ELSEWHERE] = "not on this machine",
+	[NONE_IN_FILE] = "there is no key in the topology file",
+	[MISSING] = "missing; make one with dipole keygen",
+	[OPEN] = "others can read it; expected mode 0600",
+	[MALFORMED] = "no Z85 secret key",
 	[ANOTHER] = "does not belong to the key in the topology file"};
 
 static bool is_wrong(enum finding f)
@@ -21,13 +26,16 @@ static bool is_wrong(enum finding f)
 
 static enum finding look(const struct cli_place *place, const struct dp_topo_node *n)
 {
-	static const enum finding faults[] = {[DP_SECRET_GOOD] = FITS, [DP_SECRET_MISSING] = MISSING,
-		[DP_SECRET_OPEN] = OPEN, [DP_SECRET_MALFORMED] = MALFORMED};
+	static const enum finding faults[] = {[DP_SECRET_GOOD] = FITS,
+		[DP_SECRET_MISSING] = MISSING,
+		[DP_SECRET_OPEN] = OPEN,
+		[DP_SECRET_MALFORMED] = MALFORMED};
 	char path[PATH_MAX];
 	struct dp_secret s;
 	if (access(cli_node_path(place->dir, n->name, "", path), F_OK))
 		return ELSEWHERE;
-	enum finding f = faults[dp_secret_read(cli_node_path(place->dir, n->name, "key", path), &s)];
+	enum finding
+		f = faults[dp_secret_read(cli_node_path(place->dir, n->name, "key", path), &s)];
 	explicit_bzero(s.secret, sizeof s.secret);
 	if (!n->key[0])
 		return f == MISSING ? ELSEWHERE : NONE_IN_FILE; /* all its links are trusted */
@@ -43,8 +51,9 @@ static json_t *look_at_all(const struct cli_place *place, bool *wrong)
 	for (unsigned i = 0; i < t->node_count; i++) {
 		enum finding f = look(place, &t->nodes[i]);
 		*wrong = *wrong || is_wrong(f);
-		json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:b}", "node", t->nodes[i].name, "public_key",
-						  t->nodes[i].key, "secret_key", texts[f], "ok", !is_wrong(f)));
+		json_array_append_new(list,
+			json_pack("{s:s,s:s,s:s,s:b}", "node", t->nodes[i].name, "public_key",
+				t->nodes[i].key, "secret_key", texts[f], "ok", !is_wrong(f)));
 	}
 	return list;
 }
@@ -57,8 +66,7 @@ static void print(const json_t *list)
 	json_t *key;
 	for (i = 0; i < 3; i++)
 		cli_table_add(table, "%s", heading[i]);
-	json_array_foreach(list, i, key)
-	{
+	json_array_foreach (list, i, key) {
 		const char *public_key = cli_text(key, "public_key");
 		cli_table_add(table, "%s", cli_text(key, "node"));
 		cli_table_add(table, "%s", public_key[0] ? public_key : "-");
@@ -108,7 +116,8 @@ static int run(const struct cli_command *self, int argc, char **argv)
 	if (!adds && !lists && strcmp(what, "check"))
 		cli_usage(self, "'%s' is none of check, list, add", what);
 	if (adds != (words[1] != NULL))
-		cli_usage(self, adds ? "add needs the name of a node" : "'%s' is one word too many", words[1]);
+		cli_usage(self, adds ? "add needs the name of a node" : "'%s' is one word too many",
+			words[1]);
 	int status = cli_place_open(state, &place);
 	if (!status)
 		status = adds ? add(&place, words[1]) : show(&place, json, !lists);
@@ -119,6 +128,7 @@ static int run(const struct cli_command *self, int argc, char **argv)
 const struct cli_command cli_keys = {
 	.name = "keys",
 	.arguments = "[check | list | add NODE] [--state DIR] [--json]",
-	.summary = "List the nodes' keys, check those of this machine, make the next one of a node.",
+	.summary =
+		"List the nodes' keys, check those of this machine, make the next one of a node.",
 	.run = run,
 };

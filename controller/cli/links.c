@@ -45,8 +45,8 @@ static void add_node(struct cli_table *t, const struct cli_survey *survey, unsig
 		add_down(t, name);
 		return;
 	}
-	json_array_foreach(json_object_get(survey->answers[node], "streams"), i, stream)
-		json_array_foreach(json_object_get(stream, "links"), k, link)
+	json_array_foreach (json_object_get(survey->answers[node], "streams"), i, stream)
+		json_array_foreach (json_object_get(stream, "links"), k, link)
 			add_link(t, name, cli_text(stream, "name"), link);
 }
 
@@ -54,8 +54,7 @@ static void add_connections(struct cli_table *t, const char *node, const json_t 
 {
 	const json_t *c;
 	size_t i;
-	json_array_foreach(json_object_get(answer, "connections"), i, c)
-	{
+	json_array_foreach (json_object_get(answer, "connections"), i, c) {
 		cli_table_add(t, "%s", node);
 		cli_table_add(t, "%s", cli_text(c, "peer"));
 		cli_table_add(t, "%llu", (unsigned long long)cli_number(c, "connection"));
@@ -98,10 +97,9 @@ static void append_links(json_t *links, const char *node, const json_t *stream)
 {
 	json_t *link;
 	size_t i;
-	json_array_foreach(json_object_get(stream, "links"), i, link)
-	{
-		json_t *entry =
-			json_pack("{s:s,s:s}", "node", node, "stream", cli_text(stream, "name"));
+	json_array_foreach (json_object_get(stream, "links"), i, link) {
+		json_t *entry = json_pack("{s:s,s:s}", "node", node, "stream",
+			cli_text(stream, "name"));
 		json_object_update(entry, link);
 		json_array_append_new(links, entry);
 	}
@@ -111,8 +109,7 @@ static void append_connections(json_t *list, const char *node, const json_t *ans
 {
 	json_t *c;
 	size_t i;
-	json_array_foreach(json_object_get(answer, "connections"), i, c)
-	{
+	json_array_foreach (json_object_get(answer, "connections"), i, c) {
 		json_t *entry = json_pack("{s:s}", "node", node);
 		json_object_update(entry, c);
 		json_array_append_new(list, entry);
@@ -127,7 +124,7 @@ static json_t *links_json(const struct cli_survey *survey)
 		const char *name = survey->place.topology->nodes[i].name;
 		if (cli_survey_has(survey, i) && !survey->answers[i])
 			json_array_append_new(down, json_string(name));
-		json_array_foreach(json_object_get(survey->answers[i], "streams"), k, stream)
+		json_array_foreach (json_object_get(survey->answers[i], "streams"), k, stream)
 			append_links(links, name, stream);
 		append_connections(connections, name, survey->answers[i]);
 	}

@@ -79,8 +79,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < COMMAND_COUNT; i++) {
 		int words = match(commands[i], argc - 1, argv + 1);
 		if (words)
-			return finish(
-				commands[i]->run(commands[i], argc - 1 - words, argv + 1 + words));
+			return finish(commands[i]->run(commands[i], argc - 1 - words,
+				argv + 1 + words));
 	}
 	return cli_fail(EX_USAGE, "unknown command '%s' (see dipole --help)", argv[1]);
 }

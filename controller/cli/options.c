@@ -33,8 +33,8 @@ void cli_usage(const struct cli_command *command, const char *format, ...)
 	exit(EX_USAGE);
 }
 
-static _Noreturn void print_help(
-	const struct cli_command *command, const struct cli_option *options)
+static _Noreturn void print_help(const struct cli_command *command,
+	const struct cli_option *options)
 {
 	printf("Usage: dipole %s %s\n\n%s\n\nOptions:\n", command->name, command->arguments,
 		command->summary);
@@ -61,8 +61,8 @@ static bool parse_number(const char *text, uint64_t *out)
 	return true;
 }
 
-static void set_value(
-	const struct cli_command *command, const struct cli_option *option, const char *text)
+static void set_value(const struct cli_command *command, const struct cli_option *option,
+	const char *text)
 {
 	switch (option->kind) {
 	case CLI_FLAG:
@@ -95,13 +95,14 @@ static const struct cli_option *find_option(const struct cli_option *options, co
 }
 
 /* Takes the option at argv[0]; returns how many arguments it is. */
-static int take_option(
-	const struct cli_command *command, int argc, char **argv, const struct cli_option *options)
+static int take_option(const struct cli_command *command, int argc, char **argv,
+	const struct cli_option *options)
 {
 	if (strcmp(argv[0], "--help") == 0)
 		print_help(command, options);
-	const struct cli_option *o =
-		strncmp(argv[0], "--", 2) == 0 ? find_option(options, argv[0] + 2) : NULL;
+	const struct cli_option *o = strncmp(argv[0], "--", 2) == 0
+		? find_option(options, argv[0] + 2)
+		: NULL;
 	if (!o)
 		cli_usage(command, "unknown option '%s'", argv[0]);
 	const char *equals = strchr(argv[0], '=');

@@ -29,23 +29,24 @@ static void report(const struct order *o, const json_t *answer)
 		return;
 	}
 	printf("leg %s of stream %s: %s\n", o->leg, o->stream,
-		strcmp(o->order, "pause") == 0	  ? "paused; what it lacks is kept"
-		: strcmp(o->order, "drop") == 0	  ? o->drop_to == ALL
-							    ? "paused; nothing is kept, it is resynced when resumed"
-							    : "paused; what is dropped is put right by a resync when resumed"
-		: strcmp(o->order, "resync") == 0 ? "is compared with another copy and made equal to it"
-						  : "resumed");
+		strcmp(o->order, "pause") == 0          ? "paused; what it lacks is kept"
+			: strcmp(o->order, "drop") == 0 ? o->drop_to == ALL
+				? "paused; nothing is kept, it is resynced when resumed"
+				: "paused; what is dropped is put right by a resync when resumed"
+			: strcmp(o->order, "resync") == 0
+			? "is compared with another copy and made equal to it"
+			: "resumed");
 	if (waits)
 		printf("writes wait until it is %s: keep-serving does not let this leg go\n",
 			strcmp(o->order, "resync") == 0 ? "whole" : "resumed");
 }
 
-static int send_order(const struct cli_place *place, const struct dp_topo_stream *s, const char *leg,
-	const char *order, uint64_t drop_to, json_t **answer)
+static int send_order(const struct cli_place *place, const struct dp_topo_stream *s,
+	const char *leg, const char *order, uint64_t drop_to, json_t **answer)
 {
 	char error[CLI_ERROR_MAX];
-	json_t *request = json_pack("{s:s,s:s,s:s,s:s}", "cmd", "leg", "stream", s->name, "leg", leg,
-		"order", order);
+	json_t *request = json_pack("{s:s,s:s,s:s,s:s}", "cmd", "leg", "stream", s->name, "leg",
+		leg, "order", order);
 	if (drop_to != ALL)
 		json_object_set_new(request, "set", json_integer((json_int_t)drop_to));
 	if (cli_ask(place, s->controller, request, CLI_ASK_TIMEOUT_US, answer, error))
@@ -64,7 +65,8 @@ static int give(const struct order *o, const struct cli_place *place)
 {
 	int index = dp_topology_stream(place->topology, o->stream);
 	if (index < 0)
-		return cli_fail(EX_USAGE, "no stream '%s' in %s/topology.yaml", o->stream, place->dir);
+		return cli_fail(EX_USAGE, "no stream '%s' in %s/topology.yaml", o->stream,
+			place->dir);
 	const struct dp_topo_stream *s = &place->topology->streams[index];
 	if (!has_leg(s, o->leg))
 		return cli_fail(EX_USAGE, "stream '%s' has no leg '%s'", o->stream, o->leg);

@@ -18,13 +18,13 @@ static void print_changes(const char *node, const json_t *list)
 	size_t i;
 	if (json_array_size(list) == 0)
 		printf("%s: nothing has changed\n", node);
-	json_array_foreach(list, i, change)
+	json_array_foreach (list, i, change)
 		printf("%s: changed: %s\n", node, json_string_value(change));
 }
 
 /* One node: adds its entry to `entries`; an exit status. */
-static int reload_node(
-	const struct reload *r, const struct cli_place *place, unsigned i, json_t *entries)
+static int reload_node(const struct reload *r, const struct cli_place *place, unsigned i,
+	json_t *entries)
 {
 	const char *name = place->topology->nodes[i].name;
 	char error[CLI_ERROR_MAX];
@@ -32,7 +32,8 @@ static int reload_node(
 	int err = cli_ask(place, i, request, CLI_ASK_TIMEOUT_US, &answer, error);
 	if (err) {
 		int status = err == DP_EINVAL ? EX_CONFIG : EX_UNAVAILABLE;
-		json_array_append_new(entries, json_pack("{s:s,s:s}", "node", name, "error", error));
+		json_array_append_new(entries,
+			json_pack("{s:s,s:s}", "node", name, "error", error));
 		return r->json ? status : cli_fail(status, "%s: %s", name, error);
 	}
 	json_t *changed = json_object_get(answer, "changed");
@@ -69,7 +70,8 @@ static int reload_all(const struct reload *r, const struct cli_place *place)
 	else
 		json_decref(entries);
 	if (!count)
-		return cli_fail(EX_UNAVAILABLE, "no node of %s has its directory in %s; name one with --node, or use `dipole apply`",
+		return cli_fail(EX_UNAVAILABLE,
+			"no node of %s has its directory in %s; name one with --node, or use `dipole apply`",
 			place->topology->name, place->dir);
 	return status;
 }

@@ -9,7 +9,8 @@
 #include "base/err.h"
 #include "base/textfile.h"
 
-static const struct render_target *const targets[] = {&render_compose, &render_systemd, &render_kubernetes};
+static const struct render_target *const targets[] = {
+	&render_compose, &render_systemd, &render_kubernetes};
 
 bool render_is_here(const struct render *r, unsigned node)
 {
@@ -21,14 +22,17 @@ bool render_is_here(const struct render *r, unsigned node)
 
 const char *render_program(enum dp_role role)
 {
-	static const char *const programs[] = {"dipole-controller", "dipole-relay", "dipole-mirrord"};
+	static const char *const programs[] = {
+		"dipole-controller", "dipole-relay", "dipole-mirrord"};
 	return programs[role];
 }
 
 void render_nbd(const struct dp_topo_node *controller, FILE *to)
 {
-	fprintf(to, "nbdkit, --foreground, --threads, \"128\", --tls=require, --tls-certificates=" RENDER_ETC
-		    "/nbd-tls, --tls-verify-peer, dipole, socket=" RENDER_STATE "/%s/host.sock", controller->name);
+	fprintf(to,
+		"nbdkit, --foreground, --threads, \"128\", --tls=require, --tls-certificates=" RENDER_ETC
+		"/nbd-tls, --tls-verify-peer, dipole, socket=" RENDER_STATE "/%s/host.sock",
+		controller->name);
 }
 
 const char *render_address(const char *listen, char host[DP_ADDRESS_MAX + 1])
@@ -81,11 +85,13 @@ static void write_readme(const struct render *r, FILE *to)
 	fprintf(to, "# %s at site %s\n\nWhat runs here:\n\n", t->name, t->sites[r->site].name);
 	for (unsigned i = 0; i < t->node_count; i++)
 		if (render_is_here(r, i))
-			fprintf(to, "- %s, a %s%s%s\n", t->nodes[i].name, dp_role_name(t->nodes[i].role),
+			fprintf(to, "- %s, a %s%s%s\n", t->nodes[i].name,
+				dp_role_name(t->nodes[i].role),
 				t->nodes[i].listen[0] ? ", listening at " : "", t->nodes[i].listen);
-	fprintf(to, "\nTCP and UDP of the same port have to come through from the nodes that send to it.\n"
-		    "`%s%stopology.yaml` is the same at all sites and has no secret in it.\n\n", target->etc,
-		target->etc[0] ? "/" : "");
+	fprintf(to,
+		"\nTCP and UDP of the same port have to come through from the nodes that send to it.\n"
+		"`%s%stopology.yaml` is the same at all sites and has no secret in it.\n\n",
+		target->etc, target->etc[0] ? "/" : "");
 	target->steps(r, to);
 	fprintf(to, "\nWhat the alarms in a status mean: docs/operations.md.\n");
 }
@@ -108,7 +114,8 @@ static int render_site(const char *dir, const struct render *r, const char *topo
 	if (!err)
 		err = cli_make_dirs(path, 0755);
 	if (err)
-		return cli_fail(EX_CANTCREAT, "cannot make the directory %s: %s", path, dp_strerror(err));
+		return cli_fail(EX_CANTCREAT, "cannot make the directory %s: %s", path,
+			dp_strerror(err));
 	snprintf(path, sizeof path, "%s/%s", site, target->etc);
 	int status = put(dir, path, "topology.yaml", topology, strlen(topology));
 	if (!status && target->file)
@@ -121,8 +128,10 @@ static void warn_of_keys(const struct dp_topology *t)
 {
 	for (unsigned i = 0; i < t->node_count; i++)
 		if (!t->nodes[i].key[0])
-			fprintf(stderr, "dipole: node %s has no key in the file yet: make one with `dipole keygen`, "
-					"put the public key into the file, and render again\n", t->nodes[i].name);
+			fprintf(stderr,
+				"dipole: node %s has no key in the file yet: make one with `dipole keygen`, "
+				"put the public key into the file, and render again\n",
+				t->nodes[i].name);
 }
 
 /* ---- the command ---- */

@@ -4,8 +4,8 @@
 
 #include "cli.h"
 
-#define RENDER_UID  7400 /* of the user in the images, who owns state and secrets */
-#define RENDER_ETC  "/etc/dipole"
+#define RENDER_UID   7400 /* of the user in the images, who owns state and secrets */
+#define RENDER_ETC   "/etc/dipole"
 #define RENDER_STATE "/var/lib/dipole"
 
 struct render {
@@ -25,7 +25,8 @@ struct render_target {
 
 extern const struct render_target render_compose, render_systemd, render_kubernetes;
 
-bool render_is_here(const struct render *r, unsigned node); /* at the site at hand, and used by a stream */
+bool render_is_here(const struct render *r,
+	unsigned node); /* at the site at hand, and used by a stream */
 const char *render_program(enum dp_role role);
 /* The words of the command that serves the disks of a controller, "a, b, c". */
 void render_nbd(const struct dp_topo_node *controller, FILE *to);

@@ -1,4 +1,5 @@
-/* dipole report: what somebody who is to help would ask for, as one JSON document. Secret keys are not read. */
+/* dipole report: what somebody who is to help would ask for, as one JSON document. Secret keys are
+ * not read. */
 #include "cli.h"
 
 #include <stdio.h>
@@ -9,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOG_BYTES     (64 * 1024) /* of each node, the newest */
-#define LOG_LINES     "500"
+#define LOG_BYTES (64 * 1024) /* of each node, the newest */
+#define LOG_LINES "500"
 
 /* The last bytes of a file, as text; what is no UTF-8 is left out. NULL: there is no such file. */
 static json_t *tail_of(FILE *from)
@@ -43,7 +44,9 @@ static json_t *system_log(void)
 {
 	if (access("/run/systemd/system", F_OK))
 		return json_null();
-	FILE *from = popen("journalctl --no-pager -o short-iso -n " LOG_LINES " -u 'dipole-*' 2>/dev/null", "re");
+	FILE *from = popen("journalctl --no-pager -o short-iso -n " LOG_LINES
+			   " -u 'dipole-*' 2>/dev/null",
+		"re");
 	json_t *s = tail_of(from);
 	if (from)
 		pclose(from);
@@ -57,12 +60,15 @@ static json_t *machine(const char *dir)
 	struct timespec now;
 	uname(&u);
 	clock_gettime(CLOCK_REALTIME, &now);
-	json_t *o = json_pack("{s:s,s:s,s:s,s:I,s:I}", "kernel", u.release, "architecture", u.machine, "host", u.nodename,
-		"time_us", (json_int_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, "processors",
+	json_t *o = json_pack("{s:s,s:s,s:s,s:I,s:I}", "kernel", u.release, "architecture",
+		u.machine, "host", u.nodename, "time_us",
+		(json_int_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, "processors",
 		(json_int_t)sysconf(_SC_NPROCESSORS_ONLN));
 	if (statvfs(dir, &fs) == 0) {
-		json_object_set_new(o, "disk_size_bytes", json_integer((json_int_t)(fs.f_blocks * fs.f_frsize)));
-		json_object_set_new(o, "disk_free_bytes", json_integer((json_int_t)(fs.f_bavail * fs.f_frsize)));
+		json_object_set_new(o, "disk_size_bytes",
+			json_integer((json_int_t)(fs.f_blocks * fs.f_frsize)));
+		json_object_set_new(o, "disk_free_bytes",
+			json_integer((json_int_t)(fs.f_bavail * fs.f_frsize)));
 	}
 	return o;
 }
@@ -76,7 +82,8 @@ static json_t *node(const struct cli_survey *survey, unsigned i)
 		json_object_set(o, "status", survey->answers[i]);
 	else
 		json_object_set_new(o, "why_not", json_string(survey->errors[i]));
-	json_object_set_new(o, "log", file_tail(cli_node_path(survey->place.dir, n->name, "log", path)));
+	json_object_set_new(o, "log",
+		file_tail(cli_node_path(survey->place.dir, n->name, "log", path)));
 	return o;
 }
 
@@ -87,16 +94,18 @@ static json_t *report(struct cli_survey *survey)
 	json_t *nodes = json_array();
 	cli_survey_ask(survey);
 	for (unsigned i = 0; i < survey->place.topology->node_count; i++)
-		if (access(cli_node_path(survey->place.dir, survey->place.topology->nodes[i].name, "", path), F_OK) == 0)
+		if (access(cli_node_path(survey->place.dir, survey->place.topology->nodes[i].name,
+				   "", path),
+			    F_OK) == 0)
 			json_array_append_new(nodes, node(survey, i));
 	FILE *to = open_memstream(&topology, &size);
 	if (to) {
 		dp_topology_write(survey->place.topology, to);
 		fclose(to);
 	}
-	json_t *o = json_pack("{s:s,s:o,s:s,s:s%,s:o,s:o}", "version", DIPOLE_VERSION, "machine", machine(survey->place.dir),
-		"state", survey->place.dir, "topology", topology ? topology : "", size, "nodes", nodes, "system_log",
-		system_log());
+	json_t *o = json_pack("{s:s,s:o,s:s,s:s%,s:o,s:o}", "version", DIPOLE_VERSION, "machine",
+		machine(survey->place.dir), "state", survey->place.dir, "topology",
+		topology ? topology : "", size, "nodes", nodes, "system_log", system_log());
 	free(topology);
 	cli_survey_clear(survey);
 	return o;

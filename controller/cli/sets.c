@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define POLL_EVERY_US 50000
-#define NO_SET	      UINT64_MAX
+#define NO_SET        UINT64_MAX
 
 struct request {
 	const char *state, *stream;
@@ -25,8 +25,7 @@ static bool is_committed(const json_t *answer, uint64_t set)
 {
 	json_t *sets = json_object_get(answer, "sets"), *entry;
 	size_t i;
-	json_array_foreach(sets, i, entry)
-	{
+	json_array_foreach (sets, i, entry) {
 		if (set < cli_number(entry, "first_id"))
 			return i == 0;
 		if (set <= cli_number(entry, "last_id"))
@@ -62,7 +61,8 @@ static void print_sets(const json_t *answer)
 	size_t i;
 	for (i = 0; i < 6; i++)
 		cli_table_add(t, "%s", heading[i]);
-	json_array_foreach(json_object_get(answer, "sets"), i, set) add_set(t, set);
+	json_array_foreach (json_object_get(answer, "sets"), i, set)
+		add_set(t, set);
 	cli_table_print(&t);
 }
 
@@ -122,8 +122,8 @@ static int run_in(const struct request *r, const struct cli_place *place)
 {
 	int stream = dp_topology_stream(place->topology, r->stream);
 	if (stream < 0)
-		return cli_fail(
-			EX_USAGE, "no stream '%s' in %s/topology.yaml", r->stream, place->dir);
+		return cli_fail(EX_USAGE, "no stream '%s' in %s/topology.yaml", r->stream,
+			place->dir);
 	unsigned controller = place->topology->streams[stream].controller;
 	if (r->wait == NO_SET)
 		return list(r, place, controller);

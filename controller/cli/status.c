@@ -59,7 +59,8 @@ static void print_nodes(const struct cli_survey *survey)
 		size_t k;
 		if (!cli_survey_has(survey, i))
 			continue;
-		json_array_foreach(streams, k, stream) add_stream(t, node_of(survey, i), stream);
+		json_array_foreach (streams, k, stream)
+			add_stream(t, node_of(survey, i), stream);
 		if (json_array_size(streams))
 			continue;
 		cli_table_add(t, "%s", node_of(survey, i)->name);
@@ -76,19 +77,21 @@ static size_t add_legs(struct cli_table *t, const struct dp_topo_node *n, const 
 	json_t *links = json_object_get(stream, "links"), *link;
 	uint64_t last = cli_number(stream, "last");
 	size_t i;
-	json_array_foreach(links, i, link)
-	{
+	json_array_foreach (links, i, link) {
 		uint64_t committed = cli_number(link, "committed");
-		const json_t *behind = json_object_get(link, "behind"), *risk = json_object_get(link, "at_risk");
+		const json_t *behind = json_object_get(link, "behind"),
+			     *risk = json_object_get(link, "at_risk");
 		cli_table_add(t, "%s", n->name);
 		cli_table_add(t, "%s", cli_text(stream, "name"));
 		cli_table_add(t, "%s", cli_text(link, "leg"));
 		cli_table_add(t, "%s", cli_text(link, "peer"));
 		cli_table_add(t, "%s", cli_text(link, "state"));
-		cli_table_add(t, "%s", n->role != DP_ROLE_CONTROLLER ? "-"
-				       : json_is_true(json_object_get(link, "in_sync")) ? "yes" : "no");
-		cli_table_add(
-			t, "%llu", (unsigned long long)(last > committed ? last - committed : 0));
+		cli_table_add(t, "%s",
+			n->role != DP_ROLE_CONTROLLER                            ? "-"
+				: json_is_true(json_object_get(link, "in_sync")) ? "yes"
+										 : "no");
+		cli_table_add(t, "%llu",
+			(unsigned long long)(last > committed ? last - committed : 0));
 		cli_table_size(t, cli_number(behind, "bytes"));
 		cli_table_time(t, cli_number(behind, "us"));
 		if (risk)
@@ -101,15 +104,15 @@ static size_t add_legs(struct cli_table *t, const struct dp_topo_node *n, const 
 
 static void print_legs(const struct cli_survey *survey)
 {
-	static const char *const heading[] = {
-		"NODE", "STREAM", "LEG", "TO", "STATE", "COUNTS", "RECORDS-BEHIND", "BYTES", "TIME", "AT-RISK"};
+	static const char *const heading[] = {"NODE", "STREAM", "LEG", "TO", "STATE", "COUNTS",
+		"RECORDS-BEHIND", "BYTES", "TIME", "AT-RISK"};
 	struct cli_table *t = cli_table_new("llllllrrrr");
 	size_t rows = 0;
 	add_words(t, heading, 10);
 	for (unsigned i = 0; i < survey->place.topology->node_count; i++) {
 		json_t *stream;
 		size_t k;
-		json_array_foreach(json_object_get(survey->answers[i], "streams"), k, stream)
+		json_array_foreach (json_object_get(survey->answers[i], "streams"), k, stream)
 			rows += add_legs(t, node_of(survey, i), stream);
 	}
 	if (rows)
@@ -120,7 +123,8 @@ static void print_legs(const struct cli_survey *survey)
 static void print_resync(const char *node, const json_t *stream)
 {
 	const json_t *resync = json_object_get(json_object_get(stream, "images"), "resync");
-	uint64_t size = cli_number(resync, "size_bytes"), copied = cli_number(resync, "copied_bytes");
+	uint64_t size = cli_number(resync, "size_bytes"),
+		 copied = cli_number(resync, "copied_bytes");
 	if (!json_is_object(resync) || size == 0)
 		return;
 	printf("resync: %s %s: %llu of %llu bytes (%.1f%%), %llu fetched", node,
@@ -136,7 +140,7 @@ static void print_resyncs(const struct cli_survey *survey, unsigned node)
 {
 	json_t *stream;
 	size_t i;
-	json_array_foreach(json_object_get(survey->answers[node], "streams"), i, stream)
+	json_array_foreach (json_object_get(survey->answers[node], "streams"), i, stream)
 		print_resync(node_of(survey, node)->name, stream);
 }
 
@@ -154,8 +158,8 @@ static void print_alarms(const struct cli_survey *survey, unsigned node)
 {
 	json_t *stream, *alarm;
 	size_t i, k;
-	json_array_foreach(json_object_get(survey->answers[node], "streams"), i, stream)
-		json_array_foreach(json_object_get(stream, "alarms"), k, alarm)
+	json_array_foreach (json_object_get(survey->answers[node], "streams"), i, stream)
+		json_array_foreach (json_object_get(stream, "alarms"), k, alarm)
 			print_alarm(node_of(survey, node)->name, cli_text(stream, "name"), alarm);
 }
 

@@ -13,8 +13,9 @@ bool cli_survey_has(const struct cli_survey *survey, unsigned node)
 {
 	if (survey->stream && !dp_topology_uses(survey->stream, node))
 		return false;
-	if (survey->site && strcmp(survey->place.topology->sites[survey->place.topology->nodes[node].site].name,
-				   survey->site))
+	if (survey->site &&
+		strcmp(survey->place.topology->sites[survey->place.topology->nodes[node].site].name,
+			survey->site))
 		return false;
 	return survey->only < 0 || (unsigned)survey->only == node;
 }
@@ -23,8 +24,7 @@ json_t *cli_survey_stream(const struct cli_survey *survey, unsigned node, const 
 {
 	size_t i;
 	json_t *stream;
-	json_array_foreach(json_object_get(survey->answers[node], "streams"), i, stream)
-	{
+	json_array_foreach (json_object_get(survey->answers[node], "streams"), i, stream) {
 		if (strcmp(cli_text(stream, "name"), name) == 0)
 			return stream;
 	}
@@ -91,7 +91,8 @@ static int run_view(struct cli_survey *survey, const struct cli_view_options *op
 		return cli_fail(EX_USAGE, "no node '%s' in %s/topology.yaml", options->node,
 			survey->place.dir);
 	if (options->site && !has_site(survey->place.topology, options->site))
-		return cli_fail(EX_USAGE, "no site '%s' in %s/topology.yaml", options->site, survey->place.dir);
+		return cli_fail(EX_USAGE, "no site '%s' in %s/topology.yaml", options->site,
+			survey->place.dir);
 	survey->site = options->site;
 	for (;;) {
 		cli_survey_ask(survey);

@@ -29,8 +29,8 @@ static double hop_distance(const struct dp_topology *t, unsigned from, unsigned 
 }
 
 /* Of the whole leg; negative if that of a hop is unknown. */
-static double leg_distance(
-	const struct dp_topology *t, unsigned controller, const struct dp_topo_leg *leg)
+static double leg_distance(const struct dp_topology *t, unsigned controller,
+	const struct dp_topo_leg *leg)
 {
 	double sum = 0;
 	unsigned from = controller;
@@ -69,8 +69,8 @@ static void print_distance(double metres)
 		printf("%.1f km", KM(metres));
 }
 
-static void print_leg(
-	const struct dp_topology *t, const struct dp_topo_stream *s, const struct dp_topo_leg *leg)
+static void print_leg(const struct dp_topology *t, const struct dp_topo_stream *s,
+	const struct dp_topo_leg *leg)
 {
 	unsigned from = s->controller;
 	printf("  leg %s: %s", leg->name, t->nodes[from].name);
@@ -131,8 +131,8 @@ static json_t *distance_json(double metres)
 	return metres < 0 ? json_null() : json_real(metres);
 }
 
-static json_t *leg_json(
-	const struct dp_topology *t, const struct dp_topo_stream *s, const struct dp_topo_leg *leg)
+static json_t *leg_json(const struct dp_topology *t, const struct dp_topo_stream *s,
+	const struct dp_topo_leg *leg)
 {
 	json_t *hops = json_array();
 	unsigned from = s->controller;

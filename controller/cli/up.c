@@ -43,10 +43,10 @@ static json_t *nodes_json(const struct up *up)
 		if (child->stage == UP_NBD)
 			continue;
 		int n = dp_topology_node(up->topology, child->name);
-		json_array_append_new(
-			nodes, json_pack("{s:s,s:s,s:s,s:i}", "node", child->name, "role",
-				       dp_role_name(up->topology->nodes[n].role), "listen",
-				       up->topology->nodes[n].listen, "pid", (int)child->pid));
+		json_array_append_new(nodes,
+			json_pack("{s:s,s:s,s:s,s:i}", "node", child->name, "role",
+				dp_role_name(up->topology->nodes[n].role), "listen",
+				up->topology->nodes[n].listen, "pid", (int)child->pid));
 	}
 	return nodes;
 }
@@ -55,9 +55,9 @@ static json_t *volume_json(const struct up *up, const struct dp_topo_volume *v)
 {
 	const char *controller = controller_of(up->topology, v);
 	char path[PATH_MAX], uri[CLI_URI_MAX];
-	json_t *volume =
-		json_pack("{s:s,s:I,s:s}", "name", v->name, "size_bytes", (json_int_t)v->size,
-			"host_socket", cli_node_path(up->dir, controller, "host.sock", path));
+	json_t *volume = json_pack("{s:s,s:I,s:s}", "name", v->name, "size_bytes",
+		(json_int_t)v->size, "host_socket",
+		cli_node_path(up->dir, controller, "host.sock", path));
 	cli_nbd_uri(v->name, cli_node_path(up->dir, controller, "nbd.sock", path), uri);
 	json_object_set_new(volume, "uri", up->nbd ? json_string(uri) : json_null());
 	return volume;

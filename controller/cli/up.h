@@ -12,11 +12,11 @@
 /* In the order of starting; stopping goes the other way. */
 enum up_stage { UP_MIRROR, UP_RELAY, UP_CONTROLLER, UP_NBD, UP_STAGES };
 
-#define UP_ARGS_MAX	  16
-#define UP_CHILDREN_MAX	  (2 * DP_NODES_MAX) /* every node, every controller's nbdkit */
+#define UP_ARGS_MAX       16
+#define UP_CHILDREN_MAX   (2 * DP_NODES_MAX) /* every node, every controller's nbdkit */
 #define UP_BACKOFF_MIN_US 200000
 #define UP_BACKOFF_MAX_US 5000000
-#define UP_STEADY_US	  10000000 /* after this the backoff begins anew */
+#define UP_STEADY_US      10000000 /* after this the backoff begins anew */
 
 struct up_child {
 	char name[DP_NAME_MAX + sizeof " (nbdkit)"];
@@ -25,7 +25,7 @@ struct up_child {
 	char *argv[UP_ARGS_MAX + 1]; /* owned */
 	char log[PATH_MAX], pid_file[PATH_MAX];
 	char socket[PATH_MAX]; /* control socket; that of NBD for nbdkit */
-	pid_t pid;	       /* 0: not running */
+	pid_t pid;             /* 0: not running */
 	off_t log_start;       /* where this run's lines begin */
 	uint64_t started_us;
 	uint64_t restart_us; /* 0: not due */
@@ -40,11 +40,11 @@ struct up {
 	char dir[PATH_MAX];
 	struct dp_topology *topology;
 	bool nbd, json;
-	/* Puts the nodes on another network than loopback, and sets their addresses. Returns 0 or an
-	 * exit status, printed. NULL: loopback. */
+	/* Puts the nodes on another network than loopback, and sets their addresses. Returns 0 or
+	 * an exit status, printed. NULL: loopback. */
 	int (*make_network)(struct up *up);
 	char namespaces[PATH_MAX]; /* a network namespace DIR/SITE for each site; empty: this one */
-	bool starting; /* an end that a restart does not mend is final */
+	bool starting;             /* an end that a restart does not mend is final */
 	bool stopping; /* a signal asked for it, or the start failed: nothing is restarted */
 	int lock_fd, signal_fd;
 	sigset_t old_mask;

@@ -36,12 +36,12 @@ static bool set_args(struct up_child *child, ...)
 	return word == NULL;
 }
 
-static struct up_child *new_child(
-	struct up *up, const char *node, const char *suffix, enum up_stage stage)
+static struct up_child *new_child(struct up *up, const char *node, const char *suffix,
+	enum up_stage stage)
 {
 	struct up_child *child = &up->children[up->count++];
-	*child =
-		(struct up_child){.stage = stage, .backoff_us = UP_BACKOFF_MIN_US, .exit_code = -1};
+	*child = (struct up_child){
+		.stage = stage, .backoff_us = UP_BACKOFF_MIN_US, .exit_code = -1};
 	snprintf(child->name, sizeof child->name, "%s%s", node, suffix);
 	return child;
 }
@@ -97,7 +97,8 @@ static int add_nbdkit(struct up *up, const struct dp_topo_node *node)
 static int add_node(struct up *up, const struct dp_topo_node *node)
 {
 	if (up->count + 2 > UP_CHILDREN_MAX)
-		return cli_fail(EX_OSERR, "too many nodes have come and gone: start `dipole up` again");
+		return cli_fail(EX_OSERR,
+			"too many nodes have come and gone: start `dipole up` again");
 	int status = add_daemon(up, node);
 	if (!status && up->nbd && node->role == DP_ROLE_CONTROLLER)
 		status = add_nbdkit(up, node);
@@ -165,7 +166,8 @@ static void enter_site(const struct up *up, const struct up_child *child)
 	const char *site = up->topology->sites[up->topology->nodes[node].site].name;
 	int fd = open(cli_node_path(up->namespaces, site, "", path), O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || setns(fd, CLONE_NEWNET)) {
-		dprintf(2, "dipole up: cannot enter the network of site %s: %s\n", site, strerror(errno));
+		dprintf(2, "dipole up: cannot enter the network of site %s: %s\n", site,
+			strerror(errno));
 		_exit(EX_OSERR);
 	}
 	close(fd);
@@ -255,7 +257,7 @@ static bool is_final(const struct up *up, const struct up_child *child)
 	if (!up->starting)
 		return code == EX_CONFIG;
 	return code == EX_CONFIG || code == EX_USAGE || code == EX_DATAERR || code == EX_NOINPUT ||
-	       code == EX_CANTCREAT;
+		code == EX_CANTCREAT;
 }
 
 static void print_end(const struct up_child *child, pid_t pid, int wait_status)
@@ -263,8 +265,8 @@ static void print_end(const struct up_child *child, pid_t pid, int wait_status)
 	const char *next = "; it is restarted";
 	if (child->given_up)
 		next = child->exit_code == EX_CONFIG
-			       ? ": its configuration is wrong, it is not restarted"
-			       : ": it is not restarted";
+			? ": its configuration is wrong, it is not restarted"
+			: ": it is not restarted";
 	if (WIFSIGNALED(wait_status))
 		cli_fail(0, "%s (pid %d) was ended by signal %d (%s)%s", child->name, (int)pid,
 			WTERMSIG(wait_status), strsignal(WTERMSIG(wait_status)), next);
@@ -329,8 +331,7 @@ static bool is_settled(const json_t *stream)
 {
 	const json_t *link;
 	size_t i;
-	json_array_foreach(json_object_get(stream, "links"), i, link)
-	{
+	json_array_foreach (json_object_get(stream, "links"), i, link) {
 		const char *state = cli_text(link, "state");
 		if (strcmp(state, "Connecting") == 0 || strcmp(state, "Waiting") == 0)
 			return false;
@@ -346,9 +347,10 @@ bool up_is_connected(const struct up_child *child)
 	bool connected = true;
 	if (child->stage == UP_NBD || !child->pid)
 		return true;
-	if (cli_control(child->socket, json_pack("{s:s}", "cmd", "status"), READY_ASK_US, &answer, error))
+	if (cli_control(child->socket, json_pack("{s:s}", "cmd", "status"), READY_ASK_US, &answer,
+		    error))
 		return true;
-	json_array_foreach(json_object_get(answer, "streams"), i, stream)
+	json_array_foreach (json_object_get(answer, "streams"), i, stream)
 		connected = connected && is_settled(stream);
 	json_decref(answer);
 	return connected;

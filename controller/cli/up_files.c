@@ -176,7 +176,8 @@ int up_prepare(struct up *up)
 	char path[PATH_MAX];
 	cli_node_path(up->dir, "topology.yaml", "", path);
 	int err = dp_topology_load(path, &last, &errors), status;
-	if (err && err != DP_ENOENT) { /* what it says is not lost: ports, and whose deployment it is */
+	if (err && err != DP_ENOENT) { /* what it says is not lost: ports, and whose deployment it
+					  is */
 		dp_topology_print_errors(&errors, stderr);
 		status = cli_topology_status(err);
 	} else {

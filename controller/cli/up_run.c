@@ -8,12 +8,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define START_LIMIT_US 30000000
-#define LINKS_LIMIT_US 5000000
-#define STOP_LIMIT_US  20000000
-#define LOOK_EVERY_US  50000
+#define START_LIMIT_US  30000000
+#define LINKS_LIMIT_US  5000000
+#define STOP_LIMIT_US   20000000
+#define LOOK_EVERY_US   50000
 #define FOLLOW_EVERY_US 500000
-#define FOREVER_US     UINT64_MAX
+#define FOREVER_US      UINT64_MAX
 
 static void restart_due(struct up *up)
 {
@@ -77,8 +77,8 @@ static int fail_start(struct up *up, const struct up_child *child)
 	if (child->given_up)
 		cli_fail(0, "%s cannot start", child->name);
 	else
-		cli_fail(
-			0, "%s does not answer within %d s", child->name, START_LIMIT_US / 1000000);
+		cli_fail(0, "%s does not answer within %d s", child->name,
+			START_LIMIT_US / 1000000);
 	up_print_log(child);
 	return status;
 }
@@ -104,7 +104,8 @@ static int begin_stages(struct up *up, enum up_stage first, enum up_stage last)
 	return 0;
 }
 
-/* For a moment only: a leg that cannot be connected is not a reason to be silent about the others. */
+/* For a moment only: a leg that cannot be connected is not a reason to be silent about the others.
+ */
 static void wait_for_links(struct up *up)
 {
 	uint64_t deadline = cli_now_us() + LINKS_LIMIT_US;
@@ -153,8 +154,9 @@ static void follow(struct up *up)
 	struct stat st;
 	char path[PATH_MAX];
 	cli_node_path(up->dir, "topology.yaml", "", path);
-	bool same = stat(path, &st) || (st.st_mtim.tv_sec == up->file_time.tv_sec &&
-					       st.st_mtim.tv_nsec == up->file_time.tv_nsec);
+	bool same = stat(path, &st) ||
+		(st.st_mtim.tv_sec == up->file_time.tv_sec &&
+			st.st_mtim.tv_nsec == up->file_time.tv_nsec);
 	if (same)
 		return;
 	bool first = up->file_time.tv_sec == 0;
@@ -188,7 +190,8 @@ static unsigned running(const struct up *up, enum up_stage stage)
 }
 
 /* SIGCONT: a process that is stopped would not notice that it is to end. It comes first, as it
- * would also undo the stop with which a debugger, or LeakSanitizer, looks at a process that ends. */
+ * would also undo the stop with which a debugger, or LeakSanitizer, looks at a process that ends.
+ */
 static void signal_stage(const struct up *up, enum up_stage stage, int number)
 {
 	for (unsigned i = 0; i < up->count; i++) {

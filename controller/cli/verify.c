@@ -81,13 +81,14 @@ static int repair(const struct request *r, const struct cli_copies *copies)
 		json_t *answer;
 		if (copy->result != CLI_DIFFERS || !copy->leg)
 			continue;
-		status = cli_order_leg(&copies->survey.place, copies->stream, copy->leg->name, "resync",
-			&answer);
+		status = cli_order_leg(&copies->survey.place, copies->stream, copy->leg->name,
+			"resync", &answer);
 		if (status)
 			break;
 		json_decref(answer);
 		if (!r->json)
-			printf("leg %s is made equal to another copy; see dipole status\n", copy->leg->name);
+			printf("leg %s is made equal to another copy; see dipole status\n",
+				copy->leg->name);
 	}
 	return status;
 }
@@ -111,7 +112,8 @@ static int run(const struct cli_command *self, int argc, char **argv)
 	const struct cli_option options[] = {
 		{"state", CLI_TEXT, &r.state, "DIR", "the state directory of the deployment"},
 		{"timeout", CLI_TIME, &r.timeout_us, "TIME", "limit of waiting; default: 10min"},
-		{"repair", CLI_FLAG, &r.repair, NULL, "have copies that are known to be wrong resynced"},
+		{"repair", CLI_FLAG, &r.repair, NULL,
+			"have copies that are known to be wrong resynced"},
 		{"json", CLI_FLAG, &r.json, NULL, "print JSON, one line"},
 		{.name = NULL},
 	};

@@ -15,7 +15,7 @@
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
 #define BLOCK_PREFERRED 4096
-#define BLOCK_MAX	(32u << 20) /* what NBD clients expect any server to take */
+#define BLOCK_MAX       (32u << 20) /* what NBD clients expect any server to take */
 #define LIST_TIMEOUT_MS 2000
 
 static char *socket_path;
@@ -64,8 +64,8 @@ static char **list_volumes(void)
 	int error = dipole_list_volumes(socket_path, LIST_TIMEOUT_MS, &names);
 	if (!error)
 		return names;
-	nbdkit_error(
-		"the controller at %s does not list its volumes: %s", socket_path, strerror(error));
+	nbdkit_error("the controller at %s does not list its volumes: %s", socket_path,
+		strerror(error));
 	return NULL;
 }
 
@@ -143,8 +143,8 @@ static int64_t plugin_get_size(void *handle)
 	return (int64_t)dipole_size(handle);
 }
 
-static int plugin_block_size(
-	void *handle, uint32_t *minimum, uint32_t *preferred, uint32_t *maximum)
+static int plugin_block_size(void *handle, uint32_t *minimum, uint32_t *preferred,
+	uint32_t *maximum)
 {
 	(void)handle;
 	*minimum = 1;
@@ -204,8 +204,8 @@ static int plugin_pread(void *handle, void *buffer, uint32_t count, uint64_t off
 	return result(dipole_pread(handle, buffer, count, offset, &call));
 }
 
-static int plugin_pwrite(
-	void *handle, const void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
+static int plugin_pwrite(void *handle, const void *buffer, uint32_t count, uint64_t offset,
+	uint32_t flags)
 {
 	struct dipole_call call = call_of(flags);
 	return result(dipole_pwrite(handle, buffer, count, offset, &call));

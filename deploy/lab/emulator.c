@@ -14,13 +14,13 @@
 #include "cli.h"
 #include "lab.h"
 
-#define READ_BATCH   64
-#define BUSY_PACKETS 4u
-#define PACKET_MAX   (64 * 1024 + sizeof(struct virtio_net_hdr))
-#define ORDER_MAX    4096
+#define READ_BATCH     64
+#define BUSY_PACKETS   4u
+#define PACKET_MAX     (64 * 1024 + sizeof(struct virtio_net_hdr))
+#define ORDER_MAX      4096
 #define ORDER_LIMIT_US 100000 /* for each piece */
-#define ORDER_PIECES 4
-#define LATE_MAX_NS  300000
+#define ORDER_PIECES   4
+#define LATE_MAX_NS    300000
 
 static uint64_t now_ns(void)
 {
@@ -35,7 +35,8 @@ static uint64_t now_ns(void)
 static int destination(const struct lab *lab, const uint8_t *packet, size_t size)
 {
 	const uint8_t *ip = packet + sizeof(struct virtio_net_hdr);
-	if (size < sizeof(struct virtio_net_hdr) + 20 || ip[0] >> 4 != 4 || ip[16] != 10 || ip[17] != 77)
+	if (size < sizeof(struct virtio_net_hdr) + 20 || ip[0] >> 4 != 4 || ip[16] != 10 ||
+		ip[17] != 77)
 		return -1;
 	unsigned site = ip[18] - 1u;
 	return site < lab->t->site_count ? (int)site : -1;
@@ -61,8 +62,8 @@ static void receive(struct lab *lab, unsigned from)
 	}
 }
 
-/* A sleep ends late, by 100 us and more on a virtual machine. As late as it lately was it is begun too early;
- * so packets arrive when they should, within the jitter of that. */
+/* A sleep ends late, by 100 us and more on a virtual machine. As late as it lately was it is begun
+ * too early; so packets arrive when they should, within the jitter of that. */
 static uint64_t late_ns;
 
 static void learn(uint64_t wanted_ns, uint64_t now)
@@ -87,8 +88,8 @@ static void deliver(struct lab *lab)
 
 /* ---- orders ---- */
 
-/* One order a connection, of one line, which the `dipole lab` command sends at once. A client that dawdles,
- * or does not read, holds packets up for a moment only. */
+/* One order a connection, of one line, which the `dipole lab` command sends at once. A client that
+ * dawdles, or does not read, holds packets up for a moment only. */
 static void take_order(struct lab *lab)
 {
 	char line[ORDER_MAX];
@@ -97,7 +98,8 @@ static void take_order(struct lab *lab)
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 	size_t size = 0;
-	for (unsigned i = 0; fd >= 0 && i < ORDER_PIECES && (!size || line[size - 1] != '\n'); i++) {
+	for (unsigned i = 0; fd >= 0 && i < ORDER_PIECES && (!size || line[size - 1] != '\n');
+		i++) {
 		ssize_t got = recv(fd, line + size, sizeof line - size, 0);
 		if (got <= 0)
 			break;
@@ -119,8 +121,9 @@ static void take_order(struct lab *lab)
 
 /* ---- the loop ---- */
 
-/* Where many packets are under way, to wake up for each costs more than to carry them, on the processors that
- * the nodes need: they are handled in bunches then, a little late. A lone one never is. */
+/* Where many packets are under way, to wake up for each costs more than to carry them, on the
+ * processors that the nodes need: they are handled in bunches then, a little late. A lone one never
+ * is. */
 static bool rest(struct lab *lab)
 {
 	uint64_t slack_ns = handled >= BUSY_PACKETS ? wan_slack_ns(&lab->wan) : 0;

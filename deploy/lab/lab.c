@@ -32,9 +32,11 @@ static int open_socket(struct lab *lab)
 		return cli_fail(EX_USAGE, "%s/" LAB_SOCKET " is too long for a socket", lab->dir);
 	unlink(address.sun_path);
 	lab->socket_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (lab->socket_fd < 0 || bind(lab->socket_fd, (struct sockaddr *)&address, sizeof address) ||
+	if (lab->socket_fd < 0 ||
+		bind(lab->socket_fd, (struct sockaddr *)&address, sizeof address) ||
 		listen(lab->socket_fd, 8))
-		return cli_fail(EX_OSERR, "cannot listen at %s: %s", address.sun_path, strerror(errno));
+		return cli_fail(EX_OSERR, "cannot listen at %s: %s", address.sun_path,
+			strerror(errno));
 	return 0;
 }
 
@@ -94,8 +96,8 @@ static void choose_addresses(struct dp_topology *t)
 	for (unsigned i = 0; i < t->node_count; i++) {
 		struct dp_topo_node *node = &t->nodes[i];
 		if (node->listen[0])
-			snprintf(node->listen, sizeof node->listen, "tcp://10.77.%u.%u:%u", node->site + 1, i + 1,
-				LAB_PORT);
+			snprintf(node->listen, sizeof node->listen, "tcp://10.77.%u.%u:%u",
+				node->site + 1, i + 1, LAB_PORT);
 	}
 }
 
@@ -107,10 +109,14 @@ static int make_cables(struct lab *lab)
 	const struct dp_topo_link *link = &lab->t->links[i];
 	const char *a = lab->t->nodes[link->a].name, *b = lab->t->nodes[link->b].name;
 	if (dp_budget_propagation_us(link, &costs) < 0)
-		return cli_fail(EX_CONFIG, "the link between %s and %s has neither a distance nor a round trip, and "
-					   "a site of theirs no position (`at`)", a, b);
-	return cli_fail(EX_CONFIG, "the link between %s and %s differs from another between the same sites: the "
-				   "lab has one cable between two sites", a, b);
+		return cli_fail(EX_CONFIG,
+			"the link between %s and %s has neither a distance nor a round trip, and "
+			"a site of theirs no position (`at`)",
+			a, b);
+	return cli_fail(EX_CONFIG,
+		"the link between %s and %s differs from another between the same sites: the "
+		"lab has one cable between two sites",
+		a, b);
 }
 
 /* Instead of loopback. Called when the state directory is locked. */
@@ -161,7 +167,8 @@ static int order(const char *state, json_t *request, json_t **answer)
 		json_decref(request);
 		return status;
 	}
-	int err = cli_control(cli_node_path(dir, LAB_SOCKET, "", path), request, CLI_ASK_TIMEOUT_US, answer, error);
+	int err = cli_control(cli_node_path(dir, LAB_SOCKET, "", path), request, CLI_ASK_TIMEOUT_US,
+		answer, error);
 	if (err == DP_EINVAL)
 		return cli_fail(EX_USAGE, "%s", error);
 	return err ? cli_fail(EX_UNAVAILABLE, "no lab runs in %s: %s", dir, error) : 0;
@@ -251,15 +258,14 @@ static int run_slow(const struct cli_command *self, int argc, char **argv)
 
 static void print_cables(const json_t *cables)
 {
-	static const char *const headings[] = {
-		"FROM", "TO", "STATE", "DELAY-US", "BANDWIDTH", "LOSS", "PACKETS", "BYTES", "LOST", "OVERFLOWED"};
+	static const char *const headings[] = {"FROM", "TO", "STATE", "DELAY-US", "BANDWIDTH",
+		"LOSS", "PACKETS", "BYTES", "LOST", "OVERFLOWED"};
 	struct cli_table *table = cli_table_new("lllrrrrrrr");
 	const json_t *c;
 	size_t i;
 	for (i = 0; i < sizeof headings / sizeof headings[0]; i++)
 		cli_table_add(table, "%s", headings[i]);
-	json_array_foreach(cables, i, c)
-	{
+	json_array_foreach (cables, i, c) {
 		uint64_t bits = cli_number(c, "bandwidth_bits");
 		cli_table_add(table, "%s", cli_text(c, "from"));
 		cli_table_add(table, "%s", cli_text(c, "to"));
@@ -320,7 +326,8 @@ const struct cli_command cli_lab_heal = {
 
 const struct cli_command cli_lab_slow = {
 	.name = "lab slow",
-	.arguments = "A B [--delay TIME] [--bandwidth RATE] [--loss SHARE] [--one-way] [--state DIR]",
+	.arguments =
+		"A B [--delay TIME] [--bandwidth RATE] [--loss SHARE] [--one-way] [--state DIR]",
 	.summary = "Make a cable of a lab longer, narrower or lossy.",
 	.run = run_slow,
 };

@@ -25,14 +25,15 @@ static int site_of(const struct dp_topology *t, const char *name)
 static bool is_within(const json_t *request, const char *key, double most)
 {
 	const json_t *value = json_object_get(request, key);
-	return !value || (json_is_number(value) && json_number_value(value) >= 0 &&
-				 json_number_value(value) <= most);
+	return !value ||
+		(json_is_number(value) && json_number_value(value) >= 0 &&
+			json_number_value(value) <= most);
 }
 
 static bool is_valid(const json_t *request)
 {
-	return is_within(request, "delay_us", DELAY_MAX_US) && is_within(request, "bits", BITS_MAX) &&
-	       is_within(request, "loss", 1);
+	return is_within(request, "delay_us", DELAY_MAX_US) &&
+		is_within(request, "bits", BITS_MAX) && is_within(request, "loss", 1);
 }
 
 /* What the order says of a cable that is so now. */
@@ -43,7 +44,8 @@ static struct wan_shape reshaped(const struct wan_cable *c, const char *cmd, con
 		return c->built;
 	if (strcmp(cmd, "cut") == 0)
 		shape.cut = true;
-	const json_t *delay = json_object_get(request, "delay_us"), *bits = json_object_get(request, "bits"),
+	const json_t *delay = json_object_get(request, "delay_us"),
+		     *bits = json_object_get(request, "bits"),
 		     *loss = json_object_get(request, "loss");
 	if (delay)
 		shape.delay_ns = (uint64_t)json_integer_value(delay) * 1000;
@@ -71,8 +73,8 @@ static void reshape(struct lab *lab, struct wan_cable *c, const char *cmd, const
 	segment(lab, c->from);
 }
 
-static json_t *reshape_pair(
-	struct lab *lab, const char *cmd, const json_t *request, const char *a, const char *b)
+static json_t *reshape_pair(struct lab *lab, const char *cmd, const json_t *request, const char *a,
+	const char *b)
 {
 	int from = site_of(lab->t, a), to = site_of(lab->t, b);
 	if (from < 0 || to < 0)
@@ -98,11 +100,12 @@ static json_t *heal_all(struct lab *lab)
 
 static json_t *cable_json(const struct lab *lab, const struct wan_cable *c)
 {
-	return json_pack("{s:s,s:s,s:b,s:f,s:I,s:f,s:I,s:I,s:I,s:I}", "from", lab->t->sites[c->from].name,
-		"to", lab->t->sites[c->to].name, "cut", c->now.cut, "delay_us",
-		(double)c->now.delay_ns / 1000, "bandwidth_bits", (json_int_t)c->now.bits, "loss", c->now.loss,
-		"packets", (json_int_t)c->packets, "bytes", (json_int_t)c->bytes, "lost", (json_int_t)c->lost,
-		"overflowed", (json_int_t)c->overflowed);
+	return json_pack("{s:s,s:s,s:b,s:f,s:I,s:f,s:I,s:I,s:I,s:I}", "from",
+		lab->t->sites[c->from].name, "to", lab->t->sites[c->to].name, "cut", c->now.cut,
+		"delay_us", (double)c->now.delay_ns / 1000, "bandwidth_bits",
+		(json_int_t)c->now.bits, "loss", c->now.loss, "packets", (json_int_t)c->packets,
+		"bytes", (json_int_t)c->bytes, "lost", (json_int_t)c->lost, "overflowed",
+		(json_int_t)c->overflowed);
 }
 
 static json_t *tell(const struct lab *lab)
@@ -115,7 +118,8 @@ static json_t *tell(const struct lab *lab)
 
 json_t *lab_order(struct lab *lab, const json_t *request)
 {
-	const char *cmd = cli_text(request, "cmd"), *a = cli_text(request, "a"), *b = cli_text(request, "b");
+	const char *cmd = cli_text(request, "cmd"), *a = cli_text(request, "a"),
+		   *b = cli_text(request, "b");
 	if (strcmp(cmd, "links") == 0)
 		return tell(lab);
 	if (strcmp(cmd, "heal") == 0 && !json_object_get(request, "a"))

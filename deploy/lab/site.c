@@ -52,7 +52,8 @@ static int publish(const struct lab *lab, unsigned site)
 {
 	char link[PATH_MAX + sizeof LAB_NAMESPACES + DP_NAME_MAX + 2], target[64];
 	snprintf(link, sizeof link, "%s/" LAB_NAMESPACES "/%s", lab->dir, lab->t->sites[site].name);
-	snprintf(target, sizeof target, "/proc/%d/fd/%d", (int)getpid(), lab->sites[site].namespace_fd);
+	snprintf(target, sizeof target, "/proc/%d/fd/%d", (int)getpid(),
+		lab->sites[site].namespace_fd);
 	unlink(link);
 	return symlink(target, link);
 }

@@ -26,7 +26,8 @@ static int add_link(struct wan *w, const struct dp_topology *t, const struct dp_
 	double delay_us = dp_budget_propagation_us(link, costs);
 	if (delay_us < 0)
 		return DP_EINVAL;
-	struct wan_shape shape = {.delay_ns = (uint64_t)(delay_us * 1000), .bits = link->bandwidth_bits};
+	struct wan_shape shape = {
+		.delay_ns = (uint64_t)(delay_us * 1000), .bits = link->bandwidth_bits};
 	const struct wan_cable *there = wan_find(w, a, b);
 	if (there)
 		return is_same(&there->built, &shape) ? 0 : DP_EINVAL;
@@ -35,7 +36,8 @@ static int add_link(struct wan *w, const struct dp_topology *t, const struct dp_
 	return 0;
 }
 
-int wan_init(struct wan *w, const struct dp_topology *t, const struct dp_budget_costs *costs, unsigned *link)
+int wan_init(struct wan *w, const struct dp_topology *t, const struct dp_budget_costs *costs,
+	unsigned *link)
 {
 	*w = (struct wan){.random = 0x9e3779b97f4a7c15};
 	for (*link = 0; *link < t->link_count; ++*link) {
@@ -98,9 +100,11 @@ void wan_take(struct wan *w, struct wan_cable *c, uint64_t now_ns, const void *b
 		c->overflowed++;
 		return;
 	}
-	c->free_ns = begin_ns + (c->now.bits ? (uint64_t)(8e9 * (double)size / (double)c->now.bits) : 0);
+	c->free_ns = begin_ns +
+		(c->now.bits ? (uint64_t)(8e9 * (double)size / (double)c->now.bits) : 0);
 	uint64_t due_ns = c->free_ns + c->now.delay_ns;
-	*p = (struct wan_packet){.due_ns = due_ns > c->last_due_ns ? due_ns : c->last_due_ns, .to = c->to,
+	*p = (struct wan_packet){.due_ns = due_ns > c->last_due_ns ? due_ns : c->last_due_ns,
+		.to = c->to,
 		.size = size};
 	c->last_due_ns = p->due_ns;
 	memcpy(p->bytes, bytes, size);

@@ -15,12 +15,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ROUNDS 3000
+#define ROUNDS     3000
 #define FAR_ROUNDS 200 /* where distance makes each long */
-#define FAR_PORT 7399
-#define FAR_TRIES 500
-#define FILE_SIZE (64 << 20)
-#define BLOCK 8192 /* what a 4 KiB record takes of a journal */
+#define FAR_PORT   7399
+#define FAR_TRIES  500
+#define FILE_SIZE  (64 << 20)
+#define BLOCK      8192 /* what a 4 KiB record takes of a journal */
 
 static double now_us(void)
 {
@@ -79,7 +79,8 @@ static int listen_at(struct sockaddr_in *a)
 {
 	socklen_t size = sizeof *a;
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	if (bind(fd, (struct sockaddr *)a, size) || listen(fd, 1) || getsockname(fd, (struct sockaddr *)a, &size))
+	if (bind(fd, (struct sockaddr *)a, size) || listen(fd, 1) ||
+		getsockname(fd, (struct sockaddr *)a, &size))
 		exit(1);
 	return fd;
 }
@@ -135,7 +136,8 @@ static int far(const char *what, const char *address)
 		echo(fd, FAR_ROUNDS);
 	}
 	for (int left = FAR_TRIES; (fd = socket(AF_INET, SOCK_STREAM, 0)) >= 0 &&
-				   connect(fd, (struct sockaddr *)&a, sizeof a); left--) {
+		connect(fd, (struct sockaddr *)&a, sizeof a);
+		left--) {
 		close(fd);
 		if (left == 0)
 			return 1;
@@ -175,7 +177,7 @@ int main(int argc, char **argv)
 	if (argc == 3)
 		return far(argv[1], argv[2]);
 	double tcp = tcp_round_trip(), disk = durable_write(argc > 1 ? argv[1] : ".");
-	printf("{\"tcp_round_trip_us\": %.1f, \"durable_write_us\": %.1f, \"floor_us\": %.1f}\n", tcp,
-		disk, tcp + disk);
+	printf("{\"tcp_round_trip_us\": %.1f, \"durable_write_us\": %.1f, \"floor_us\": %.1f}\n",
+		tcp, disk, tcp + disk);
 	return 0;
 }

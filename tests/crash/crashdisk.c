@@ -115,8 +115,8 @@ static int crash_open(struct dp_disk *disk, const char *name, unsigned flags, ui
 	unsigned file = find(d, name);
 	if (err == DP_ENOENT && (flags & DP_OPEN_CREATE)) {
 		file = add_file(d, name, size);
-		uint32_t op =
-			begin_op(d, (struct crash_op){.kind = CRASH_CREATE, .file = file}, NULL);
+		uint32_t op = begin_op(d, (struct crash_op){.kind = CRASH_CREATE, .file = file},
+			NULL);
 		err = mem->ops->open(mem, name, flags, size, &inner, created);
 		end_op(d, op, err);
 	}
@@ -154,8 +154,8 @@ static int crash_remove(struct dp_disk *disk, const char *name)
 	return err;
 }
 
-/* A journal gets a new file after a failed write; here it never takes the old one's name, so that it
- * has failed for good, and what stood in the old file counts. */
+/* A journal gets a new file after a failed write; here it never takes the old one's name, so that
+ * it has failed for good, and what stood in the old file counts. */
 static int crash_rename(struct dp_disk *disk, const char *from, const char *to)
 {
 	(void)disk;

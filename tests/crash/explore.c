@@ -270,7 +270,7 @@ static bool is_safe(const struct explorer *e, uint32_t op)
 static bool overlap(const struct crash_op *a, const struct crash_op *b)
 {
 	return a->file == b->file && a->offset < b->offset + b->size &&
-	       b->offset < a->offset + a->size;
+		b->offset < a->offset + a->size;
 }
 
 /* When the write is over, and with it all that began before it: groups count in their own order. */
@@ -294,8 +294,9 @@ static bool is_noticed(const struct explorer *e, uint32_t n)
 		const struct crash_op *later = &e->log->ops[i];
 		if (later->kind == CRASH_WRITE && overlap(op, later))
 			return false; /* it is no more what stands there */
-		noticed = noticed || (is_safe(e, i) && later->begun > counts &&
-					     e->check->noticed(e->check->ctx, op, later));
+		noticed = noticed ||
+			(is_safe(e, i) && later->begun > counts &&
+				e->check->noticed(e->check->ctx, op, later));
 	}
 	return noticed;
 }
@@ -307,8 +308,8 @@ static void try_damage(struct explorer *e)
 		if (!is_safe(e, n) || !is_noticed(e, n))
 			continue;
 		const struct crash_op *op = &e->log->ops[n];
-		uint8_t *at =
-			e->state.file[op->file].bytes + op->offset + rng_below(&e->rng, op->size);
+		uint8_t *at = e->state.file[op->file].bytes + op->offset +
+			rng_below(&e->rng, op->size);
 		*at ^= 0x10;
 		all_are(e, LOST);
 		check_state(e, true);

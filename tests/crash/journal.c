@@ -17,8 +17,8 @@
 static void append(struct life *l, struct rng *rng, uint32_t length)
 {
 	uint8_t op = length ? DP_OP_WRITE : DP_OP_FLUSH;
-	life_append(
-		l, &(struct model_write){.op = op, .length = length, .salt = rng_below(rng, 2)});
+	life_append(l,
+		&(struct model_write){.op = op, .length = length, .salt = rng_below(rng, 2)});
 }
 
 static void append_any(struct life *l, struct rng *rng)
@@ -72,7 +72,8 @@ static void barrier_any(struct life *l, struct rng *rng)
 	const struct dp_log *log = &l->log;
 	uint64_t last = log->last.at.seq;
 	switch (rng_below(rng, 6)) {
-	case 0: /* what is cut keeps its space until the cut is written and more is released, which needs some, too */
+	case 0: /* what is cut keeps its space until the cut is written and more is released, which
+		   needs some, too */
 		if (waiting(l) + dp_journal_stats(l->j).used > CIRCLE * 3 / 4)
 			break;
 		life_cut(l, any_of(rng, log->tail.at.seq, last));
@@ -181,8 +182,8 @@ static void live(struct life *l, struct rng *rng)
 		break;
 	default:
 		if (crashdisk_waiting(l->disk))
-			crashdisk_step(
-				l->disk, (uint32_t)rng_below(rng, crashdisk_waiting(l->disk)));
+			crashdisk_step(l->disk,
+				(uint32_t)rng_below(rng, crashdisk_waiting(l->disk)));
 	}
 	make_room(l, rng);
 	note_full(l);
@@ -210,15 +211,16 @@ static void go_on(struct life *l, uint32_t lost, struct rng *rng)
 		if (how == 0 && item != MODEL_NONE)
 			life_again(l, item);
 		else if (how == 1 && it->record && it->record->h.seq == l->log.last.at.seq + 1)
-			life_append(l, &(struct model_write){.op = it->record->h.op,
-					       .length = it->record->h.length,
-					       .salt = 2});
+			life_append(l,
+				&(struct model_write){.op = it->record->h.op,
+					.length = it->record->h.length,
+					.salt = 2});
 		else
 			append(l, rng, SECTOR);
 		it = &l->model->items[l->head];
 		uint32_t length = it->record ? it->record->h.payload_len : 0;
 		sectors += (length + DP_FRAME_SIZE + DP_RECORD_HEADER_SIZE + DP_FRAME_ALIGN - 1) /
-			   DP_FRAME_ALIGN;
+			DP_FRAME_ALIGN;
 		if (sectors % BLOCKFUL == 0 || rng_below(rng, 12) == 0) {
 			sectors = 0;
 			commit(l);

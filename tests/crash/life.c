@@ -149,10 +149,10 @@ static int open_store(struct life *l)
 	struct dp_store_events events = {on_applied, on_image, on_want, on_copied, on_failed, l};
 	struct dp_store_volume volumes[MODEL_VOLUMES];
 	for (unsigned v = 0; v < MODEL_VOLUMES; v++)
-		volumes[v] =
-			(struct dp_store_volume){.id = MODEL_VOLUME(v), .size = l->model->sizes[v], .file = files[v]};
-	int err = dp_store_open(
-		&l->disk->base, volumes, MODEL_VOLUMES, &l->log, l->j, NULL, &events, &l->store);
+		volumes[v] = (struct dp_store_volume){
+			.id = MODEL_VOLUME(v), .size = l->model->sizes[v], .file = files[v]};
+	int err = dp_store_open(&l->disk->base, volumes, MODEL_VOLUMES, &l->log, l->j, NULL,
+		&events, &l->store);
 	if (!err)
 		dp_store_reset(l->store, l->log.tail.at.seq);
 	return err;
@@ -285,9 +285,10 @@ void life_check_images(struct life *l)
 	const uint8_t *want = model_content(l->model, l->head);
 	uint32_t before = l->answers;
 	for (unsigned v = 0; v < MODEL_VOLUMES; v++)
-		dp_store_read(l->store, &(struct dp_wanted){.id = v,
-						.volume = MODEL_VOLUME(v),
-						.length = (uint32_t)l->model->sizes[v]});
+		dp_store_read(l->store,
+			&(struct dp_wanted){.id = v,
+				.volume = MODEL_VOLUME(v),
+				.length = (uint32_t)l->model->sizes[v]});
 	crashdisk_run(l->disk);
 	if (l->answers != before + MODEL_VOLUMES)
 		crash_fail("a read is not answered");
@@ -372,8 +373,8 @@ void life_jump(struct life *l, unsigned count)
 {
 	struct dp_meta meta = l->model->items[l->head].meta;
 	for (unsigned i = 0; i < count; i++) {
-		struct dp_record *r =
-			model_make(&meta, l->epoch, &(struct model_write){.op = DP_OP_FLUSH});
+		struct dp_record *r = model_make(&meta, l->epoch,
+			&(struct model_write){.op = DP_OP_FLUSH});
 		dp_meta_advance(&meta, &r->h);
 		dp_record_unref(&r);
 	}

@@ -21,8 +21,8 @@ static void on_note(void *ctx, const struct crash_note *note)
 }
 
 /* Crashes of the recovery that has just been, and of the life after it. */
-static void explore_again(
-	struct run *run, const struct crashdisk *disk, uint32_t found, struct rng *rng)
+static void explore_again(struct run *run, const struct crashdisk *disk, uint32_t found,
+	struct rng *rng)
 {
 	struct run inner = *run;
 	inner.depth++;
@@ -65,8 +65,8 @@ static void check_refused(const struct crashdisk *disk)
 		crash_fail("recovery refuses to, and writes");
 }
 
-static void check_taken(
-	struct run *run, struct life *l, struct crashdisk *disk, const struct explore_state *state)
+static void check_taken(struct run *run, struct life *l, struct crashdisk *disk,
+	const struct explore_state *state)
 {
 	uint32_t found = life_check(l, &run->expect);
 	bool may = run->lives->go_on && run->depth < DEPTH && !state->damaged;
@@ -101,8 +101,8 @@ static void check_state(void *ctx, struct crashdisk *disk, const struct explore_
 	model_forget(run->model, items);
 }
 
-static void live_once(
-	const struct lives *lives, struct crashdisk *disk, struct model *model, uint64_t seed)
+static void live_once(const struct lives *lives, struct crashdisk *disk, struct model *model,
+	uint64_t seed)
 {
 	struct life *l = life_new(&lives->cfg, disk, model);
 	struct rng rng = {seed};

@@ -136,8 +136,8 @@ static void on_send_down(void *ctx, struct dp_stream *s, uint32_t link, struct d
 	dp_msg_clear(msg);
 }
 
-static void on_reply(
-	void *ctx, struct dp_stream *s, void *tag, int err, uint64_t set, struct dp_buf *data)
+static void on_reply(void *ctx, struct dp_stream *s, void *tag, int err, uint64_t set,
+	struct dp_buf *data)
 {
 	(void)ctx;
 	(void)s;
@@ -173,8 +173,8 @@ int mirror_open(struct mirror *m)
 	static const struct dp_stream_ops ops = {on_send_up, on_send_down, on_reply, on_alarm};
 	struct dp_store_volume volumes[MODEL_VOLUMES];
 	for (unsigned v = 0; v < MODEL_VOLUMES; v++)
-		volumes[v] =
-			(struct dp_store_volume){.id = MODEL_VOLUME(v), .size = m->model->sizes[v], .file = files[v]};
+		volumes[v] = (struct dp_store_volume){
+			.id = MODEL_VOLUME(v), .size = m->model->sizes[v], .file = files[v]};
 	struct dp_stream_config cfg = {
 		.core = {.stream = MODEL_STREAM,
 			.config = CONFIG,
@@ -190,8 +190,8 @@ int mirror_open(struct mirror *m)
 	};
 	int err = dp_stream_open(&m->disk->base, &cfg, &ops, m, &m->stream);
 	if (!err)
-		dp_store_resync_step(
-			dp_stream_store(m->stream), (struct resync_step){CHUNK, 3, 3 * CHUNK});
+		dp_store_resync_step(dp_stream_store(m->stream),
+			(struct resync_step){CHUNK, 3, 3 * CHUNK});
 	return err;
 }
 
@@ -244,8 +244,8 @@ void mirror_make(struct mirror *m, const struct model_write *w)
 {
 	struct model_write made = *w;
 	made.agreed = m->above.agreed;
-	struct dp_record *r =
-		model_make(&m->model->items[m->above.head].meta, m->above.epoch, &made);
+	struct dp_record *r = model_make(&m->model->items[m->above.head].meta, m->above.epoch,
+		&made);
 	note(m, MIRROR_HEAD, false, model_record(m->model, m->above.head, r));
 	dp_record_unref(&r);
 }
@@ -288,8 +288,8 @@ void mirror_marks(struct mirror *m)
 }
 
 /* As another mirror would. */
-static struct dp_found find(
-	struct mirror *m, const struct dp_wanted *w, uint64_t seq, const uint8_t *content)
+static struct dp_found find(struct mirror *m, const struct dp_wanted *w, uint64_t seq,
+	const uint8_t *content)
 {
 	uint8_t digest[DP_WANTED_DIGEST];
 	uint64_t zeros = 0, size = m->model->sizes[w->volume - MODEL_VOLUME(0)] - w->offset;

@@ -94,8 +94,8 @@ bool model_same(const struct dp_meta *a, const struct dp_meta *b)
 	return a->at.seq == b->at.seq && dp_meta_encode(b, y) == size && memcmp(x, y, size) == 0;
 }
 
-uint32_t model_state(
-	const struct model *m, uint32_t lower, uint32_t upper, const struct dp_meta *meta)
+uint32_t model_state(const struct model *m, uint32_t lower, uint32_t upper,
+	const struct dp_meta *meta)
 {
 	for (uint32_t i = upper; i > lower; i = m->items[i].parent)
 		if (model_same(&m->items[i].meta, meta))
@@ -136,12 +136,12 @@ static void fill(struct dp_buf *payload, const struct dp_header *h, uint64_t sal
 {
 	/* No two records have the same byte at the same place soon after each other. */
 	for (uint64_t i = 0; i < payload->size; i++)
-		payload->data[i] =
-			(uint8_t)(1 + (h->seq * 37 + salt * 11 + (h->offset + i) / 64) % 255);
+		payload->data[i] = (uint8_t)(1 +
+			(h->seq * 37 + salt * 11 + (h->offset + i) / 64) % 255);
 }
 
-struct dp_record *model_make(
-	const struct dp_meta *after, uint64_t epoch, const struct model_write *w)
+struct dp_record *model_make(const struct dp_meta *after, uint64_t epoch,
+	const struct model_write *w)
 {
 	bool extent = dp_op_has_extent(w->op);
 	struct dp_header h = {.op = w->op,

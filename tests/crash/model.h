@@ -38,8 +38,8 @@ uint32_t model_barrier(struct model *m, uint32_t parent, const struct dp_meta *m
 uint32_t model_find(const struct model *m, uint32_t item, uint64_t seq);
 
 /* The last item of (lower..upper] or lower, one behind the other, whose state is `meta`. */
-uint32_t model_state(
-	const struct model *m, uint32_t lower, uint32_t upper, const struct dp_meta *meta);
+uint32_t model_state(const struct model *m, uint32_t lower, uint32_t upper,
+	const struct dp_meta *meta);
 
 /* The newest item that is in front of both, or is one of them. */
 uint32_t model_common(const struct model *m, uint32_t a, uint32_t b);
@@ -58,7 +58,7 @@ struct model_write {
 	uint32_t length;
 	uint64_t agreed, salt;
 };
-struct dp_record *model_make(
-	const struct dp_meta *after, uint64_t epoch, const struct model_write *w);
+struct dp_record *model_make(const struct dp_meta *after, uint64_t epoch,
+	const struct model_write *w);
 
 #endif

@@ -1,5 +1,5 @@
-/* A heartbeat as a datagram, and what a link's health makes of it. The key is that of a trusted link,
- * zero, so anybody can make a right code, as on such a link. */
+/* A heartbeat as a datagram, and what a link's health makes of it. The key is that of a trusted
+ * link, zero, so anybody can make a right code, as on such a link. */
 #include <sodium.h>
 
 #include "base/bytes.h"
@@ -15,8 +15,8 @@ static const uint8_t key[DP_BEAT_KEY_SIZE];
 /* What it says must do no harm: three times, as peers repeat themselves. */
 static void use(const struct dp_beat *beat)
 {
-	struct dp_health_config cfg = {DP_HEALTH_INTERVAL_US, DP_HEALTH_DOWN_AFTER_US,
-		DP_HEALTH_PROBATION_US};
+	struct dp_health_config cfg = {
+		DP_HEALTH_INTERVAL_US, DP_HEALTH_DOWN_AFTER_US, DP_HEALTH_PROBATION_US};
 	struct dp_health health;
 	struct dp_beat ours, theirs = *beat;
 	dp_health_init(&health, &cfg, 1, NOW_US);
@@ -69,10 +69,17 @@ void fuzz_seeds(void)
 {
 	uint8_t bytes[DP_BEAT_SIZE];
 	struct dp_beat first = {.incarnation = 9, .counter = 1, .time_us = 5};
-	struct dp_beat heard = {.incarnation = 9, .counter = 2, .heard = 1, .time_us = 5,
-		.echo_us = NOW_US - 500, .held_us = 100};
-	struct dp_beat odd = {.incarnation = 9, .counter = UINT64_MAX, .heard = 1,
-		.echo_us = UINT64_MAX, .held_us = UINT64_MAX};
+	struct dp_beat heard = {.incarnation = 9,
+		.counter = 2,
+		.heard = 1,
+		.time_us = 5,
+		.echo_us = NOW_US - 500,
+		.held_us = 100};
+	struct dp_beat odd = {.incarnation = 9,
+		.counter = UINT64_MAX,
+		.heard = 1,
+		.echo_us = UINT64_MAX,
+		.held_us = UINT64_MAX};
 	seed("first", FUZZ_ACCEPTED, TO, first);
 	seed("heard", FUZZ_ACCEPTED, TO, heard);
 	seed("odd-times", FUZZ_ACCEPTED, TO, odd);

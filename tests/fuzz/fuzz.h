@@ -1,7 +1,8 @@
 /* What a fuzz target provides, and what it gets.
  *
- * A target is one file with the three functions below. With the preset `fuzz` it becomes a libFuzzer
- * program; in every other build replay.c feeds it its seeds and its corpus (docs/testing.md). */
+ * A target is one file with the three functions below. With the preset `fuzz` it becomes a
+ * libFuzzer program; in every other build replay.c feeds it its seeds and its corpus
+ * (docs/testing.md). */
 #ifndef FUZZ_H
 #define FUZZ_H
 

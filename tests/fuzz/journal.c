@@ -24,8 +24,8 @@ struct found {
 struct owner {
 	struct memdisk *disk;
 	struct dp_journal *j;
-	struct dp_meta meta;             /* the state at the end */
-	uint64_t first;                  /* records after it can be read back */
+	struct dp_meta meta; /* the state at the end */
+	uint64_t first;      /* records after it can be read back */
 	struct found found[FRAMES_MAX + 1];
 	unsigned count;
 	uint64_t durable;
@@ -85,8 +85,8 @@ static bool holds(const uint8_t *at, size_t left, const uint8_t header[DP_RECORD
 		return false;
 	dp_header_encode(&h, again);
 	return memcmp(again, header, sizeof again) == 0 && h.payload_len == f.length - least &&
-	       (!h.payload_len ||
-		       dp_crc32c(0, body + DP_RECORD_HEADER_SIZE, h.payload_len) == h.payload_crc);
+		(!h.payload_len ||
+			dp_crc32c(0, body + DP_RECORD_HEADER_SIZE, h.payload_len) == h.payload_crc);
 }
 
 static bool on_disk(struct owner *o, const uint8_t header[DP_RECORD_HEADER_SIZE])
@@ -151,9 +151,14 @@ static void stop(struct owner *o)
 static struct dp_record *next_record(const struct dp_meta *after, uint32_t size)
 {
 	struct dp_buf *payload = size ? dp_buf_new(size) : NULL;
-	struct dp_header h = {.op = size ? DP_OP_WRITE : DP_OP_FLUSH, .stream = STREAM,
-		.epoch = after->at.epoch ? after->at.epoch : 1, .seq = after->at.seq + 1,
-		.set = 1, .length = size, .payload_len = size, .client = 5,
+	struct dp_header h = {.op = size ? DP_OP_WRITE : DP_OP_FLUSH,
+		.stream = STREAM,
+		.epoch = after->at.epoch ? after->at.epoch : 1,
+		.seq = after->at.seq + 1,
+		.set = 1,
+		.length = size,
+		.payload_len = size,
+		.client = 5,
 		.request = after->at.seq + 1};
 	if (payload) {
 		memset(payload->data, (int)h.seq, size);
@@ -220,8 +225,8 @@ static void check_same(const struct owner *one, const struct owner *two, int err
 
 #define BLOCKFUL (DP_DISK_ALIGN / DP_FRAME_ALIGN) /* of small records */
 
-/* What is called durable after a recovery is found by the next one, and nothing else: not even where
- * the same is written again as stood there, and old bytes would follow well. */
+/* What is called durable after a recovery is found by the next one, and nothing else: not even
+ * where the same is written again as stood there, and old bytes would follow well. */
 static void check_goes_on(struct owner *o)
 {
 	if (o->meta.at.seq > UINT64_MAX - BLOCKFUL)
@@ -445,8 +450,8 @@ static void seed_barriers(void)
 	end(o, "jump", FUZZ_ACCEPTED);
 }
 
-/* In the second and third a blockful of what check_goes_on() appends comes to stand before frames that
- * follow it well: where no barrier is written, and where one is. */
+/* In the second and third a blockful of what check_goes_on() appends comes to stand before frames
+ * that follow it well: where no barrier is written, and where one is. */
 static void seed_torn(void)
 {
 	struct tear holes = {3, 0, 6, 600, every_other};

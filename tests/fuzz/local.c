@@ -75,8 +75,14 @@ static void seed_request(const char *name, enum fuzz_verdict expected, uint8_t t
 	uint32_t payload)
 {
 	uint8_t bytes[DP_LOCAL_REQUEST_SIZE];
-	struct dp_local_request r = {.type = type, .flags = DP_LOCAL_FUA, .length = 4096,
-		.payload_len = payload, .client = 5, .id = 6, .offset = 8192, .set = 7};
+	struct dp_local_request r = {.type = type,
+		.flags = DP_LOCAL_FUA,
+		.length = 4096,
+		.payload_len = payload,
+		.client = 5,
+		.id = 6,
+		.offset = 8192,
+		.set = 7};
 	dp_local_request_encode(&r, bytes);
 	fuzz_seed(name, expected, bytes, sizeof bytes);
 }
@@ -84,8 +90,8 @@ static void seed_request(const char *name, enum fuzz_verdict expected, uint8_t t
 static void seed_reply(const char *name, enum fuzz_verdict expected, int error)
 {
 	uint8_t bytes[DP_LOCAL_REPLY_SIZE];
-	struct dp_local_reply r = {.type = DP_LOCAL_READ, .error = error, .payload_len = 4096,
-		.id = 6, .set = 7};
+	struct dp_local_reply r = {
+		.type = DP_LOCAL_READ, .error = error, .payload_len = 4096, .id = 6, .set = 7};
 	dp_local_reply_encode(&r, bytes);
 	fuzz_seed(name, expected, bytes, sizeof bytes);
 }

@@ -1,6 +1,6 @@
-/* A ZeroMQ message of a link: one frame or two, and one message of ours in them or several. The input:
- * 2 bytes with the size of the heads, the heads, and what is left as the second frame; the highest bit
- * says that there is one even if nothing is left. */
+/* A ZeroMQ message of a link: one frame or two, and one message of ours in them or several. The
+ * input: 2 bytes with the size of the heads, the heads, and what is left as the second frame; the
+ * highest bit says that there is one even if nothing is left. */
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/limits.h"
@@ -58,8 +58,7 @@ bool fuzz_one(const uint8_t *data, size_t size)
 		return false;
 	struct frames f = split(data, size);
 	uint8_t *head = fuzz_copy(data + SPLIT, f.head);
-	struct dp_buf *payload =
-		f.has_payload ? fuzz_buf(data + SPLIT + f.head, f.payload) : NULL;
+	struct dp_buf *payload = f.has_payload ? fuzz_buf(data + SPLIT + f.head, f.payload) : NULL;
 	struct dp_msg_walk w = {.head = head, .left = f.head, .payload = payload};
 	unsigned good = 0, bad = 0;
 	int err;
@@ -166,8 +165,14 @@ static void seed_welcome(const char *name, uint32_t epochs, uint32_t clients)
 static void seed_record(const char *name, uint8_t op, uint32_t length)
 {
 	struct dp_buf *payload = op == DP_OP_WRITE ? payload_of(length) : NULL;
-	struct dp_header h = {.op = op, .stream = 7, .volume = 1, .length = length, .epoch = 2,
-		.seq = 9, .set = 3, .payload_len = payload ? length : 0};
+	struct dp_header h = {.op = op,
+		.stream = 7,
+		.volume = 1,
+		.length = length,
+		.epoch = 2,
+		.seq = 9,
+		.set = 3,
+		.payload_len = payload ? length : 0};
 	if (payload)
 		h.payload_crc = dp_crc32c(0, payload->data, length);
 	h.chain = dp_chain_next(1, &h);
@@ -195,8 +200,15 @@ static void seed_several(void)
 	static uint8_t bytes[SEED_MAX];
 	uint32_t size = SPLIT;
 	struct dp_buf *payload = payload_of(300);
-	struct dp_header h = {.op = DP_OP_WRITE, .stream = 7, .volume = 1, .length = 300, .epoch = 2, .seq = 9,
-		.set = 3, .payload_len = 300, .payload_crc = dp_crc32c(0, payload->data, 300)};
+	struct dp_header h = {.op = DP_OP_WRITE,
+		.stream = 7,
+		.volume = 1,
+		.length = 300,
+		.epoch = 2,
+		.seq = 9,
+		.set = 3,
+		.payload_len = 300,
+		.payload_crc = dp_crc32c(0, payload->data, 300)};
 	struct dp_msg ack = message(DP_MSG_ACK), m = message(DP_MSG_RECORD);
 	memset(&ack.u, 0, sizeof ack.u);
 	m.u.record = dp_record_new(&h, payload);

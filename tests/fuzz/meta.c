@@ -6,8 +6,11 @@
 static void use(const struct dp_meta *meta)
 {
 	struct dp_meta work = *meta;
-	struct dp_header h = {.op = DP_OP_INSYNC, .epoch = meta->promised + 1,
-		.seq = meta->at.seq + 1, .client = 5, .request = 1};
+	struct dp_header h = {.op = DP_OP_INSYNC,
+		.epoch = meta->promised + 1,
+		.seq = meta->at.seq + 1,
+		.client = 5,
+		.request = 1};
 	dp_meta_advance(&work, &h);
 	FUZZ_CHECK(work.history.count <= DP_HISTORY_MAX && work.clients.count <= DP_CLIENTS_MAX);
 	FUZZ_CHECK(dp_clients_last(&work.clients, 5) >= 1);
@@ -42,8 +45,12 @@ void fuzz_repair(uint8_t *data, size_t size)
 
 static struct dp_meta make(uint32_t epochs, uint32_t clients)
 {
-	struct dp_meta m = {.promised = epochs + 1, .at = {epochs, 100 * epochs, 43}, .set = 44,
-		.set_closed = true, .based = true, .away = 2};
+	struct dp_meta m = {.promised = epochs + 1,
+		.at = {epochs, 100 * epochs, 43},
+		.set = 44,
+		.set_closed = true,
+		.based = true,
+		.away = 2};
 	m.history.count = epochs;
 	m.clients.count = clients;
 	for (uint32_t i = 0; i < epochs; i++) {

@@ -63,9 +63,20 @@ static void seed(const char *name, enum fuzz_verdict expected, uint8_t op, uint3
 {
 	uint8_t bytes[DP_RECORD_HEADER_SIZE + 600];
 	uint32_t payload = op == DP_OP_WRITE ? length : 0;
-	struct dp_header h = {.op = op, .flags = DP_RECORD_FUA, .stream = 7, .volume = 1,
-		.length = length, .offset = 8192, .epoch = 2, .seq = 9, .set = 3, .agreed = 8,
-		.client = 5, .request = 6, .time_us = 7, .payload_len = payload};
+	struct dp_header h = {.op = op,
+		.flags = DP_RECORD_FUA,
+		.stream = 7,
+		.volume = 1,
+		.length = length,
+		.offset = 8192,
+		.epoch = 2,
+		.seq = 9,
+		.set = 3,
+		.agreed = 8,
+		.client = 5,
+		.request = 6,
+		.time_us = 7,
+		.payload_len = payload};
 	memset(bytes + DP_RECORD_HEADER_SIZE, 0x5a, payload);
 	if (payload)
 		h.payload_crc = dp_crc32c(0, bytes + DP_RECORD_HEADER_SIZE, payload);
@@ -77,7 +88,10 @@ static void seed(const char *name, enum fuzz_verdict expected, uint8_t op, uint3
 static void seed_damaged(void)
 {
 	uint8_t bytes[DP_RECORD_HEADER_SIZE + 16] = {0};
-	struct dp_header h = {.op = DP_OP_WRITE, .seq = 1, .length = 16, .payload_len = 16,
+	struct dp_header h = {.op = DP_OP_WRITE,
+		.seq = 1,
+		.length = 16,
+		.payload_len = 16,
 		.payload_crc = dp_crc32c(0, bytes, 16)};
 	dp_header_encode(&h, bytes);
 	fuzz_seed("write-cut", FUZZ_REFUSED, bytes, sizeof bytes - 1);

@@ -1,5 +1,5 @@
-/* The topology file. What loads is written back and must load to the same; what does not is explained
- * in text that is fit for a terminal. */
+/* The topology file. What loads is written back and must load to the same; what does not is
+ * explained in text that is fit for a terminal. */
 #include <sodium.h>
 
 #include "fuzz.h"

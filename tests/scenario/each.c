@@ -1,5 +1,5 @@
-/* Every message or allocation of a script fails in turn: whichever it is, no law is broken and all gets
- * everywhere. */
+/* Every message or allocation of a script fails in turn: whichever it is, no law is broken and all
+ * gets everywhere. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -24,8 +24,8 @@ void sim_fail(const char *format, ...)
 	fflush(current->trace);
 	printf("%s\n%s, line %u of the script, ", text, current->file, current->line);
 	if (nth->fate != SIM_PASS)
-		printf("where %s %u %s, ", nth->fate == SIM_STARVE ? "allocation" : "message", nth->n,
-			each_way(nth->fate)->told);
+		printf("where %s %u %s, ", nth->fate == SIM_STARVE ? "allocation" : "message",
+			nth->n, each_way(nth->fate)->told);
 	printf("FAILED: ");
 	va_start(args, format);
 	vprintf(format, args);
@@ -196,8 +196,8 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"update", no_argument, NULL, 'u'},
 		{"print", no_argument, NULL, 'p'}, {"trace", required_argument, NULL, 't'},
-		{"each-message", no_argument, NULL, 'e'}, {"each-allocation", no_argument, NULL, 'a'},
-		 {"fail", required_argument, NULL, 'f'},
+		{"each-message", no_argument, NULL, 'e'},
+		{"each-allocation", no_argument, NULL, 'a'}, {"fail", required_argument, NULL, 'f'},
 		{"help", no_argument, NULL, 'h'}, {0}};
 	enum what what = COMPARE;
 	struct nth nth = {SIM_PASS, 0};

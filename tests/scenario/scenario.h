@@ -1,6 +1,7 @@
-/* Scenarios: one rule of the protocol, told by a short script to the simulator's nodes, and what they
- * then said to each other and to the host, compared line by line (docs/testing.md). Nothing is left to
- * chance: links and disks take the same time always, and nothing fails unless the script says so. */
+/* Scenarios: one rule of the protocol, told by a short script to the simulator's nodes, and what
+ * they then said to each other and to the host, compared line by line (docs/testing.md). Nothing is
+ * left to chance: links and disks take the same time always, and nothing fails unless the script
+ * says so. */
 #ifndef DP_TESTS_SCENARIO_H
 #define DP_TESTS_SCENARIO_H
 
@@ -36,8 +37,8 @@ struct state {
 	uint64_t away, generation, last;
 };
 
-/* One message of the whole network fails, the n-th of those that the script leaves alone; or, to starve,
- * the n-th allocation of the nodes. */
+/* One message of the whole network fails, the n-th of those that the script leaves alone; or, to
+ * starve, the n-th allocation of the nodes. */
 struct nth {
 	enum sim_fate fate; /* SIM_PASS: none does */
 	unsigned n;         /* from 0 */
@@ -46,13 +47,13 @@ struct nth {
 struct scenario {
 	struct sim sim; /* first: a watch is given it, and finds the rest */
 	const char *file;
-	unsigned line;       /* of the script, being carried out */
+	unsigned line; /* of the script, being carried out */
 	FILE *trace;
 	bool quiet, started;
-	uint64_t origin_us;  /* times of the trace count from here */
+	uint64_t origin_us; /* times of the trace count from here */
 	struct fate fates[SCENARIO_FATES];
 	struct nth nth;
-	unsigned messages;   /* or allocations: so many had the script left alone */
+	unsigned messages;             /* or allocations: so many had the script left alone */
 	struct shown shown[SIM_NODES]; /* by the node at the lower end */
 	struct state states[SIM_NODES];
 };
@@ -64,15 +65,16 @@ void script_run(struct scenario *s, FILE *script);
 
 /* ---- main.c ---- */
 
-/* Runs a script; where a message is to fail, all is healed in the end, and must converge. Whether it
- * came to that message. The trace is the caller's to free. */
+/* Runs a script; where a message is to fail, all is healed in the end, and must converge. Whether
+ * it came to that message. The trace is the caller's to free. */
 bool scenario_run(const char *file, struct nth nth, char **trace);
 
 /* ---- each.c ---- */
 
-/* Runs a script again and again, in run n with message n failing, until none is left, in each way. */
+/* Runs a script again and again, in run n with message n failing, until none is left, in each way.
+ */
 void each_message(const char *file);
-void each_allocation(const char *file); /* the same with the nodes' allocations */
+void each_allocation(const char *file);             /* the same with the nodes' allocations */
 bool each_parse(const char *text, struct nth *nth); /* WAY:N */
 
 /* How a message fails. */

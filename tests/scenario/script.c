@@ -13,8 +13,8 @@ struct words {
 	char *at[WORDS];
 };
 
-static _Noreturn __attribute__((format(printf, 2, 3))) void wrong(
-	const struct scenario *s, const char *format, ...)
+static _Noreturn __attribute__((format(printf, 2, 3))) void wrong(const struct scenario *s,
+	const char *format, ...)
 {
 	va_list args;
 	printf("%s:%u: ", s->file, s->line);
@@ -46,7 +46,8 @@ static uint64_t number(const struct scenario *s, const struct words *w, unsigned
 	return n;
 }
 
-static uint64_t number_or(const struct scenario *s, const struct words *w, unsigned i, uint64_t other)
+static uint64_t number_or(const struct scenario *s, const struct words *w, unsigned i,
+	uint64_t other)
 {
 	return i < w->count ? number(s, w, i) : other;
 }
@@ -132,12 +133,21 @@ static void set_read_cache(struct scenario *s, const struct words *w)
 static void defaults(struct scenario *s)
 {
 	struct sim_options *o = &s->sim.opt;
-	*o = (struct sim_options){.legs = 1, .ack = DP_CORE_CACHED, .flush = DP_CORE_COMMITTED,
-		.ack_legs = 1, .keep_serving = 1,
+	*o = (struct sim_options){.legs = 1,
+		.ack = DP_CORE_CACHED,
+		.flush = DP_CORE_COMMITTED,
+		.ack_legs = 1,
+		.keep_serving = 1,
 		.health = {.interval_us = 100000, .down_after_us = 400000, .probation_us = 200000},
-		.volume_size = 32 * DP_KIB, .journal_size = 2560 * DP_KIB,
-		.window_bytes = DP_MIB, .sync_us = 1000, .latency_us = 10000, .stale_lost = 1,
-		.resync_chunk = 16 * DP_KIB, .resync_slots = 1, .resync_sync = 16 * DP_KIB};
+		.volume_size = 32 * DP_KIB,
+		.journal_size = 2560 * DP_KIB,
+		.window_bytes = DP_MIB,
+		.sync_us = 1000,
+		.latency_us = 10000,
+		.stale_lost = 1,
+		.resync_chunk = 16 * DP_KIB,
+		.resync_slots = 1,
+		.resync_sync = 16 * DP_KIB};
 }
 
 /* ---- conditions ---- */
@@ -172,8 +182,8 @@ static bool shrunk(struct sim *sim)
 static const struct {
 	const char *name;
 	sim_done *done;
-} conditions[] = {{"answered", answered}, {"open", is_open}, {"converged", converged},
-	{"shrunk", shrunk}};
+} conditions[] = {
+	{"answered", answered}, {"open", is_open}, {"converged", converged}, {"shrunk", shrunk}};
 
 static void wait_for(struct scenario *s, const char *name)
 {
@@ -278,8 +288,8 @@ static void do_mend(struct scenario *s, const struct words *w)
 static void do_latency(struct scenario *s, const struct words *w)
 {
 	struct node *n = lower(s, w, 1);
-	n->to_up.latency_us = s->sim.nodes[n->up].to_down[n->up_link].latency_us =
-		1000 * number(s, w, 2);
+	n->to_up.latency_us = s->sim.nodes[n->up].to_down[n->up_link].latency_us = 1000 *
+		number(s, w, 2);
 }
 
 static void do_crash(struct scenario *s, const struct words *w)
@@ -307,13 +317,17 @@ static void do_disk(struct scenario *s, const struct words *w)
 	sim_disk_slow(node(s, w, 1)->disk, 1000 * number(s, w, 2));
 }
 
-/* lose|duplicate|corrupt TYPE NODE up|down [COUNT]: the next such messages on the link above NODE. */
+/* lose|duplicate|corrupt TYPE NODE up|down [COUNT]: the next such messages on the link above NODE.
+ */
 static void decide(struct scenario *s, const struct words *w, enum sim_fate what)
 {
 	const struct node *n = lower(s, w, 2), *above = &s->sim.nodes[n->up];
 	bool up = is(w, 3, "up");
-	struct fate f = {.from = up ? n : above, .to = up ? above : n, .type = trace_type(w->at[1]),
-		.fate = what, .count = (unsigned)number_or(s, w, 4, 1)};
+	struct fate f = {.from = up ? n : above,
+		.to = up ? above : n,
+		.type = trace_type(w->at[1]),
+		.fate = what,
+		.count = (unsigned)number_or(s, w, 4, 1)};
 	if (!f.type)
 		wrong(s, "there is no message `%s`", w->at[1]);
 	if (!up && !is(w, 3, "down"))
@@ -353,7 +367,8 @@ static void do_order(struct scenario *s, const struct words *w)
 		if (!is(w, 2, names[i]))
 			continue;
 		world_before(&s->sim);
-		dp_stream_leg(s->sim.nodes[0].stream, leg, (struct dp_order){(enum dp_leg_order)i, UINT64_MAX});
+		dp_stream_leg(s->sim.nodes[0].stream, leg,
+			(struct dp_order){(enum dp_leg_order)i, UINT64_MAX});
 		world_after(&s->sim);
 		return;
 	}

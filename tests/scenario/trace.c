@@ -1,5 +1,5 @@
-/* The trace: a line for each message that arrives or is lost, each reply, alarm and change of state.
- * No random names in it, and no probes of a link on which nothing has happened. */
+/* The trace: a line for each message that arrives or is lost, each reply, alarm and change of
+ * state. No random names in it, and no probes of a link on which nothing has happened. */
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -48,10 +48,11 @@ static void describe_record(const struct dp_header *h, char out[TEXT])
 
 static void describe_welcome(const struct dp_welcome *w, char out[TEXT])
 {
-	snprintf(out, TEXT, "cached %" PRIu64 " committed %" PRIu64 ", log %" PRIu64 "..%" PRIu64
-		 " of epoch %" PRIu64 "%s%s", w->cached, w->committed, w->tail.at.seq,
-		w->last.at.seq, w->last.at.epoch, w->last.based ? "" : ", new",
-		image_names[w->images]);
+	snprintf(out, TEXT,
+		"cached %" PRIu64 " committed %" PRIu64 ", log %" PRIu64 "..%" PRIu64
+		" of epoch %" PRIu64 "%s%s",
+		w->cached, w->committed, w->tail.at.seq, w->last.at.seq, w->last.at.epoch,
+		w->last.based ? "" : ", new", image_names[w->images]);
 }
 
 static void describe_refuse(const struct dp_msg *m, char out[TEXT])
@@ -74,7 +75,8 @@ static void describe_read(const struct dp_wanted *w, char out[TEXT])
 static void describe_data(const struct dp_found *f, char out[TEXT])
 {
 	static const char *const kinds[] = {"data", "same", "zeros"};
-	snprintf(out, TEXT, "%s", f->status ? "failed" : kinds[f->kind <= DP_FOUND_ZEROS ? f->kind : 0]);
+	snprintf(out, TEXT, "%s",
+		f->status ? "failed" : kinds[f->kind <= DP_FOUND_ZEROS ? f->kind : 0]);
 }
 
 static void describe(const struct dp_msg *m, char out[TEXT])
@@ -123,8 +125,8 @@ static void describe(const struct dp_msg *m, char out[TEXT])
 		if (m->u.reset->common > m->u.reset->meta.at.seq)
 			snprintf(out, TEXT, "by order");
 		else
-			snprintf(out, TEXT, "to %" PRIu64 ", common is %" PRIu64, m->u.reset->meta.at.seq,
-				m->u.reset->common);
+			snprintf(out, TEXT, "to %" PRIu64 ", common is %" PRIu64,
+				m->u.reset->meta.at.seq, m->u.reset->common);
 		break;
 	}
 }
@@ -174,7 +176,8 @@ static void delivered(struct sim *sim, const struct node *from, const struct nod
 	struct scenario *s = (struct scenario *)sim;
 	if (bad)
 		trace_line(s, "%s -> %s  RECORD with a wrong checksum", from->name, to->name);
-	else if (!from || !tells_nothing(&s->shown[from->up == (int)to->index ? from->index : to->index], m))
+	else if (!from ||
+		!tells_nothing(&s->shown[from->up == (int)to->index ? from->index : to->index], m))
 		say(s, from, to, m, "");
 }
 
@@ -213,9 +216,9 @@ static void replied(struct sim *sim, unsigned request, const struct dp_buf *data
 
 static void alarmed(struct sim *sim, const struct node *n, const char *text, uint32_t peer)
 {
-	const char *about = peer < n->down_count       ? sim->nodes[n->down[peer]].name
-			    : peer == DP_ALARM_UPSTREAM ? "upstream"
-							: "self";
+	const char *about = peer < n->down_count ? sim->nodes[n->down[peer]].name
+		: peer == DP_ALARM_UPSTREAM      ? "upstream"
+						 : "self";
 	trace_line((struct scenario *)sim, "%s alarm about %s: %s", n->name, about, text);
 }
 
@@ -264,8 +267,10 @@ void trace_states(struct scenario *s, bool tell)
 		struct state now = state_of(n);
 		/* A node that starts has no past to differ from. */
 		if (!s->states[i].up && now.up)
-			s->states[i] = (struct state){.up = true, .core = DP_CORE_PROMISING,
-				.generation = now.generation, .building = now.building};
+			s->states[i] = (struct state){.up = true,
+				.core = DP_CORE_PROMISING,
+				.generation = now.generation,
+				.building = now.building};
 		if (tell && now.up)
 			tell_changes(s, n, &s->states[i], &now);
 		s->states[i] = now;

@@ -10,7 +10,7 @@ struct variant {
 	struct dp_record *record;
 	struct dp_buf *data; /* what a write puts there */
 	uint64_t previous;
-	uint32_t kept; /* by node: it was durable on its disk at some time */
+	uint32_t kept;        /* by node: it was durable on its disk at some time */
 	struct variant *next; /* another record of the same seq, from another epoch */
 	struct variant *same_request;
 };
@@ -158,9 +158,11 @@ bool check_request(struct check *c, uint64_t request, struct dp_position end,
 {
 	struct variant *v = c->by_request[request];
 	for (; v; v = v->same_request) {
-		*out = (struct dp_position){v->record->h.epoch, v->record->h.seq, v->record->h.chain};
+		*out = (struct dp_position){
+			v->record->h.epoch, v->record->h.seq, v->record->h.chain};
 		/* The walk is only needed if an epoch that is no more had the request too. */
-		if ((v == c->by_request[request] && !v->same_request) || check_on_path(c, *out, end))
+		if ((v == c->by_request[request] && !v->same_request) ||
+			check_on_path(c, *out, end))
 			return true;
 	}
 	return false;

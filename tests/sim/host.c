@@ -18,7 +18,8 @@ struct request {
 	bool answered, submitted, refused;
 	struct dp_buf *payload;
 	struct dp_position covers; /* flushes: the newest record answered when it was asked */
-	uint64_t *floor; /* reads: per block, the newest write that was answered when it was asked */
+	uint64_t
+		*floor; /* reads: per block, the newest write that was answered when it was asked */
 };
 
 struct host {
@@ -26,7 +27,7 @@ struct host {
 	unsigned count, open, depth;
 	double reads, zeros, flushes;
 	bool finishing, flushed;
-	struct dp_position newest; /* record that was answered */
+	struct dp_position newest;   /* record that was answered */
 	uint64_t *answered, *zeroed; /* per block: newest answered write, newest zeroing asked */
 	uint64_t blocks;
 };
@@ -53,8 +54,14 @@ static void submit(struct sim *sim, struct request *r)
 	struct node *controller = &sim->nodes[0];
 	if (!controller->stream)
 		return;
-	struct dp_host_request h = {.tag = r, .op = r->op, .flags = r->flags, .volume = r->volume,
-		.length = r->length, .offset = r->offset, .client = CLIENT, .request = r->id,
+	struct dp_host_request h = {.tag = r,
+		.op = r->op,
+		.flags = r->flags,
+		.volume = r->volume,
+		.length = r->length,
+		.offset = r->offset,
+		.client = CLIENT,
+		.request = r->id,
 		.payload = r->payload};
 	dp_stream_request(controller->stream, &h);
 }
@@ -64,7 +71,7 @@ static void draw(struct sim *sim, struct request *r)
 	struct host *h = sim->host;
 	struct rng *g = &sim->host_rng;
 	uint64_t half = sim->opt.volume_size / 2;
-	r->op = rng_chance(g, h->reads) ? 0
+	r->op = rng_chance(g, h->reads)     ? 0
 		: rng_chance(g, h->flushes) ? DP_OP_FLUSH
 		: rng_chance(g, h->zeros)   ? (rng_chance(g, 0.5) ? DP_OP_TRIM : DP_OP_ZERO)
 					    : DP_OP_WRITE;
@@ -165,7 +172,8 @@ void host_start(struct sim *sim)
 {
 	host_make(sim);
 	struct host *h = sim->host;
-	h->depth = (unsigned)rng_between(&sim->host_rng, 1, sim->opt.resyncs ? DEPTH_MAX / 4 : DEPTH_MAX);
+	h->depth = (unsigned)rng_between(&sim->host_rng, 1,
+		sim->opt.resyncs ? DEPTH_MAX / 4 : DEPTH_MAX);
 	h->reads = (double)rng_below(&sim->host_rng, 40) / 100;
 	h->zeros = (double)rng_below(&sim->host_rng, 30) / 100;
 	h->flushes = (double)rng_below(&sim->host_rng, 20) / 100;
@@ -209,7 +217,8 @@ static void check_read(struct sim *sim, struct request *r, const struct dp_buf *
 		if (id == 0 && (floor == 0 || sim->host->zeroed[block] >= floor))
 			continue;
 		if (id == 0 || id < floor || dp_get64(at + 8) != block)
-			sim_fail("law 4: read %llu sees request %llu in block %llu, at least %llu was answered",
+			sim_fail(
+				"law 4: read %llu sees request %llu in block %llu, at least %llu was answered",
 				(unsigned long long)r->id, (unsigned long long)id,
 				(unsigned long long)block, (unsigned long long)floor);
 	}
@@ -245,7 +254,8 @@ void host_reply(struct sim *sim, void *tag, int err, struct dp_buf *data)
 	}
 	r->refused = err == DP_ENOMEM && sim->starved;
 	if (err && !r->refused)
-		sim_fail("request %llu answered with %s", (unsigned long long)r->id, dp_strerror(err));
+		sim_fail("request %llu answered with %s", (unsigned long long)r->id,
+			dp_strerror(err));
 	r->answered = true;
 	h->open--;
 	sim_trace(sim, r->id);

@@ -191,7 +191,7 @@ static uint64_t away(const struct sim *sim)
 static bool lazy(const struct sim *sim)
 {
 	return !away(sim) && !sim->opt.local_image && sim->opt.ack != DP_CORE_LOCAL &&
-	       sim->opt.ack_legs == sim->opt.legs;
+		sim->opt.ack_legs == sim->opt.legs;
 }
 
 static bool legs_hold(const struct sim *sim, struct dp_position p)
@@ -209,8 +209,8 @@ static bool legs_hold(const struct sim *sim, struct dp_position p)
 }
 
 /* NULL: p satisfies the policy at this stage. Otherwise a node that lacks it. */
-static const struct node *unsatisfied(
-	const struct sim *sim, struct dp_position p, enum dp_core_stage stage)
+static const struct node *unsatisfied(const struct sim *sim, struct dp_position p,
+	enum dp_core_stage stage)
 {
 	const struct node *controller = &sim->nodes[0], *missing = NULL;
 	unsigned legs = 0, counting = 0;
@@ -225,9 +225,9 @@ static const struct node *unsatisfied(
 			continue;
 		counting++;
 		/* A controller knows of its own mirrors at once what a resync makes of them. */
-		without = first->images.building	       ? first
-			  : stage == DP_CORE_COMMITTED ? lacks(sim, first, p)
-			  : holds(sim, first, p)     ? NULL
+		without = first->images.building     ? first
+			: stage == DP_CORE_COMMITTED ? lacks(sim, first, p)
+			: holds(sim, first, p)       ? NULL
 						     : first;
 		if (without)
 			missing = without;
@@ -264,8 +264,8 @@ static unsigned must_count(const struct sim *sim)
 	return least ? least : 1;
 }
 
-static void check_answer(
-	struct sim *sim, uint64_t request, struct dp_position p, enum dp_core_stage stage)
+static void check_answer(struct sim *sim, uint64_t request, struct dp_position p,
+	enum dp_core_stage stage)
 {
 	const struct node *missing = unsatisfied(sim, p, stage);
 	unsigned counting = sim->nodes[0].down_count;
@@ -319,12 +319,12 @@ static void check_cached(struct sim *sim, struct node *n, const struct dp_core *
 		n->told_cached = cached;
 }
 
-static void check_committed(
-	struct sim *sim, struct node *n, const struct dp_core *c, uint64_t committed)
+static void check_committed(struct sim *sim, struct node *n, const struct dp_core *c,
+	uint64_t committed)
 {
 	struct dp_position p;
-	const struct node *missing =
-		dp_log_position(&c->log, committed, &p) ? lacks(sim, n, p) : NULL;
+	const struct node *missing = dp_log_position(&c->log, committed, &p) ? lacks(sim, n, p)
+									     : NULL;
 	if (missing)
 		sim_fail("law 2: %s says committed %" PRIu64
 			 ", and %s does not have it on its disk",
@@ -427,7 +427,8 @@ static void check_applied(struct sim *sim, struct node *n, const struct dp_core 
 		!dp_log_position(&c->log, c->apply_told, &p))
 		return;
 	if (!check_on_path(sim->check, p, sim->agreed))
-		sim_fail("law 6: %s applies %" PRIu64 ", which can still be cut: %" PRIu64 " is agreed",
+		sim_fail("law 6: %s applies %" PRIu64 ", which can still be cut: %" PRIu64
+			 " is agreed",
 			n->name, p.seq, sim->agreed.seq);
 	n->applied = p;
 }
@@ -446,9 +447,9 @@ static void check_released(struct sim *sim, struct node *n, const struct dp_core
 		/* A controller that was restarted meanwhile knows of no order any more. */
 		if (below->jumped >= tail.seq && (c->log.last.away >> i & 1))
 			continue;
-		const struct node *missing = !sim->opt.next_hop	       ? lacks(sim, below, tail)
-					     : holds(sim, below, tail) ? NULL
-								       : below;
+		const struct node *missing = !sim->opt.next_hop ? lacks(sim, below, tail)
+			: holds(sim, below, tail)               ? NULL
+								: below;
 		if (missing)
 			sim_fail("retain: %s frees record %" PRIu64
 				 ", which is not on the disk of %s",

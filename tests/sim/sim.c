@@ -45,7 +45,8 @@ static uint64_t run(uint64_t seed, bool verbose)
 	sim_run(sim, sim->now + 300000000, 64, world_converged);
 	world_check_end(sim);
 	uint64_t trace = sim->trace;
-	printf("seed %" PRIu64 " ok: %" PRIu64 " steps, %u requests, %u crashes, trace %016" PRIx64 "\n",
+	printf("seed %" PRIu64 " ok: %" PRIu64 " steps, %u requests, %u crashes, trace %016" PRIx64
+	       "\n",
 		seed, sim->steps, host_requests(sim), sim->crashes, trace);
 	world_free(sim);
 	free(sim->events);

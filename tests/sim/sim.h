@@ -10,10 +10,10 @@
 #include "node/stream.h"
 #include "rng.h"
 
-#define SIM_NODES  16
+#define SIM_NODES    16
 #define SIM_REQUESTS 4000
-#define SIM_BLOCK  512u
-#define SIM_JOURNAL (12 * DP_MIB)
+#define SIM_BLOCK    512u
+#define SIM_JOURNAL  (12 * DP_MIB)
 
 struct sim;
 
@@ -40,18 +40,21 @@ void sim_disk_wipe(struct sim_disk *d);
 void sim_disk_rot(struct sim_disk *d); /* one byte of one frame of the journal goes bad */
 /* From now on a write to the journal may fail, and with it the next ones; NULL: none does. */
 void sim_disk_bad(struct sim_disk *d, struct rng *rng, double probability);
-/* Nothing is left to chance: operations take as long as they may, a crash takes what is not synced. */
+/* Nothing is left to chance: operations take as long as they may, a crash takes what is not synced.
+ */
 void sim_disk_steady(struct sim_disk *d);
 void sim_disk_slow(struct sim_disk *d, uint64_t sync_us);
 /* Hears of each write to a durable file once it is safe. */
 typedef void sim_written(void *arg, const uint8_t *data, uint64_t size);
 void sim_disk_watch(struct sim_disk *d, sim_written *written, void *arg);
 const uint8_t *sim_disk_bytes(struct sim_disk *d, const char *name, uint64_t *size);
-const uint8_t *sim_disk_safe(struct sim_disk *d, const char *name); /* what a crash leaves for sure */
+const uint8_t *sim_disk_safe(struct sim_disk *d,
+	const char *name); /* what a crash leaves for sure */
 
 /* The omniscient checker (check.c). */
 struct check;
-struct check *check_new(uint64_t stream, uint64_t volume_size, struct dp_seal *opener); /* NULL: not sealed */
+struct check *check_new(uint64_t stream, uint64_t volume_size,
+	struct dp_seal *opener); /* NULL: not sealed */
 void check_free(struct check *c);
 void check_record(struct check *c, const struct dp_record *r, uint64_t previous_chain);
 bool check_known(struct check *c, struct dp_position p); /* a position of some history */

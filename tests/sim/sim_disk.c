@@ -11,7 +11,7 @@ struct dp_file {
 	char name[64];
 	uint64_t size;
 	bool durable, exists;
-	bool failing; /* a write failed */
+	bool failing;        /* a write failed */
 	uint8_t *now, *safe; /* what reads see, what a crash leaves */
 	struct pending *pending, **pending_end;
 	struct sim_disk *disk;
@@ -82,8 +82,11 @@ static int sim_open(struct dp_disk *disk, const char *name, unsigned flags, uint
 		if (d->files[i].exists)
 			continue;
 		f = &d->files[i];
-		*f = (struct dp_file){.size = size, .exists = true, .disk = d,
-			.durable = flags & DP_OPEN_DURABLE, .now = calloc(1, size),
+		*f = (struct dp_file){.size = size,
+			.exists = true,
+			.disk = d,
+			.durable = flags & DP_OPEN_DURABLE,
+			.now = calloc(1, size),
 			.safe = calloc(1, size)};
 		snprintf(f->name, sizeof f->name, "%s", name);
 		f->pending_end = &f->pending;
@@ -285,7 +288,8 @@ static void tear(struct sim_disk *d, struct dp_file *f, const struct pending *p)
 		return;
 	for (uint64_t at = 0; at < p->size; at += SIM_BLOCK) {
 		uint64_t n = p->size - at < SIM_BLOCK ? p->size - at : SIM_BLOCK;
-		struct pending part = {p->offset + at, n, p->data ? p->data + at : NULL, true, NULL};
+		struct pending part = {
+			p->offset + at, n, p->data ? p->data + at : NULL, true, NULL};
 		if (fate == 1 || rng_chance(d->rng, 0.5))
 			put(f->safe, &part);
 	}

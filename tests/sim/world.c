@@ -40,7 +40,7 @@ struct dp_buf *world_buf(size_t size)
 
 struct packet {
 	struct node *from, *to;
-	unsigned link;   /* the upper node's link index */
+	unsigned link; /* the upper node's link index */
 	bool down;
 	uint64_t connection;
 	struct wire *wire;
@@ -56,7 +56,8 @@ static void deliver(struct sim *sim, void *arg, uint64_t number)
 	struct dp_msg m;
 	(void)number;
 	bool stale = p->connection != p->wire->connection;
-	if (!n->stream || p->wire->cut || (stale && rng_chance(&sim->network_rng, sim->opt.stale_lost))) {
+	if (!n->stream || p->wire->cut ||
+		(stale && rng_chance(&sim->network_rng, sim->opt.stale_lost))) {
 		dp_buf_unref(&p->payload);
 		free(p);
 		return;
@@ -103,8 +104,13 @@ static void transmit(struct sim *sim, struct wire *w, struct node *from, struct 
 		w->last_us = 0;
 	}
 	struct packet *p = malloc(sizeof *p + size);
-	*p = (struct packet){.from = from, .to = to, .link = link, .down = down,
-		.connection = w->connection, .wire = w, .size = size};
+	*p = (struct packet){.from = from,
+		.to = to,
+		.link = link,
+		.down = down,
+		.connection = w->connection,
+		.wire = w,
+		.size = size};
 	memcpy(p->head, head, size);
 	struct dp_buf *payload = dp_msg_payload(m);
 	p->payload = corrupt && payload ? flip(payload, 0) : maybe_corrupt(sim, p, payload);
@@ -125,8 +131,8 @@ static void break_connection(struct wire *w, struct node *from, struct node *to,
 	w->last_us = back->last_us = 0;
 }
 
-static void post(struct sim *sim, struct wire *w, struct node *from, struct node *to,
-	unsigned link, bool down, const struct dp_msg *m)
+static void post(struct sim *sim, struct wire *w, struct node *from, struct node *to, unsigned link,
+	bool down, const struct dp_msg *m)
 {
 	enum sim_fate fate = sim->watch ? sim->watch->sent(sim, from, to, m) : SIM_PASS;
 	if (fate == SIM_LOSE)
@@ -168,7 +174,8 @@ static void post_beat(struct sim *sim, const struct dp_beat *beat, struct node *
 		return;
 	struct beat *b = malloc(sizeof *b);
 	*b = (struct beat){.to = to, .link = link, .wire = w, .beat = *beat};
-	sim_at(sim, w->latency_us + rng_below(&sim->health_rng, w->jitter_us + 1), deliver_beat, b, 0);
+	sim_at(sim, w->latency_us + rng_below(&sim->health_rng, w->jitter_us + 1), deliver_beat, b,
+		0);
 }
 
 static void send_beats(struct sim *sim, struct dp_health *h, struct node *to, int link,
@@ -254,7 +261,8 @@ static void on_alarm(void *ctx, struct dp_stream *s, const char *text, uint32_t 
 	struct sim *sim = ctx;
 	struct node *n = node_of(sim, s);
 	if (sim->verbose)
-		printf("%10.6f %s alarm %u: %s\n", (double)sim->now / 1e6, n ? n->name : "?", peer, text);
+		printf("%10.6f %s alarm %u: %s\n", (double)sim->now / 1e6, n ? n->name : "?", peer,
+			text);
 	sim_trace(sim, 0xa1a);
 	if (sim->watch && n)
 		sim->watch->alarmed(sim, n, text, peer);
@@ -267,7 +275,8 @@ static void start_node(struct sim *sim, void *arg, uint64_t number);
 /* A node that had no memory stops where it cannot go on, and is started again. */
 static bool give_up(struct sim *sim, struct node *n)
 {
-	bool lost = dp_stream_broken(n->stream) || dp_stream_core(n->stream)->state == DP_CORE_FAILED;
+	bool lost = dp_stream_broken(n->stream) ||
+		dp_stream_core(n->stream)->state == DP_CORE_FAILED;
 	if (!sim->starved || !lost)
 		return false;
 	laws_learn(sim);
@@ -310,8 +319,9 @@ static void tick(struct sim *sim, void *arg, uint64_t life)
 
 static void draw_policies(struct rng *g, struct sim_options *o)
 {
-	o->ack = rng_chance(g, 0.6) ? DP_CORE_CACHED
-		 : rng_chance(g, 0.7) ? DP_CORE_COMMITTED : DP_CORE_LOCAL;
+	o->ack = rng_chance(g, 0.6)  ? DP_CORE_CACHED
+		: rng_chance(g, 0.7) ? DP_CORE_COMMITTED
+				     : DP_CORE_LOCAL;
 	o->flush = rng_chance(g, 0.5) ? DP_CORE_CACHED : DP_CORE_COMMITTED;
 	o->ack_legs = rng_chance(g, 0.6) ? o->legs : (unsigned)rng_between(g, 1, o->legs);
 	o->keep_serving = rng_chance(g, 0.4) ? o->legs : (unsigned)rng_between(g, 1, o->legs);
@@ -325,9 +335,10 @@ static struct dp_seal *new_seal(struct sim *sim, const uint8_t *secret)
 		dp_put64(random + 8 * i, rng_next(&sim->seal_rng));
 	/* Half of them as on a processor that has no AES. */
 	enum dp_seal_cipher cipher = random[0] & 1 && dp_seal_possible(DP_SEAL_AES256GCM)
-					     ? DP_SEAL_AES256GCM : DP_SEAL_CHACHA20POLY1305;
-	int err = dp_seal_new(SIM_STREAM, cipher, secret, NULL, 
-		(const uint8_t (*)[DP_SEAL_KEY_SIZE])sim->holders, sim->holder_count, random, &seal);
+		? DP_SEAL_AES256GCM
+		: DP_SEAL_CHACHA20POLY1305;
+	int err = dp_seal_new(SIM_STREAM, cipher, secret, NULL,
+		(const uint8_t(*)[DP_SEAL_KEY_SIZE])sim->holders, sim->holder_count, random, &seal);
 	if (err && err != DP_ENOMEM)
 		sim_fail("nothing can be sealed: %s", dp_strerror(err));
 	return seal;
@@ -369,8 +380,8 @@ static void change_policies(struct sim *sim, struct node *n)
 	cfg->ack_legs = o->ack_legs;
 	cfg->keep_serving = o->keep_serving;
 	if (sim->verbose)
-		printf("%10.6f legs %u ack %d/%u keep %u flush %d\n", (double)sim->now / 1e6, o->legs,
-			o->ack, o->ack_legs, o->keep_serving, o->flush);
+		printf("%10.6f legs %u ack %d/%u keep %u flush %d\n", (double)sim->now / 1e6,
+			o->legs, o->ack, o->ack_legs, o->keep_serving, o->flush);
 }
 
 static void start_node(struct sim *sim, void *arg, uint64_t number)
@@ -386,7 +397,8 @@ static void start_node(struct sim *sim, void *arg, uint64_t number)
 	if (err == DP_ECORRUPT && n->rotten) {
 		/* Said, not hidden: the operator gives the relay an empty disk. */
 		if (sim->verbose)
-			printf("%10.6f %s finds its journal damaged\n", (double)sim->now / 1e6, n->name);
+			printf("%10.6f %s finds its journal damaged\n", (double)sim->now / 1e6,
+				n->name);
 		sim_disk_wipe(n->disk);
 		laws_wiped(n);
 		n->rotten = false;
@@ -441,19 +453,21 @@ void world_wipe(struct sim *sim, struct node *n)
 	sim->wiped_us = sim->now;
 }
 
-/* Whether every other mirror has, whole and safe, all that is agreed: one more may lose its disk. */
+/* Whether every other mirror has, whole and safe, all that is agreed: one more may lose its disk.
+ */
 static bool others_are_whole(struct sim *sim, const struct node *n)
 {
-	const struct dp_core *controller =
-		sim->nodes[0].stream ? dp_stream_core(sim->nodes[0].stream) : NULL;
+	const struct dp_core *controller = sim->nodes[0].stream
+		? dp_stream_core(sim->nodes[0].stream)
+		: NULL;
 	bool whole = controller && controller->state == DP_CORE_OPEN && !controller->away &&
-		     !controller->log.last.away;
+		!controller->log.last.away;
 	for (unsigned i = 0; i < sim->node_count && whole; i++) {
 		const struct node *m = &sim->nodes[i];
 		const struct dp_core *c = m->stream ? dp_stream_core(m->stream) : NULL;
 		if (m->role == DP_CORE_MIRROR && m != n)
-			whole = c && !c->log.last.images.building && !c->switch_token && !c->reset &&
-				!c->reset_token && c->durable >= controller->agreed;
+			whole = c && !c->log.last.images.building && !c->switch_token &&
+				!c->reset && !c->reset_token && c->durable >= controller->agreed;
 	}
 	return whole;
 }
@@ -480,7 +494,8 @@ static void fault_crash(struct sim *sim, void *arg, uint64_t number)
 		return;
 	if (soon)
 		n = &sim->nodes[0];
-	sim_at(sim, rng_between(&sim->process_rng, 1, 2 * sim->opt.crash_mean_us), fault_crash, NULL, 0);
+	sim_at(sim, rng_between(&sim->process_rng, 1, 2 * sim->opt.crash_mean_us), fault_crash,
+		NULL, 0);
 	/* Soon after a disk was lost, the crash of a controller would need a resync. */
 	if (sim->wiped && n->role == DP_CORE_CONTROLLER && sim->now < sim->wiped_us + WIPE_REST_US)
 		return;
@@ -497,22 +512,24 @@ static void fault_crash(struct sim *sim, void *arg, uint64_t number)
 	/* One disk of a relay, or the controller's where its journal is lazy and always was, may be
 	 * lost altogether under retain: committed. */
 	bool lazy = !sim->opt.local_image && sim->opt.ack != DP_CORE_LOCAL &&
-		    sim->opt.ack_legs == sim->opt.legs;
+		sim->opt.ack_legs == sim->opt.legs;
 	bool source = sim->opt.legs > 1 || sim->opt.local_image;
 	/* As long as a controller has not recovered, a first node may have what nobody else has. */
-	const struct dp_core *controller =
-		sim->nodes[0].stream ? dp_stream_core(sim->nodes[0].stream) : NULL;
-	bool may = n->role == DP_CORE_RELAY    ? controller && controller->state == DP_CORE_OPEN
-		   : n->role == DP_CORE_MIRROR ? source && sim->nodes[0].stream != NULL
-					       : lazy && whole && !sim->opt.changes;
+	const struct dp_core *controller = sim->nodes[0].stream
+		? dp_stream_core(sim->nodes[0].stream)
+		: NULL;
+	bool may = n->role == DP_CORE_RELAY ? controller && controller->state == DP_CORE_OPEN
+		: n->role == DP_CORE_MIRROR ? source && sim->nodes[0].stream != NULL
+					    : lazy && whole && !sim->opt.changes;
 	bool again = n->role == DP_CORE_MIRROR && sim->now >= sim->wiped_us + WIPE_REST_US &&
-		     others_are_whole(sim, n);
+		others_are_whole(sim, n);
 	bool rot = n->role == DP_CORE_RELAY && rng_chance(&sim->process_rng, 0.5);
 	if (sim->opt.wipes && may && !sim->wiped && rot && !n->stream) {
 		sim_disk_rot(n->disk);
 		n->rotten = sim->wiped = true;
 		sim->wiped_us = sim->now;
-	} else if (sim->opt.wipes && may && (!sim->wiped || again) && rng_chance(&sim->process_rng, 0.5)) {
+	} else if (sim->opt.wipes && may && (!sim->wiped || again) &&
+		rng_chance(&sim->process_rng, 0.5)) {
 		world_wipe(sim, n);
 	}
 	uint64_t away = rng_between(&sim->process_rng, 1000, soon ? 50000 : 1500000);
@@ -548,8 +565,10 @@ static void mend(struct sim *sim, void *arg, uint64_t number)
 void world_depose(struct sim *sim, unsigned leg, uint64_t session, uint64_t epoch)
 {
 	struct node *n = &sim->nodes[sim->nodes[0].down[leg]];
-	struct dp_msg m = {.type = DP_MSG_HELLO, .stream = SIM_STREAM,
-		.session = session, .u.hello = {.epoch = epoch, .config = SIM_CONFIG}};
+	struct dp_msg m = {.type = DP_MSG_HELLO,
+		.stream = SIM_STREAM,
+		.session = session,
+		.u.hello = {.epoch = epoch, .config = SIM_CONFIG}};
 	post(sim, &sim->deposed_wire, NULL, n, leg, true, &m);
 }
 
@@ -581,7 +600,8 @@ static void fault_cut(struct sim *sim, void *arg, uint64_t number)
 	struct wire *w = any_wire(sim);
 	world_cut(w);
 	sim_at(sim, rng_between(&sim->network_rng, 1000, 6000000), mend, w, 0);
-	sim_at(sim, rng_between(&sim->network_rng, 1, 2 * sim->opt.cut_mean_us), fault_cut, NULL, 0);
+	sim_at(sim, rng_between(&sim->network_rng, 1, 2 * sim->opt.cut_mean_us), fault_cut, NULL,
+		0);
 }
 
 /* An operator pauses a leg, has it dropped, resumes one, has one resynced. */
@@ -601,12 +621,14 @@ static void fault_order(struct sim *sim, void *arg, uint64_t number)
 		return;
 	/* All that it lacks, or a part. */
 	const struct dp_log *log = &dp_stream_core(controller->stream)->log;
-	uint64_t drop_to = rng_chance(g, 0.5) ? UINT64_MAX
-					      : rng_between(g, log->tail.at.seq, log->last.at.seq + 1);
+	uint64_t drop_to = rng_chance(g, 0.5)
+		? UINT64_MAX
+		: rng_between(g, log->tail.at.seq, log->last.at.seq + 1);
 	if (sim->verbose)
-		printf("%10.6f operator: order %u for leg %u, to %" PRIu64 "\n", (double)sim->now / 1e6,
-			(unsigned)order, link, drop_to);
-	dp_stream_leg(controller->stream, link, (struct dp_order){(enum dp_leg_order)order, drop_to});
+		printf("%10.6f operator: order %u for leg %u, to %" PRIu64 "\n",
+			(double)sim->now / 1e6, (unsigned)order, link, drop_to);
+	dp_stream_leg(controller->stream, link,
+		(struct dp_order){(enum dp_leg_order)order, drop_to});
 }
 
 void world_start_faults(struct sim *sim)
@@ -625,7 +647,8 @@ void world_heal(struct sim *sim)
 	sim->healed = true;
 	if (sim->opt.legs < sim->opt.all_legs) {
 		world_crash(sim, &sim->nodes[0]);
-		sim->opt.legs = sim->nodes[0].down_count = sim->nodes[0].cfg.core.down_count = sim->opt.all_legs;
+		sim->opt.legs = sim->nodes[0].down_count = sim->nodes[0].cfg.core.down_count =
+			sim->opt.all_legs;
 	}
 	for (unsigned i = 0; i < sim->node_count; i++) {
 		struct node *n = &sim->nodes[i];
@@ -651,9 +674,9 @@ static void draw_resync(struct rng *g, struct sim_options *o)
 	o->resync_rate = rng_chance(g, 0.5) ? 0 : DP_KIB * rng_between(g, 32, 1024);
 }
 
-/* Two mirrors and more, one of which is enough; a controller whose disk is so slow that mirrors have much that
- * it has not when it crashes, as it often does and not for long; copies that take longer, and hosts that write
- * all the time. */
+/* Two mirrors and more, one of which is enough; a controller whose disk is so slow that mirrors
+ * have much that it has not when it crashes, as it often does and not for long; copies that take
+ * longer, and hosts that write all the time. */
 static void draw_resyncs(struct rng *g, struct sim_options *o)
 {
 	o->legs = (unsigned)rng_between(g, 2, 3);
@@ -681,8 +704,9 @@ static void draw_options(struct sim *sim)
 	o->legs = (unsigned)rng_between(g, 1, 3);
 	for (unsigned i = 0; i < o->legs; i++)
 		o->hops[i] = (unsigned)rng_below(g, 3);
-	o->ack = rng_chance(g, 0.6) ? DP_CORE_CACHED
-		 : rng_chance(g, 0.7) ? DP_CORE_COMMITTED : DP_CORE_LOCAL;
+	o->ack = rng_chance(g, 0.6)  ? DP_CORE_CACHED
+		: rng_chance(g, 0.7) ? DP_CORE_COMMITTED
+				     : DP_CORE_LOCAL;
 	o->flush = rng_chance(g, 0.5) ? DP_CORE_CACHED : DP_CORE_COMMITTED;
 	o->ack_legs = rng_chance(g, 0.6) ? o->legs : (unsigned)rng_between(g, 1, o->legs);
 	o->next_hop = rng_chance(g, 0.2);
@@ -701,11 +725,11 @@ static void draw_options(struct sim *sim)
 	o->crash_mean_us = rng_chance(g, 0.15) ? 0 : rng_between(g, 50000, 1500000);
 	o->cut_mean_us = rng_chance(g, 0.4) ? 0 : rng_between(g, 200000, 3000000);
 	o->keep_serving = rng_chance(&sim->health_rng, 0.4)
-				  ? o->legs
-				  : (unsigned)rng_between(&sim->health_rng, 1, o->legs);
+		? o->legs
+		: (unsigned)rng_between(&sim->health_rng, 1, o->legs);
 	o->health.interval_us = rng_between(&sim->health_rng, 20000, 200000);
 	o->health.down_after_us = o->health.interval_us * rng_between(&sim->health_rng, 3, 8) +
-				  4 * o->latency_us;
+		4 * o->latency_us;
 	o->health.probation_us = rng_below(&sim->health_rng, 2000000);
 	o->wipes = !o->next_hop && rng_chance(g, 0.3);
 	/* A leg that was given up and one that lost its disk could be all there are. */
@@ -714,11 +738,14 @@ static void draw_options(struct sim *sim)
 	o->orders = rng_chance(&sim->operator_rng, 0.3);
 	draw_resync(&sim->resync_rng, o);
 	o->bad_writes = rng_chance(&sim->failure_rng, 0.6)
-				? 0 : (double)rng_between(&sim->failure_rng, 1, 30) / 3000;
-	o->read_cache = rng_chance(&sim->failure_rng, 0.5) ? 0
-							   : 4096 * rng_between(&sim->failure_rng, 1, 64);
+		? 0
+		: (double)rng_between(&sim->failure_rng, 1, 30) / 3000;
+	o->read_cache = rng_chance(&sim->failure_rng, 0.5)
+		? 0
+		: 4096 * rng_between(&sim->failure_rng, 1, 64);
 	o->no_memory = rng_chance(&sim->memory_rng, 0.7)
-			       ? 0 : 1.0 / (double)rng_between(&sim->memory_rng, 200, 20000);
+		? 0
+		: 1.0 / (double)rng_between(&sim->memory_rng, 200, 20000);
 	o->host_dies = rng_chance(&sim->resync_rng, 0.5) ? 0 : 0.5;
 	o->resyncs = rng_chance(&sim->resync_rng, 0.2);
 	if (o->resyncs)
@@ -728,12 +755,13 @@ static void draw_options(struct sim *sim)
 	if (sim->verbose)
 		printf("legs %u (hops %u %u %u) ack %d/%u keep %u flush %d next_hop %d local %d window %" PRIu64
 		       " fault %" PRIu64 " sync %" PRIu64 " latency %" PRIu64
-		       " loss %.3f corrupt %.3f dup %.2f bad writes %.4f no memory %.5f crash %" PRIu64 " cut %" PRIu64 " wipes %d resyncs %d host dies %.1f sealed %d changes %d\n",
-			o->legs, o->hops[0], o->hops[1], o->hops[2], o->ack, o->ack_legs, o->keep_serving, o->flush,
-			o->next_hop, o->local_image, o->window_bytes, o->fault_us, o->sync_us,
-			o->latency_us, o->loss, o->corruption, o->duplication, o->bad_writes, o->no_memory, o->crash_mean_us,
-			o->cut_mean_us, o->wipes, o->resyncs, o->host_dies, o->sealed,
-			o->changes);
+		       " loss %.3f corrupt %.3f dup %.2f bad writes %.4f no memory %.5f crash %" PRIu64
+		       " cut %" PRIu64 " wipes %d resyncs %d host dies %.1f sealed %d changes %d\n",
+			o->legs, o->hops[0], o->hops[1], o->hops[2], o->ack, o->ack_legs,
+			o->keep_serving, o->flush, o->next_hop, o->local_image, o->window_bytes,
+			o->fault_us, o->sync_us, o->latency_us, o->loss, o->corruption,
+			o->duplication, o->bad_writes, o->no_memory, o->crash_mean_us,
+			o->cut_mean_us, o->wipes, o->resyncs, o->host_dies, o->sealed, o->changes);
 }
 
 static struct dp_store_volume volumes[2] = {{.id = 1, .file = "v1"}, {.id = 2, .file = "v2"}};
@@ -748,21 +776,28 @@ static struct node *add_node(struct sim *sim, enum dp_core_role role, const char
 		crypto_box_seed_keypair(sim->holders[sim->holder_count++], n->secret, seed);
 	}
 	bool slow = role == DP_CORE_CONTROLLER && sim->opt.resyncs;
-	n->disk = sim_disk_new(sim, &sim->disk_rng, slow ? sim->opt.controller_sync_us : sim->opt.sync_us);
+	n->disk = sim_disk_new(sim, &sim->disk_rng,
+		slow ? sim->opt.controller_sync_us : sim->opt.sync_us);
 	sim_disk_watch(n->disk, laws_written, n);
 	if (sim->watch)
 		sim_disk_steady(n->disk);
 	if (sim->opt.bad_writes > 0)
 		sim_disk_bad(n->disk, &sim->failure_rng, sim->opt.bad_writes);
 	n->cfg = (struct dp_stream_config){
-		.core = {.stream = SIM_STREAM, .config = SIM_CONFIG, .role = role,
+		.core = {.stream = SIM_STREAM,
+			.config = SIM_CONFIG,
+			.role = role,
 			.image = role == DP_CORE_MIRROR ||
-				 (role == DP_CORE_CONTROLLER && sim->opt.local_image),
-			.ack = sim->opt.ack, .flush = sim->opt.flush, .ack_legs = sim->opt.ack_legs,
+				(role == DP_CORE_CONTROLLER && sim->opt.local_image),
+			.ack = sim->opt.ack,
+			.flush = sim->opt.flush,
+			.ack_legs = sim->opt.ack_legs,
 			.keep_serving = sim->opt.keep_serving,
-			.retain_next_hop = sim->opt.next_hop, .window_bytes = sim->opt.window_bytes,
+			.retain_next_hop = sim->opt.next_hop,
+			.window_bytes = sim->opt.window_bytes,
 			.track = sim->opt.track && role == DP_CORE_CONTROLLER,
-			.low_room = sim->opt.journal_size - 2 * DP_MIB - sim->opt.track_kib * DP_KIB},
+			.low_room = sim->opt.journal_size - 2 * DP_MIB -
+				sim->opt.track_kib * DP_KIB},
 		.journal_file = "journal",
 		.journal_size = sim->opt.journal_size,
 		.volumes = volumes,
@@ -790,8 +825,7 @@ static void draw_link(struct sim *sim, struct dp_core_config *cfg, unsigned link
 static void join(struct sim *sim, struct node *above, struct node *below)
 {
 	unsigned link = above->down_count++;
-	struct wire w = {.latency_us = sim->opt.latency_us,
-		.jitter_us = sim->opt.jitter_us};
+	struct wire w = {.latency_us = sim->opt.latency_us, .jitter_us = sim->opt.jitter_us};
 	above->down[link] = below->index;
 	above->to_down[link] = w;
 	above->cfg.core.down_count = above->down_count;
@@ -865,18 +899,21 @@ static void explain(struct sim *sim)
 {
 	for (unsigned i = 0; i < sim->node_count; i++) {
 		const struct dp_core *c = dp_stream_core(sim->nodes[i].stream);
-		printf("  %s %s: tail %" PRIu64 " applied %" PRIu64 " agreed %" PRIu64 " durable %" PRIu64
-		       " last %" PRIu64 " committed %" PRIu64 " room %" PRIu64 " up %d memory %" PRIu64 "\n",
-			sim->nodes[i].name, dp_core_state_name(c->state), c->log.tail.at.seq, c->applied,
-			c->agreed, c->durable, c->log.last.at.seq, c->committed, c->room, c->up.started,
-			c->log.memory);
+		printf("  %s %s: tail %" PRIu64 " applied %" PRIu64 " agreed %" PRIu64
+		       " durable %" PRIu64 " last %" PRIu64 " committed %" PRIu64 " room %" PRIu64
+		       " up %d memory %" PRIu64 "\n",
+			sim->nodes[i].name, dp_core_state_name(c->state), c->log.tail.at.seq,
+			c->applied, c->agreed, c->durable, c->log.last.at.seq, c->committed,
+			c->room, c->up.started, c->log.memory);
 		for (unsigned l = 0; l < c->cfg.down_count; l++)
-			printf("    link %u %s%s%s: sent %" PRIu64 " cached %" PRIu64 " committed %" PRIu64
-			       " flight %" PRIu64 " room %" PRIu64 " loading %" PRIu64 "\n", l,
-				dp_down_state_name(c->down[l].state), c->away >> l & 1 ? " away" : "",
-				c->down[l].images == DP_IMAGES_WHOLE ? "" : " not whole", c->down[l].sent, c->down[l].cached,
-				c->down[l].committed, c->down[l].flight, c->down[l].room,
-				c->down[l].loading);
+			printf("    link %u %s%s%s: sent %" PRIu64 " cached %" PRIu64
+			       " committed %" PRIu64 " flight %" PRIu64 " room %" PRIu64
+			       " loading %" PRIu64 "\n",
+				l, dp_down_state_name(c->down[l].state),
+				c->away >> l & 1 ? " away" : "",
+				c->down[l].images == DP_IMAGES_WHOLE ? "" : " not whole",
+				c->down[l].sent, c->down[l].cached, c->down[l].committed,
+				c->down[l].flight, c->down[l].room, c->down[l].loading);
 	}
 }
 
@@ -889,29 +926,33 @@ static void fail_progress(struct sim *sim)
 		struct node *n = &sim->nodes[i];
 		const struct dp_core *c = dp_stream_core(n->stream);
 		if (c->state != DP_CORE_OPEN)
-			sim_fail("progress: %s stays in state %s", n->name, dp_core_state_name(c->state));
+			sim_fail("progress: %s stays in state %s", n->name,
+				dp_core_state_name(c->state));
 		for (unsigned l = 0; l < n->down_count; l++) {
 			const struct dp_down *d = &c->down[l];
 			const char *below = sim->nodes[n->down[l]].name;
 			if (d->state != DP_DOWN_ACTIVE)
-				sim_fail("progress: the link %s -> %s stays in state %s", n->name, below,
-					dp_down_state_name(d->state));
+				sim_fail("progress: the link %s -> %s stays in state %s", n->name,
+					below, dp_down_state_name(d->state));
 			if (d->cached < last)
 				sim_fail("progress: %s was sent %" PRIu64 " of %" PRIu64
-					 " records by %s and has acknowledged %" PRIu64, below, d->sent,
-					last, n->name, d->cached);
+					 " records by %s and has acknowledged %" PRIu64,
+					below, d->sent, last, n->name, d->cached);
 		}
 		if (c->log.last.images.building)
-			sim_fail("progress: the resync of %s does not end (%" PRIu64 " bytes are copied)",
+			sim_fail("progress: the resync of %s does not end (%" PRIu64
+				 " bytes are copied)",
 				n->name, c->log.last.images.copied);
 		if (c->cfg.image && c->applied < last)
-			sim_fail("progress: %s has applied %" PRIu64 " of %" PRIu64 " records, %" PRIu64
-				 " are agreed", n->name, c->applied, last, c->agreed);
+			sim_fail("progress: %s has applied %" PRIu64 " of %" PRIu64
+				 " records, %" PRIu64 " are agreed",
+				n->name, c->applied, last, c->agreed);
 	}
 	if (dp_stream_core(sim->nodes[0].stream)->away)
 		sim_fail("progress: a leg that has caught up does not count again");
-	sim_fail("progress: %s", host_idle(sim) ? "all is sent, and not committed"
-						 : "a request of the host is not answered");
+	sim_fail("progress: %s",
+		host_idle(sim) ? "all is sent, and not committed"
+			       : "a request of the host is not answered");
 }
 
 void world_check_images(struct sim *sim)

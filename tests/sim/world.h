@@ -29,56 +29,64 @@ struct node {
 	struct sim_disk *disk;
 	struct dp_stream *stream; /* NULL: down */
 	uint64_t life;
-	int up;                   /* node above, or -1 */
-	unsigned up_link;         /* its link index for us */
+	int up;           /* node above, or -1 */
+	unsigned up_link; /* its link index for us */
 	unsigned down[DP_DOWN_MAX];
 	unsigned down_count;
 	struct wire to_down[DP_DOWN_MAX], to_up;
 	struct dp_health health_down[DP_DOWN_MAX], health_up;
 	struct dp_stream_config cfg;
 	uint8_t secret[DP_SEAL_KEY_SIZE];
-	bool rotten;              /* a byte of its journal went bad */
+	bool rotten; /* a byte of its journal went bad */
 	/* laws.c */
-	uint64_t told_cached;     /* highest `cached` it said since its journal was made or cut */
+	uint64_t told_cached; /* highest `cached` it said since its journal was made or cut */
 	uint64_t told_promised, disk_promised; /* epochs: said to others, safe on the disk */
-	struct dp_position applied; /* what its image may hold */
-	struct dp_position fallback; /* of a node that is resynced: what its old images hold */
-	struct dp_position next_fallback; /* the same, of a resync that is ordered before the switch is durable */
-	bool jumping;               /* it is about to be resynced */
-	uint64_t jumped;            /* where its log began then: what came before it gets as content */
-	struct dp_images images;    /* as its disk says */
-	struct dp_position whole;   /* where its log stood when a resync was complete */
-	struct dp_position seen;    /* of the controller's log, by the checker */
+	struct dp_position applied;            /* what its image may hold */
+	struct dp_position fallback;      /* of a node that is resynced: what its old images hold */
+	struct dp_position next_fallback; /* the same, of a resync that is ordered before the switch
+					     is durable */
+	bool jumping;                     /* it is about to be resynced */
+	uint64_t jumped;         /* where its log began then: what came before it gets as content */
+	struct dp_images images; /* as its disk says */
+	struct dp_position whole; /* where its log stood when a resync was complete */
+	struct dp_position seen;  /* of the controller's log, by the checker */
 	uint64_t seen_tail;
 	bool was_open;
 	bool was_whole; /* controller, when it crashed: all legs counted */
 };
 
 struct sim_options {
-	unsigned legs, all_legs, hops[DP_DOWN_MAX]; /* legs of all_legs: the controller's at the time */
+	unsigned legs, all_legs,
+		hops[DP_DOWN_MAX]; /* legs of all_legs: the controller's at the time */
 	enum dp_core_stage ack, flush;
 	unsigned ack_legs, keep_serving;
 	struct dp_health_config health;
 	bool next_hop, local_image, wipes, track, orders, sealed;
-	bool changes; /* the controller is started anew with other policies */
+	bool changes;                /* the controller is started anew with other policies */
 	uint64_t controller_sync_us; /* of resyncs */
-	bool resyncs; /* legs are resynced all the time, and what they copy is often cut */
+	bool resyncs;       /* legs are resynced all the time, and what they copy is often cut */
 	uint64_t track_kib; /* used of the journal when lost legs are given up */
 	uint64_t volume_size, journal_size, window_bytes, fault_us, sync_us, latency_us, jitter_us;
 	double stale_lost; /* of what is under way when its connection breaks */
 	uint32_t resync_chunk;
 	unsigned resync_slots;
-	uint64_t read_cache; /* bytes; 0: none */
+	uint64_t read_cache;               /* bytes; 0: none */
 	uint64_t resync_sync, resync_rate; /* bytes; bytes a second, 0: no limit */
-	double host_dies; /* together with the controller */
+	double host_dies;                  /* together with the controller */
 	double loss, corruption, duplication, bad_writes, no_memory;
 	uint64_t crash_mean_us, cut_mean_us; /* 0: never */
 };
 
 /* What a scripted run hears of, and decides. A random run has none (sim.watch is NULL). */
 #define SIM_DUPLICATE_LATE_US 50000 /* when the second one arrives */
-enum sim_fate { SIM_PASS, SIM_LOSE, SIM_DUPLICATE, SIM_CORRUPT, SIM_BREAK,
-	SIM_STARVE /* no message: an allocation of a node fails */ };
+enum sim_fate {
+	SIM_PASS,
+	SIM_LOSE,
+	SIM_DUPLICATE,
+	SIM_CORRUPT,
+	SIM_BREAK,
+	SIM_STARVE /* no message: an allocation of a node fails */
+};
 struct sim_watch {
 	enum sim_fate (*sent)(struct sim *sim, const struct node *from, const struct node *to,
 		const struct dp_msg *m);
@@ -94,8 +102,8 @@ struct sim {
 	uint64_t now, order, steps, trace;
 	struct event *events;
 	size_t event_count, event_capacity;
-	struct rng options_rng, network_rng, disk_rng, process_rng, host_rng, deposed_rng, health_rng,
-		operator_rng, resync_rng, failure_rng, memory_rng, seal_rng, change_rng;
+	struct rng options_rng, network_rng, disk_rng, process_rng, host_rng, deposed_rng,
+		health_rng, operator_rng, resync_rng, failure_rng, memory_rng, seal_rng, change_rng;
 	struct wire deposed_wire; /* from a controller that is none any more */
 	struct sim_options opt;
 	struct node nodes[SIM_NODES];
@@ -143,7 +151,7 @@ void world_depose(struct sim *sim, unsigned leg, uint64_t session, uint64_t epoc
 void world_start_faults(struct sim *sim);
 void world_heal(struct sim *sim);
 bool world_converged(struct sim *sim);
-bool world_settled(struct sim *sim); /* the same, whatever the host still wants to do */
+bool world_settled(struct sim *sim);      /* the same, whatever the host still wants to do */
 void world_check_images(struct sim *sim); /* all are what the history says; after convergence */
 void world_check_end(struct sim *sim);
 void world_free(struct sim *sim);

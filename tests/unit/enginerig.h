@@ -13,14 +13,22 @@
 
 static struct dp_core core;
 static struct dp_actions actions; /* of the last event */
-static uint64_t room = 64 << 20; /* in the journal */
+static uint64_t room = 64 << 20;  /* in the journal */
 
-static inline void make(enum dp_core_role role, unsigned downs, unsigned ack_legs, enum dp_core_stage ack)
+static inline void make(enum dp_core_role role, unsigned downs, unsigned ack_legs,
+	enum dp_core_stage ack)
 {
 	cr_assert_geq(sodium_init(), 0);
-	struct dp_core_config cfg = {.stream = STREAM, .config = 1, .instance = 5, .role = role,
-		.image = role == DP_CORE_MIRROR, .ack = ack, .flush = DP_CORE_COMMITTED,
-		.ack_legs = ack_legs, .down_count = downs, .window_bytes = 1 << 20};
+	struct dp_core_config cfg = {.stream = STREAM,
+		.config = 1,
+		.instance = 5,
+		.role = role,
+		.image = role == DP_CORE_MIRROR,
+		.ack = ack,
+		.flush = DP_CORE_COMMITTED,
+		.ack_legs = ack_legs,
+		.down_count = downs,
+		.window_bytes = 1 << 20};
 	struct dp_meta empty = {0};
 	cr_assert_eq(dp_core_init(&core, &cfg, &empty), 0);
 }
@@ -28,9 +36,14 @@ static inline void make(enum dp_core_role role, unsigned downs, unsigned ack_leg
 /* A relay that is started again with everything up to 5 released. */
 static inline void make_released_relay(bool next_hop)
 {
-	struct dp_core_config cfg = {.stream = STREAM, .config = 1, .instance = 5,
-		.role = DP_CORE_RELAY, .retain_next_hop = next_hop, .down_count = 1,
-		.ack_legs = 1, .window_bytes = 1 << 20};
+	struct dp_core_config cfg = {.stream = STREAM,
+		.config = 1,
+		.instance = 5,
+		.role = DP_CORE_RELAY,
+		.retain_next_hop = next_hop,
+		.down_count = 1,
+		.ack_legs = 1,
+		.window_bytes = 1 << 20};
 	struct dp_meta tail = {.promised = 1, .at = {1, 5, 99}, .based = true};
 	cr_assert_eq(dp_core_init(&core, &cfg, &tail), 0);
 }
@@ -77,8 +90,15 @@ static inline uint64_t barrier_token(void)
 
 static inline struct dp_record *record_of(uint64_t epoch, uint64_t seq, uint64_t previous)
 {
-	struct dp_header h = {.op = DP_OP_TRIM, .stream = STREAM, .volume = 1, .length = 512,
-		.epoch = epoch, .seq = seq, .set = 1, .client = 9, .request = seq};
+	struct dp_header h = {.op = DP_OP_TRIM,
+		.stream = STREAM,
+		.volume = 1,
+		.length = 512,
+		.epoch = epoch,
+		.seq = seq,
+		.set = 1,
+		.client = 9,
+		.request = seq};
 	h.chain = dp_chain_next(previous, &h);
 	return dp_record_new(&h, NULL);
 }
@@ -90,13 +110,15 @@ static inline struct dp_record *record(uint64_t seq, uint64_t previous)
 
 static inline void hello(uint64_t epoch, uint64_t session)
 {
-	from_up((struct dp_msg){.type = DP_MSG_HELLO, .session = session,
+	from_up((struct dp_msg){.type = DP_MSG_HELLO,
+		.session = session,
 		.u.hello = {.epoch = epoch, .config = 1}});
 }
 
 static inline void start_at_zero(uint64_t session)
 {
-	from_up((struct dp_msg){.type = DP_MSG_START, .session = session,
+	from_up((struct dp_msg){.type = DP_MSG_START,
+		.session = session,
 		.u.start.at = {0, 0, dp_chain_start(STREAM)}});
 }
 
@@ -112,7 +134,8 @@ static inline void open_mirror(void)
 
 static inline void send_record(uint64_t seq, uint64_t previous)
 {
-	from_up((struct dp_msg){.type = DP_MSG_RECORD, .session = 100, .u.record = record(seq, previous)});
+	from_up((struct dp_msg){
+		.type = DP_MSG_RECORD, .session = 100, .u.record = record(seq, previous)});
 }
 
 static inline void welcome_room(uint32_t leg, struct dp_position last, uint64_t leg_room)
@@ -154,9 +177,11 @@ static inline void open_controller(unsigned ack_legs, enum dp_core_stage ack)
 	make(DP_CORE_CONTROLLER, 2, ack_legs, ack);
 	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
-	for (unsigned asked = 0; asked < 2; asked++) { /* the second time for an epoch that is its own for sure */
+	for (unsigned asked = 0; asked < 2;
+		asked++) { /* the second time for an epoch that is its own for sure */
 		welcome_from(0);
-		cr_assert_eq(core.state, DP_CORE_RECOVERING, "goes on before all legs have answered");
+		cr_assert_eq(core.state, DP_CORE_RECOVERING,
+			"goes on before all legs have answered");
 		welcome_from(1);
 		step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
 	}
@@ -165,27 +190,35 @@ static inline void open_controller(unsigned ack_legs, enum dp_core_stage ack)
 
 static inline void host(uint8_t op, uint64_t request, void *tag)
 {
-	struct dp_host_request r = {.tag = tag, .op = op, .volume = op == DP_OP_FLUSH ? 0 : 1,
-		.length = op == DP_OP_FLUSH ? 0 : 512, .client = 9, .request = request};
+	struct dp_host_request r = {.tag = tag,
+		.op = op,
+		.volume = op == DP_OP_FLUSH ? 0 : 1,
+		.length = op == DP_OP_FLUSH ? 0 : 512,
+		.client = 9,
+		.request = request};
 	step((struct dp_event){.type = DP_EV_HOST, .u.host = &r});
 }
 
 static inline void ack(uint32_t leg, uint64_t cached, uint64_t committed)
 {
-	from_down(leg, (struct dp_msg){.type = DP_MSG_ACK,
-		.u.ack = {.cached = cached, .committed = committed, .room = 64 << 20}});
+	from_down(leg,
+		(struct dp_msg){.type = DP_MSG_ACK,
+			.u.ack = {.cached = cached, .committed = committed, .room = 64 << 20}});
 }
 
 static inline void ack_images(uint32_t leg, uint64_t position, enum dp_images_state images)
 {
-	from_down(leg, (struct dp_msg){.type = DP_MSG_ACK,
-			       .u.ack = {position, position, 64 << 20, images, 0}});
+	from_down(leg,
+		(struct dp_msg){
+			.type = DP_MSG_ACK, .u.ack = {position, position, 64 << 20, images, 0}});
 }
 
-static inline void ack_order(uint32_t leg, uint64_t position, enum dp_images_state images, uint64_t order)
+static inline void ack_order(uint32_t leg, uint64_t position, enum dp_images_state images,
+	uint64_t order)
 {
-	from_down(leg, (struct dp_msg){.type = DP_MSG_ACK,
-			       .u.ack = {position, position, 64 << 20, images, (uint32_t)order}});
+	from_down(leg,
+		(struct dp_msg){.type = DP_MSG_ACK,
+			.u.ack = {position, position, 64 << 20, images, (uint32_t)order}});
 }
 
 static inline void durable(uint64_t seq)

@@ -13,12 +13,12 @@ struct memdisk {
 	struct dp_file *files[MEMDISK_FILES];
 	struct dp_io **queue;
 	uint32_t count, capacity;
-	uint32_t opened;     /* handles not closed */
-	int write_error;     /* of every write, zero and sync from now on; 0: none */
+	uint32_t opened;           /* handles not closed */
+	int write_error;           /* of every write, zero and sync from now on; 0: none */
 	const struct dp_file *bad; /* only of this file, even if it is renamed; NULL: of all */
-	int read_error;      /* of every read, blocking or not */
-	uint64_t writes;     /* carried out, blocking ones included */
-	uint64_t reads;      /* submitted ones carried out */
+	int read_error;            /* of every read, blocking or not */
+	uint64_t writes;           /* carried out, blocking ones included */
+	uint64_t reads;            /* submitted ones carried out */
 };
 
 struct memdisk *memdisk_new(void);

@@ -157,14 +157,16 @@ Test(units, percents)
 
 Test(units, hours_of_the_day)
 {
-	static const char *const none[] = {"", "22:00", "22:00-", "22:00-22:00", "24:00-01:00", "12:60-13:00", "1:00-02:00",
-		"22.00-06:00", "22:00 06:00", "22:00-06:00 ", "-2:00-06:00"};
+	static const char *const none[] = {"", "22:00", "22:00-", "22:00-22:00", "24:00-01:00",
+		"12:60-13:00", "1:00-02:00", "22.00-06:00", "22:00 06:00", "22:00-06:00 ",
+		"-2:00-06:00"};
 	struct dp_hours night = {0, 0}, day;
 	cr_assert(dp_hours_open(&night, 0) && dp_hours_open(&night, 1439), "all day");
 	cr_assert_eq(dp_parse_hours("22:00-06:30", &night), 0);
 	cr_assert_eq(night.from, 22 * 60);
 	cr_assert_eq(night.to, 6 * 60 + 30);
-	cr_assert(dp_hours_open(&night, 22 * 60) && dp_hours_open(&night, 0) && dp_hours_open(&night, 389));
+	cr_assert(dp_hours_open(&night, 22 * 60) && dp_hours_open(&night, 0) &&
+		dp_hours_open(&night, 389));
 	cr_assert_not(dp_hours_open(&night, 390) || dp_hours_open(&night, 22 * 60 - 1));
 	cr_assert_eq(dp_parse_hours("08:15-19:59", &day), 0);
 	cr_assert(dp_hours_open(&day, 8 * 60 + 15) && dp_hours_open(&day, 19 * 60 + 58));
@@ -174,9 +176,10 @@ Test(units, hours_of_the_day)
 	cr_assert_eq(day.from, 8 * 60 + 15);
 }
 
-static const char *const bad[] = {"", " ", "B", "KiB", "5", "-1KiB", "+1KiB", "1kib", "1 K", "1KiBs",
-	"1KiB ", " 1KiB", "1..5KiB", "1.2.3KiB", ".5KiB", "0x10B", "1e3B", "infB", "nanB", "1,5KiB",
-	"8388608TiB", "99999999999999999999B", "-5ms", "5minutes", "1.5", "10Gbit/", "1ZiB", "1mi/s"};
+static const char *const bad[] = {"", " ", "B", "KiB", "5", "-1KiB", "+1KiB", "1kib", "1 K",
+	"1KiBs", "1KiB ", " 1KiB", "1..5KiB", "1.2.3KiB", ".5KiB", "0x10B", "1e3B", "infB", "nanB",
+	"1,5KiB", "8388608TiB", "99999999999999999999B", "-5ms", "5minutes", "1.5", "10Gbit/",
+	"1ZiB", "1mi/s"};
 
 Test(units, what_is_no_quantity_is_refused_and_leaves_the_value_alone)
 {
@@ -261,7 +264,8 @@ Test(hist, one_value_is_known_within_its_step)
 		dp_hist_add(&h, value);
 		uint64_t told = dp_hist_percentile(&h, 50);
 		cr_assert(told <= value && (double)(value - told) <= (double)value * 0.016,
-			"%llu is told as %llu", (unsigned long long)value, (unsigned long long)told);
+			"%llu is told as %llu", (unsigned long long)value,
+			(unsigned long long)told);
 		cr_assert_eq(h.max_us, value);
 	}
 }

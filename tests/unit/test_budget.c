@@ -93,8 +93,8 @@ Test(budget, a_published_example_comes_out_to_the_microsecond)
 {
 	struct dp_topology *t = load(cascade);
 	struct dp_budget_costs costs = plain();
-	t->nodes[t->streams[0].controller].retain =
-		DP_RETAIN_NEXT_HOP; /* as it has there, not here */
+	t->nodes[t->streams[0].controller]
+		.retain = DP_RETAIN_NEXT_HOP; /* as it has there, not here */
 	struct dp_budget *b = make(t, &costs);
 	cr_assert_eq(b->event_count, sizeof published / sizeof published[0]);
 	for (unsigned i = 0; i < b->event_count; i++) {
@@ -143,24 +143,24 @@ Test(budget, a_durable_write_is_paid_once)
 
 /* ---- two poles ---- */
 
-static const char poles[] =
-	"dipole: 1\n"
-	"name: poles\n"
-	"sites: {here: {at: [40, -74]}, west: {at: [40, -75]}, east: {at: [40, -73]}}\n"
-	"nodes:\n"
-	"  ctl: {role: controller, site: here}\n"
-	"  w: {role: mirror, site: west, listen: tcp://10.1.0.1:7400}\n"
-	"  e: {role: mirror, site: east, listen: tcp://10.2.0.1:7400}\n"
-	"links:\n"
-	"  - {between: [ctl, w], distance: 20mi, trusted: true, bandwidth: 8Mbit}\n"
-	"  - {between: [ctl, e], distance: 60mi, window: 1MiB}\n"
-	"streams:\n"
-	"  s:\n"
-	"    controller: ctl\n"
-	"    legs: {w: [w], e: [e]}\n"
-	"    ack: {stage: cached, legs: 1}\n"
-	"    flush: committed\n"
-	"volumes: {v: {stream: s, size: 1GiB}}\n";
+static const char
+	poles[] = "dipole: 1\n"
+		  "name: poles\n"
+		  "sites: {here: {at: [40, -74]}, west: {at: [40, -75]}, east: {at: [40, -73]}}\n"
+		  "nodes:\n"
+		  "  ctl: {role: controller, site: here}\n"
+		  "  w: {role: mirror, site: west, listen: tcp://10.1.0.1:7400}\n"
+		  "  e: {role: mirror, site: east, listen: tcp://10.2.0.1:7400}\n"
+		  "links:\n"
+		  "  - {between: [ctl, w], distance: 20mi, trusted: true, bandwidth: 8Mbit}\n"
+		  "  - {between: [ctl, e], distance: 60mi, window: 1MiB}\n"
+		  "streams:\n"
+		  "  s:\n"
+		  "    controller: ctl\n"
+		  "    legs: {w: [w], e: [e]}\n"
+		  "    ack: {stage: cached, legs: 1}\n"
+		  "    flush: committed\n"
+		  "volumes: {v: {stream: s, size: 1GiB}}\n";
 
 Test(budget, the_policy_names_the_legs_that_count)
 {
@@ -333,9 +333,10 @@ Test(budget, changes_are_tried_out)
 
 Test(budget, a_change_that_is_none_is_refused)
 {
-	static const char *const bad[] = {"", "ack", "ack=", "ack=soon", "flush=local", "legs=0", "legs=2", "legs=x", "legs=1x", "legs=-1",
-		"relay=far", "relay=far:10", "relay=near:1mi", "relay=far:31mi", "relay=far:-1mi", "direct=near",
-		"ack=local,", "speed=2"};
+	static const char *const bad[] = {"", "ack", "ack=", "ack=soon", "flush=local", "legs=0",
+		"legs=2", "legs=x", "legs=1x", "legs=-1", "relay=far", "relay=far:10",
+		"relay=near:1mi", "relay=far:31mi", "relay=far:-1mi", "direct=near", "ack=local,",
+		"speed=2"};
 	struct dp_topology *t = load(cascade);
 	char why[128] = "";
 	for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {

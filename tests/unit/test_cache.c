@@ -87,7 +87,8 @@ Test(cache, knows_what_is_equal)
 	cr_assert(dp_cache_equal(c, 1, 512, bytes(1), BLOCK));
 	buffer[BLOCK - 1] = 2;
 	cr_assert_not(dp_cache_equal(c, 1, 512, buffer, BLOCK));
-	cr_assert_not(dp_cache_equal(c, 1, BLOCK, bytes(1), BLOCK + 1), "what is not there is equal");
+	cr_assert_not(dp_cache_equal(c, 1, BLOCK, bytes(1), BLOCK + 1),
+		"what is not there is equal");
 	dp_cache_free(&c);
 }
 

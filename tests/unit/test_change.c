@@ -1,4 +1,5 @@
-/* Two topologies of one deployment: each difference is said, with what it means; what cannot be done is refused. */
+/* Two topologies of one deployment: each difference is said, with what it means; what cannot be
+ * done is refused. */
 #include <criterion/criterion.h>
 
 #include <sodium.h>
@@ -7,35 +8,36 @@
 
 #include "topology/change.h"
 
-#define KEY	"rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"
+#define KEY       "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"
 #define OTHER_KEY "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID"
 
-static const char before[] = "dipole: 1\n"
-			     "name: shop\n"
-			     "sites:\n"
-			     "  newark:  {at: [40.74, -74.17]}\n"
-			     "  trenton: {at: [40.22, -74.76]}\n"
-			     "nodes:\n"
-			     "  nwk:  {role: controller, site: newark}\n"
-			     "  r1:   {role: relay, site: newark, listen: tcp://10.1.0.2:7400, journal: 1GiB}\n"
-			     "  west: {role: mirror, site: trenton, listen: tcp://10.2.0.1:7400}\n"
-			     "  east: {role: mirror, site: trenton, listen: tcp://10.3.0.1:7400}\n"
-			     "operators:\n"
-			     "  anna: {role: observe, key: \"" KEY "\"}\n"
-			     "links:\n"
-			     "  - {between: [nwk, west], trusted: false}\n"
-			     "  - {between: [nwk, east], trusted: false}\n"
-			     "  - {between: [nwk, r1], trusted: false}\n"
-			     "  - {between: [r1, east], trusted: false}\n"
-			     "streams:\n"
-			     "  orders:\n"
-			     "    controller: nwk\n"
-			     "    legs: {w: [west], e: [r1, east]}\n"
-			     "    ack: {stage: cached, legs: all}\n"
-			     "    journal: {size: 4GiB, high-water: 75%}\n"
-			     "volumes:\n"
-			     "  data: {stream: orders, size: 200GiB}\n"
-			     "  log:  {stream: orders, size: 20GiB}\n";
+static const char before[] =
+	"dipole: 1\n"
+	"name: shop\n"
+	"sites:\n"
+	"  newark:  {at: [40.74, -74.17]}\n"
+	"  trenton: {at: [40.22, -74.76]}\n"
+	"nodes:\n"
+	"  nwk:  {role: controller, site: newark}\n"
+	"  r1:   {role: relay, site: newark, listen: tcp://10.1.0.2:7400, journal: 1GiB}\n"
+	"  west: {role: mirror, site: trenton, listen: tcp://10.2.0.1:7400}\n"
+	"  east: {role: mirror, site: trenton, listen: tcp://10.3.0.1:7400}\n"
+	"operators:\n"
+	"  anna: {role: observe, key: \"" KEY "\"}\n"
+	"links:\n"
+	"  - {between: [nwk, west], trusted: false}\n"
+	"  - {between: [nwk, east], trusted: false}\n"
+	"  - {between: [nwk, r1], trusted: false}\n"
+	"  - {between: [r1, east], trusted: false}\n"
+	"streams:\n"
+	"  orders:\n"
+	"    controller: nwk\n"
+	"    legs: {w: [west], e: [r1, east]}\n"
+	"    ack: {stage: cached, legs: all}\n"
+	"    journal: {size: 4GiB, high-water: 75%}\n"
+	"volumes:\n"
+	"  data: {stream: orders, size: 200GiB}\n"
+	"  log:  {stream: orders, size: 20GiB}\n";
 
 static struct dp_topo_changes changes;
 
@@ -69,7 +71,8 @@ static void change(const char *find, const char *by)
 
 static void check_one(const char *what, bool refused)
 {
-	cr_assert_eq(changes.count, 1, "%u changes, the first: %s", changes.count, changes.list[0].what);
+	cr_assert_eq(changes.count, 1, "%u changes, the first: %s", changes.count,
+		changes.list[0].what);
 	cr_assert_str_eq(changes.list[0].what, what);
 	cr_assert_eq(changes.list[0].refused, refused);
 	cr_assert_eq(changes.refused, refused);
@@ -90,7 +93,8 @@ Test(change, what_can_be_done)
 	} cases[] = {
 		{"w: [west]", "w: [west]", NULL},
 		{"e: [r1, east]", "e: [east]", "stream orders: leg e takes another way"},
-		{"size: 200GiB", "size: 400GiB", "volume data: 429496729600 bytes instead of 214748364800"},
+		{"size: 200GiB", "size: 400GiB",
+			"volume data: 429496729600 bytes instead of 214748364800"},
 		{"stage: cached", "stage: committed", "stream orders: ack, flush or when-leg-down"},
 		{"legs: all}", "legs: 1}", "stream orders: ack, flush or when-leg-down"},
 		{"75%", "76%", "stream orders: limits"},
@@ -101,14 +105,19 @@ Test(change, what_can_be_done)
 		{"volumes:\n", "volumes:\n  third: {stream: orders, size: 1MiB}\n",
 			"volume third: new, 1048576 bytes"},
 		{"  log:  {stream: orders, size: 20GiB}\n", "", "volume log: gone"},
-		{"nodes:\n", "nodes:\n  r2: {role: relay, site: newark, listen: tcp://10.9.0.2:7400}\n",
+		{"nodes:\n",
+			"nodes:\n  r2: {role: relay, site: newark, listen: tcp://10.9.0.2:7400}\n",
 			"node r2: new"},
-		{"role: observe", "role: administer", "operator anna: administer instead of observe"},
+		{"role: observe", "role: administer",
+			"operator anna: administer instead of observe"},
 		{KEY, OTHER_KEY, "operator anna: key"},
-		{"  anna: ", "  bert: {role: operate, key: \"" OTHER_KEY "\"}\n  anna: ", "operator bert: new, operate"},
-		{"listen: tcp://10.2.0.1:7400", "listen: tcp://10.2.0.1:7400, control: tcp://10.2.0.1:7401",
+		{"  anna: ", "  bert: {role: operate, key: \"" OTHER_KEY "\"}\n  anna: ",
+			"operator bert: new, operate"},
+		{"listen: tcp://10.2.0.1:7400",
+			"listen: tcp://10.2.0.1:7400, control: tcp://10.2.0.1:7401",
 			"node west: addresses or retain"},
-		{"links:\n", "links:\n  - {between: [west, r1], trusted: false}\n", "link west, r1: new"},
+		{"links:\n", "links:\n  - {between: [west, r1], trusted: false}\n",
+			"link west, r1: new"},
 		{"  data: {stream: orders, size: 200GiB}\n  log:  {stream: orders, size: 20GiB}\n",
 			"  log:  {stream: orders, size: 20GiB}\n  data: {stream: orders, size: 200GiB}\n",
 			"volumes: another order"},
@@ -124,7 +133,8 @@ Test(change, another_site_changes_distances)
 	change("controller, site: newark}", "controller, site: trenton}");
 	cr_assert(changes.count == 4 && changes.refused == 0);
 	cr_assert_str_eq(changes.list[0].what, "node nwk: site trenton instead of newark");
-	cr_assert_str_eq(changes.list[1].what, "link nwk, west: limits, hours, distance or heartbeats");
+	cr_assert_str_eq(changes.list[1].what,
+		"link nwk, west: limits, hours, distance or heartbeats");
 }
 
 Test(change, what_cannot)
@@ -133,11 +143,13 @@ Test(change, what_cannot)
 		const char *find, *by, *what;
 	} cases[] = {
 		{"name: shop", "name: store", "name: store instead of shop"},
-		{"size: 200GiB", "size: 100GiB", "volume data: 107374182400 bytes instead of 214748364800"},
+		{"size: 200GiB", "size: 100GiB",
+			"volume data: 107374182400 bytes instead of 214748364800"},
 		{"size: 4GiB", "size: 8GiB", "stream orders: journal size"},
 		{"journal: 1GiB", "journal: 2GiB", "node r1: journal"},
 		{"    journal:", "    local: mirror\n    journal:", "stream orders: local"},
-		{"10.3.0.1:7400}", "10.3.0.1:7400, second-store: /srv/second}", "node east: second-store"},
+		{"10.3.0.1:7400}", "10.3.0.1:7400, second-store: /srv/second}",
+			"node east: second-store"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		change(cases[i].find, cases[i].by);

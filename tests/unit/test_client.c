@@ -244,7 +244,7 @@ struct server {
 	struct fake *fake;
 	pthread_t thread;
 	uint8_t *disk;
-	uint64_t last_id;	    /* of mutating requests that were applied */
+	uint64_t last_id;           /* of mutating requests that were applied */
 	int answers_per_connection; /* 0: no limit */
 	uint32_t fua_seen, requests_seen;
 	bool out_of_order;
@@ -609,8 +609,8 @@ Test(client, an_unknown_id_costs_the_connection)
 
 Test(client, a_wrong_length_costs_the_connection)
 {
-	after_bad_reply(
-		&(struct dp_local_reply){.type = DP_LOCAL_READ, .payload_len = 511}, 'D', true);
+	after_bad_reply(&(struct dp_local_reply){.type = DP_LOCAL_READ, .payload_len = 511}, 'D',
+		true);
 }
 
 Test(client, a_wrong_type_costs_the_connection)

@@ -13,8 +13,10 @@ static struct dp_action *read_host(void)
 static void answer_read(uint32_t leg, uint64_t id, int status)
 {
 	struct dp_found f = {.id = id, .status = status, .length = 512};
-	from_down(leg, (struct dp_msg){.type = DP_MSG_DATA, .u.data = f,
-			       .payload = status ? NULL : dp_buf_new(512)});
+	from_down(leg,
+		(struct dp_msg){.type = DP_MSG_DATA,
+			.u.data = f,
+			.payload = status ? NULL : dp_buf_new(512)});
 }
 
 Test(reads, go_to_the_nearest_and_come_back_to_it, .fini = done)
@@ -63,7 +65,8 @@ static struct dp_action *wait_us(uint64_t us)
 	return read;
 }
 
-/* Many reads on a slow link wait for each other. As long as answers come, the last one is under way. */
+/* Many reads on a slow link wait for each other. As long as answers come, the last one is under
+ * way. */
 Test(reads, a_slow_copy_is_not_a_silent_one, .fini = done)
 {
 	open_controller(2, DP_CORE_CACHED);

@@ -1,5 +1,5 @@
-/* The core: legs that lack what is in no journal any more, and what an operator orders. Each test is one
- * protocol rule. */
+/* The core: legs that lack what is in no journal any more, and what an operator orders. Each test
+ * is one protocol rule. */
 #include "enginerig.h"
 
 /* ---- resync: the side that has the records ---- */
@@ -119,8 +119,13 @@ Test(resync, a_nak_below_the_tail_is_ignored, .fini = done)
 
 static void fetch(uint32_t leg, uint64_t id, uint64_t min_seq)
 {
-	from_down(leg, (struct dp_msg){.type = DP_MSG_FETCH, .u.read = {.id = id, .min_seq = min_seq,
-			       .volume = 1, .length = 512, .compare = true}});
+	from_down(leg,
+		(struct dp_msg){.type = DP_MSG_FETCH,
+			.u.read = {.id = id,
+				.min_seq = min_seq,
+				.volume = 1,
+				.length = 512,
+				.compare = true}});
 }
 
 Test(resync, a_chunk_is_fetched_from_another_leg, .fini = done)
@@ -132,7 +137,8 @@ Test(resync, a_chunk_is_fetched_from_another_leg, .fini = done)
 	cr_assert_eq(a->peer, 0);
 	cr_assert_eq(a->msg.u.read.min_seq, 3, "asked for without what is applied");
 	cr_assert(a->msg.u.read.compare);
-	struct dp_found same = {.id = a->msg.u.read.id, .kind = DP_FOUND_SAME, .seq = 4, .length = 512};
+	struct dp_found same = {
+		.id = a->msg.u.read.id, .kind = DP_FOUND_SAME, .seq = 4, .length = 512};
 	from_down(0, (struct dp_msg){.type = DP_MSG_DATA, .u.data = same});
 	a = find(DP_ACT_SEND_DOWN, DP_MSG_FILL);
 	cr_assert_not_null(a);
@@ -147,7 +153,8 @@ Test(resync, a_chunk_of_the_wrong_size_is_not_passed_on, .fini = done)
 {
 	lose_disk_of_leg_1(1, DP_IMAGES_WHOLE);
 	fetch(1, 700, 3);
-	struct dp_found f = {.id = find(DP_ACT_SEND_DOWN, DP_MSG_READ)->msg.u.read.id, .length = 512};
+	struct dp_found f = {
+		.id = find(DP_ACT_SEND_DOWN, DP_MSG_READ)->msg.u.read.id, .length = 512};
 	from_down(0, (struct dp_msg){.type = DP_MSG_DATA, .u.data = f, .payload = dp_buf_new(511)});
 	cr_assert_null(find(DP_ACT_SEND_DOWN, DP_MSG_FILL));
 }
@@ -238,7 +245,8 @@ Test(resync, nothing_is_lazy_before_the_journal_says_who_counts, .fini = done)
 	ack(0, last + 1, last + 1);
 	ack_images(1, last + 1, DP_IMAGES_WHOLE);
 	cr_assert_eq(core.in_journal, last + 1, "lazy, while the journal says that a leg is away");
-	cr_assert_null(find(DP_ACT_REPLY, 0), "answered, while the journal says that a leg is away");
+	cr_assert_null(find(DP_ACT_REPLY, 0),
+		"answered, while the journal says that a leg is away");
 	durable(last + 1);
 	cr_assert_not_null(find(DP_ACT_REPLY, 0));
 }
@@ -248,7 +256,7 @@ static unsigned high_alarms(void)
 	unsigned count = 0;
 	for (uint32_t i = 0; i < actions.count; i++)
 		count += actions.list[i].type == DP_ACT_ALARM &&
-			 strstr(actions.list[i].text, "high-water") != NULL;
+			strstr(actions.list[i].text, "high-water") != NULL;
 	return count;
 }
 
@@ -304,7 +312,8 @@ static void resyncing_mirror(void)
 static void next_record(uint64_t session)
 {
 	struct dp_position last = core.log.last.at;
-	from_up((struct dp_msg){.type = DP_MSG_RECORD, .session = session,
+	from_up((struct dp_msg){.type = DP_MSG_RECORD,
+		.session = session,
 		.u.record = record(last.seq + 1, last.chain)});
 	durable(last.seq + 1);
 }
@@ -316,7 +325,8 @@ static void copied(uint64_t bytes, uint64_t valid_seq, bool all)
 
 static void marks(uint64_t session, uint64_t agreed)
 {
-	from_up((struct dp_msg){.type = DP_MSG_MARKS, .session = session,
+	from_up((struct dp_msg){.type = DP_MSG_MARKS,
+		.session = session,
 		.u.marks = {.agreed = agreed, .sent = core.log.last.at.seq}});
 }
 
@@ -353,7 +363,8 @@ Test(resync, a_reset_that_comes_twice_is_no_divergence, .fini = done)
 	uint64_t token = barrier_token();
 	for (unsigned after = 0; after < 2; after++) {
 		reset(101, 2, 10);
-		cr_assert_null(find(DP_ACT_SEND_UP, DP_MSG_REFUSE), "refused as if it had diverged");
+		cr_assert_null(find(DP_ACT_SEND_UP, DP_MSG_REFUSE),
+			"refused as if it had diverged");
 		cr_assert_null(find(DP_ACT_BARRIER, 0), "jumps twice");
 		if (!after)
 			barrier_done(token);
@@ -406,7 +417,8 @@ Test(resync, new_images_count_when_what_they_may_show_is_applied, .fini = done)
 	cr_assert_eq(core.switch_token, 0, "new images count before what they may show is applied");
 	marks(101, 12);
 	applied(11);
-	cr_assert_null(find(DP_ACT_BARRIER, 0), "new images count before what they may show is applied");
+	cr_assert_null(find(DP_ACT_BARRIER, 0),
+		"new images count before what they may show is applied");
 	applied(12);
 	struct dp_action *a = find(DP_ACT_BARRIER, 0);
 	cr_assert_not_null(a);
@@ -467,8 +479,8 @@ Test(resync, a_new_epoch_begins_the_copy_anew_if_it_is_ahead, .fini = done)
 	copied(2000, 12, true);
 	cr_assert_null(find(DP_ACT_BARRIER, 0), "a copy of the epoch before is taken");
 	barrier_done(token);
-	from_up((struct dp_msg){.type = DP_MSG_START, .session = 103,
-		.u.start = {core.log.last.at, 10}});
+	from_up((struct dp_msg){
+		.type = DP_MSG_START, .session = 103, .u.start = {core.log.last.at, 10}});
 	cr_assert_not_null(find(DP_ACT_RESYNC, 0));
 	cr_assert(core.log.last.images.copied == 0 && core.log.last.images.valid_seq == 11);
 }
@@ -479,8 +491,8 @@ Test(resync, goes_on_in_a_new_session_from_where_it_was, .fini = done)
 	copied(1000, 10, false);
 	barrier_done(barrier_token());
 	hello(1, 102);
-	from_up((struct dp_msg){.type = DP_MSG_START, .session = 102,
-		.u.start = {core.log.last.at, 10}});
+	from_up((struct dp_msg){
+		.type = DP_MSG_START, .session = 102, .u.start = {core.log.last.at, 10}});
 	cr_assert_not_null(find(DP_ACT_RESYNC, 0));
 	cr_assert_eq(find(DP_ACT_RESYNC, 0)->seq, 0, "the images do not stand anew");
 	cr_assert_eq(core.log.last.images.copied, 1000);
@@ -506,7 +518,8 @@ Test(resync, the_switch_does_not_take_a_promise_back, .fini = done)
 Test(resync, a_node_that_is_resynced_answers_no_reads, .fini = done)
 {
 	resyncing_mirror();
-	from_up((struct dp_msg){.type = DP_MSG_READ, .session = 101, .u.read = {.id = 4, .length = 512}});
+	from_up((struct dp_msg){
+		.type = DP_MSG_READ, .session = 101, .u.read = {.id = 4, .length = 512}});
 	cr_assert_null(find(DP_ACT_READ, 0));
 	struct dp_action *a = find(DP_ACT_SEND_UP, DP_MSG_DATA);
 	cr_assert_not_null(a);
@@ -524,7 +537,9 @@ Test(resync, a_relay_passes_questions_up_and_answers_down, .fini = done)
 	a = find(DP_ACT_SEND_UP, DP_MSG_FETCH);
 	cr_assert_not_null(a);
 	cr_assert_eq(a->msg.u.read.id, 5);
-	from_up((struct dp_msg){.type = DP_MSG_FILL, .session = 100, .u.data = {.id = 5, .length = 3},
+	from_up((struct dp_msg){.type = DP_MSG_FILL,
+		.session = 100,
+		.u.data = {.id = 5, .length = 3},
 		.payload = dp_buf_new(3)});
 	a = find(DP_ACT_SEND_DOWN, DP_MSG_FILL);
 	cr_assert_not_null(a);
@@ -539,7 +554,8 @@ static void order(uint32_t leg, enum dp_leg_order o)
 	step((struct dp_event){.type = DP_EV_LEG, .peer = leg, .u.order = {o, UINT64_MAX}});
 }
 
-/* Of what a paused leg lacks, a part is not kept for it; the rest is, until there is another order. */
+/* Of what a paused leg lacks, a part is not kept for it; the rest is, until there is another order.
+ */
 Test(resync, a_part_of_the_queue_is_dropped, .fini = done)
 {
 	tracking_controller(DP_IMAGES_WHOLE);
@@ -628,8 +644,8 @@ Test(resync, by_order_begins_when_what_was_to_be_applied_is, .fini = done)
 	cr_assert(core.refill, "a second order is taken for the first");
 }
 
-/* The images may hold half of what had been agreed before a crash: they are what there is to fall back
- * on only once all that is in them again. */
+/* The images may hold half of what had been agreed before a crash: they are what there is to fall
+ * back on only once all that is in them again. */
 Test(engine, ordered_images_to_fall_back_on_are_whole_after_a_restart, .fini = done)
 {
 	make(DP_CORE_MIRROR, 0, 0, DP_CORE_CACHED);
@@ -643,14 +659,16 @@ Test(engine, ordered_images_to_fall_back_on_are_whole_after_a_restart, .fini = d
 	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
 	hello(1, 100);
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
-	from_up((struct dp_msg){.type = DP_MSG_START, .session = 100, .u.start.at = core.log.last.at});
+	from_up((struct dp_msg){
+		.type = DP_MSG_START, .session = 100, .u.start.at = core.log.last.at});
 	reset(100, 1, 0);
 	cr_assert_null(find(DP_ACT_BARRIER, 0), "falls back on half a batch");
 	marks(100, 1);
 	applied(1);
 	cr_assert_null(find(DP_ACT_BARRIER, 0), "falls back on half a batch");
 	marks(100, 2);
-	cr_assert_eq(find(DP_ACT_APPLY, 0)->seq, 2, "an order keeps what it waits for from being applied");
+	cr_assert_eq(find(DP_ACT_APPLY, 0)->seq, 2,
+		"an order keeps what it waits for from being applied");
 	applied(2);
 	cr_assert_not_null(find(DP_ACT_BARRIER, 0));
 }
@@ -671,7 +689,8 @@ static struct dp_meta stopped(void)
 }
 
 /* Started again, with the legs of these names. */
-static void start_with(const struct dp_meta *meta, unsigned legs, const uint32_t *ids, unsigned ack_legs)
+static void start_with(const struct dp_meta *meta, unsigned legs, const uint32_t *ids,
+	unsigned ack_legs)
 {
 	struct dp_core_config cfg = core.cfg;
 	done();
@@ -743,8 +762,8 @@ static struct dp_position third(const struct dp_meta *meta)
 	return meta->at;
 }
 
-/* All must count, and the new one does not yet: the others are enough until it is filled, and from then
- * on it must count as they do. */
+/* All must count, and the new one does not yet: the others are enough until it is filled, and from
+ * then on it must count as they do. */
 Test(change, a_new_leg_is_filled_before_it_counts, .fini = done)
 {
 	int write;
@@ -804,8 +823,8 @@ Test(change, a_leg_that_comes_back_is_new, .fini = done)
 	cr_assert_eq(core.log.last.away, 2);
 }
 
-/* What stands in the journal in front of the records that are missing must not vouch for them, nor may a
- * superblock that is written meanwhile. */
+/* What stands in the journal in front of the records that are missing must not vouch for them, nor
+ * may a superblock that is written meanwhile. */
 Test(change, complete_is_said_behind_the_records, .fini = done)
 {
 	open_controller(2, DP_CORE_CACHED);

@@ -1,4 +1,5 @@
-/* The core of a sealed stream: what no holder of it has sealed is refused, wherever it comes from. */
+/* The core of a sealed stream: what no holder of it has sealed is refused, wherever it comes from.
+ */
 #include "enginerig.h"
 
 #include "base/crc32c.h"
@@ -12,7 +13,9 @@ static struct dp_seal *new_seal(const uint8_t (*holders)[DP_SEAL_KEY_SIZE], cons
 	uint8_t random[32];
 	struct dp_seal *s;
 	randombytes_buf(random, sizeof random);
-	cr_assert_eq(dp_seal_new(STREAM, DP_SEAL_CHACHA20POLY1305, secret, NULL, holders, 2, random, &s), 0);
+	cr_assert_eq(dp_seal_new(STREAM, DP_SEAL_CHACHA20POLY1305, secret, NULL, holders, 2, random,
+			     &s),
+		0);
 	return s;
 }
 
@@ -23,7 +26,7 @@ static void make_seals(void)
 	for (unsigned i = 0; i < NODES; i++)
 		crypto_box_keypair(public[i], secret[i]);
 	for (unsigned i = 0; i < NODES; i++) /* whoever it is knows the public keys */
-		seals[i] = new_seal((const uint8_t (*)[DP_SEAL_KEY_SIZE])public, secret[i]);
+		seals[i] = new_seal((const uint8_t(*)[DP_SEAL_KEY_SIZE]) public, secret[i]);
 }
 
 static void end(void)
@@ -39,8 +42,16 @@ static struct dp_record *sealed_behind(unsigned by, uint64_t seq, uint64_t previ
 {
 	struct dp_buf *data = dp_buf_new(512);
 	memset(data->data, (int)seq, 512);
-	struct dp_header h = {.op = DP_OP_WRITE, .stream = STREAM, .volume = 1, .length = 512, .epoch = 1,
-		.seq = seq, .set = 1, .client = 9, .request = seq, .prior = prior};
+	struct dp_header h = {.op = DP_OP_WRITE,
+		.stream = STREAM,
+		.volume = 1,
+		.length = 512,
+		.epoch = 1,
+		.seq = seq,
+		.set = 1,
+		.client = 9,
+		.request = seq,
+		.prior = prior};
 	struct dp_buf *payload = dp_seal_record(seals[by], &h, data);
 	dp_buf_unref(&data);
 	h.payload_crc = dp_crc32c(0, payload->data, payload->size);
@@ -82,7 +93,8 @@ Test(core_seal, a_mirror_takes_only_what_a_holder_sealed)
 	cr_assert_eq(last(), 1);
 }
 
-/* A relay can give genuine records of two histories chains that fit, and cannot say under seal that they do. */
+/* A relay can give genuine records of two histories chains that fit, and cannot say under seal that
+ * they do. */
 Test(core_seal, a_record_of_another_history_is_refused)
 {
 	open_mirror();
@@ -110,7 +122,8 @@ Test(core_seal, a_relay_hands_on_what_it_cannot_open)
 	open_relay();
 	struct dp_record *r = sealed_record(CONTROLLER, 1, dp_chain_start(STREAM));
 	send(dp_record_ref(r));
-	cr_assert_eq(find(DP_ACT_SEND_DOWN, DP_MSG_RECORD)->msg.u.record->payload, r->payload, "a copy");
+	cr_assert_eq(find(DP_ACT_SEND_DOWN, DP_MSG_RECORD)->msg.u.record->payload, r->payload,
+		"a copy");
 	dp_record_unref(&r);
 }
 
@@ -183,7 +196,8 @@ Test(core_seal, a_host_reads_what_a_mirror_sealed)
 }
 
 /* Each time the other leg is asked, and a host never sees such bytes. */
-static void refused(struct dp_found f, const struct dp_wanted *w, struct dp_buf *payload, const char *what)
+static void refused(struct dp_found f, const struct dp_wanted *w, struct dp_buf *payload,
+	const char *what)
 {
 	f.id = w->id;
 	answer(0, f, payload);
@@ -214,13 +228,15 @@ Test(core_seal, a_host_never_reads_what_a_relay_makes_up)
 	w = other = ask(5);
 	other.offset = 4096;
 	refused(f, &w, close_answer(MIRROR, &other, &f), "of another place");
-	/* The mirror was told that it need not have the newest, and says truly what it has seen in the end. */
+	/* The mirror was told that it need not have the newest, and says truly what it has seen in
+	 * the end. */
 	w = other = ask(5);
 	other.min_seq = 4;
 	refused(f, &w, close_answer(MIRROR, &other, &f), "of before a write that was answered");
 	w = ask(5);
 	struct dp_found old = {.seq = 4, .length = 512};
-	refused(f, &w, close_answer(MIRROR, &w, &old), "one that has seen less than it is made to say");
+	refused(f, &w, close_answer(MIRROR, &w, &old),
+		"one that has seen less than it is made to say");
 }
 
 Test(core_seal, a_mirror_seals_its_answers)
@@ -232,12 +248,15 @@ Test(core_seal, a_mirror_seals_its_answers)
 	for (uint32_t kind = DP_FOUND_DATA; kind <= DP_FOUND_ZEROS; kind++) {
 		if (kind)
 			from_up((struct dp_msg){.type = DP_MSG_READ, .session = 100, .u.read = w});
-		struct dp_found f = {.id = find(DP_ACT_READ, 0)->want.id, .kind = kind, .length = 512};
+		struct dp_found f = {
+			.id = find(DP_ACT_READ, 0)->want.id, .kind = kind, .length = 512};
 		struct dp_buf *data = kind == DP_FOUND_DATA ? dp_buf_new(512) : NULL;
 		step((struct dp_event){.type = DP_EV_IMAGE, .u.image = {f, data}});
 		const struct dp_msg *m = &find(DP_ACT_SEND_UP, DP_MSG_DATA)->msg;
 		struct dp_buf *plain;
-		cr_assert_eq(dp_seal_open_found(seals[CONTROLLER], &w, &m->u.data, m->payload, &plain), 0);
+		cr_assert_eq(dp_seal_open_found(seals[CONTROLLER], &w, &m->u.data, m->payload,
+				     &plain),
+			0);
 		cr_assert_eq(plain ? plain->size : 0, data ? 512 : 0);
 		dp_buf_unref(&plain);
 		dp_buf_unref(&data);
@@ -252,7 +271,8 @@ Test(core_seal, a_controller_seals_what_it_fills_a_mirror_with)
 	core.cfg.image = true;
 	struct dp_wanted w = {.id = 7, .volume = 1, .length = 512, .compare = true};
 	from_down(0, (struct dp_msg){.type = DP_MSG_FETCH, .u.read = w});
-	struct dp_found f = {.id = find(DP_ACT_READ, 0)->want.id, .kind = DP_FOUND_ZEROS, .length = 512};
+	struct dp_found f = {
+		.id = find(DP_ACT_READ, 0)->want.id, .kind = DP_FOUND_ZEROS, .length = 512};
 	step((struct dp_event){.type = DP_EV_IMAGE, .u.image = {f, NULL}});
 	const struct dp_msg *m = &find(DP_ACT_SEND_DOWN, DP_MSG_FILL)->msg;
 	struct dp_buf *plain;

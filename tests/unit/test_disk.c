@@ -168,8 +168,13 @@ static void on_done(struct dp_io *io, int err)
 static void submit(struct dp_disk *d, struct op *op, enum dp_io_op what, struct dp_file *f,
 	void *data, size_t size, uint64_t offset)
 {
-	*op = (struct op){.io = {.op = what, .file = f, .data = data, .size = size,
-				  .offset = offset, .done = on_done, .arg = op}};
+	*op = (struct op){.io = {.op = what,
+				  .file = f,
+				  .data = data,
+				  .size = size,
+				  .offset = offset,
+				  .done = on_done,
+				  .arg = op}};
 	d->ops->submit(d, &op->io);
 }
 
@@ -803,8 +808,12 @@ BOTH(done_may_submit)
 	struct dp_file *f = new_journal(d, DP_MIB);
 	uint8_t *data = aligned(4096, 8);
 	struct chain c = {.disk = d, .left = 100};
-	c.op.io = (struct dp_io){.op = DP_IO_WRITE, .file = f, .data = data, .size = 4096,
-		.done = next_of_chain, .arg = &c};
+	c.op.io = (struct dp_io){.op = DP_IO_WRITE,
+		.file = f,
+		.data = data,
+		.size = 4096,
+		.done = next_of_chain,
+		.arg = &c};
 	d->ops->submit(d, &c.op.io);
 	wait_all(d, &c.op, 1);
 	check_file("journal", data, 4096, 99 * 4096);

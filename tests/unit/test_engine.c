@@ -6,7 +6,8 @@ Test(engine, promise_is_answered_only_when_durable, .fini = done)
 	make(DP_CORE_MIRROR, 0, 0, DP_CORE_CACHED);
 	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
 	hello(4, 100);
-	cr_assert_null(find(DP_ACT_SEND_UP, DP_MSG_WELCOME), "a promise is answered before it is durable");
+	cr_assert_null(find(DP_ACT_SEND_UP, DP_MSG_WELCOME),
+		"a promise is answered before it is durable");
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
 	cr_assert_not_null(find(DP_ACT_SEND_UP, DP_MSG_WELCOME));
 	hello(3, 101);
@@ -29,7 +30,8 @@ Test(engine, ack_only_after_durable_and_duplicates_are_acknowledged_again, .fini
 	cr_assert_eq(a->msg.u.ack.committed, 1);
 	send_record(1, dp_chain_start(STREAM));
 	cr_assert_null(find(DP_ACT_APPEND, 0));
-	cr_assert_not_null(find(DP_ACT_SEND_UP, DP_MSG_ACK), "a duplicate was dropped without an answer");
+	cr_assert_not_null(find(DP_ACT_SEND_UP, DP_MSG_ACK),
+		"a duplicate was dropped without an answer");
 }
 
 Test(engine, a_start_that_comes_again_cuts_nothing, .fini = done)
@@ -57,7 +59,8 @@ Test(engine, damage_and_silence_are_answered, .fini = done)
 	open_mirror();
 	struct dp_msg bad = {.type = DP_MSG_RECORD, .stream = STREAM, .session = 100};
 	step((struct dp_event){.type = DP_EV_BAD_UP, .u.msg = &bad});
-	cr_assert_not_null(find(DP_ACT_SEND_UP, DP_MSG_NAK), "a damaged record is not asked for again");
+	cr_assert_not_null(find(DP_ACT_SEND_UP, DP_MSG_NAK),
+		"a damaged record is not asked for again");
 	send_record(1, dp_chain_start(STREAM));
 	step((struct dp_event){.type = DP_EV_DURABLE, .u.seq = 1});
 	from_up((struct dp_msg){.type = DP_MSG_MARKS, .session = 100, .u.marks = {.sent = 2}});
@@ -91,10 +94,12 @@ Test(engine, a_rate_holds_one_link_back_and_not_the_other, .fini = done)
 	for (uint64_t i = 1; i <= 30; i++)
 		host(DP_OP_TRIM, i, &core);
 	cr_assert_eq(core.down[1].sent, 30);
-	cr_assert(core.down[0].sent >= 3 && core.down[0].sent <= 6, "%llu", (unsigned long long)core.down[0].sent);
+	cr_assert(core.down[0].sent >= 3 && core.down[0].sent <= 6, "%llu",
+		(unsigned long long)core.down[0].sent);
 	for (unsigned ms = 0; ms < 100; ms++)
 		step((struct dp_event){.type = DP_EV_TICK});
-	cr_assert(core.down[0].sent >= 13 && core.down[0].sent <= 16, "%llu", (unsigned long long)core.down[0].sent);
+	cr_assert(core.down[0].sent >= 13 && core.down[0].sent <= 16, "%llu",
+		(unsigned long long)core.down[0].sent);
 	for (unsigned ms = 0; ms < 1000; ms++)
 		step((struct dp_event){.type = DP_EV_TICK});
 	cr_assert_eq(core.down[0].sent, 30, "what waited is not sent");
@@ -109,8 +114,9 @@ Test(engine, a_rate_counts_what_went_out, .fini = done)
 		host(DP_OP_TRIM, i, &core);
 	uint64_t sent = core.down[0].sent;
 	step((struct dp_event){.type = DP_EV_SHRUNK, .peer = 0, .u.bytes = 2 * 128});
-	cr_assert(core.down[0].sent >= sent + 2 && core.down[0].sent <= sent + 3, "%llu and then %llu",
-		(unsigned long long)sent, (unsigned long long)core.down[0].sent);
+	cr_assert(core.down[0].sent >= sent + 2 && core.down[0].sent <= sent + 3,
+		"%llu and then %llu", (unsigned long long)sent,
+		(unsigned long long)core.down[0].sent);
 	/* More than was ever spent makes no store for later. */
 	step((struct dp_event){.type = DP_EV_SHRUNK, .peer = 0, .u.bytes = 1000000000000});
 	for (uint64_t i = 31; i <= 60; i++)
@@ -130,7 +136,8 @@ Test(engine, cut_takes_back_what_was_committed, .fini = done)
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
 	start_at_zero(101);
 	cr_assert_eq(core.log.last.at.seq, 0);
-	from_up((struct dp_msg){.type = DP_MSG_RECORD, .session = 101,
+	from_up((struct dp_msg){.type = DP_MSG_RECORD,
+		.session = 101,
 		.u.record = record_of(2, 1, dp_chain_start(STREAM))});
 	step((struct dp_event){.type = DP_EV_DURABLE, .u.seq = 1});
 	struct dp_action *a = find(DP_ACT_SEND_UP, DP_MSG_ACK);
@@ -147,7 +154,8 @@ Test(engine, relay_waits_for_the_mirror, .fini = done)
 	step((struct dp_event){.type = DP_EV_DURABLE, .u.seq = 1});
 	cr_assert_eq(find(DP_ACT_SEND_UP, DP_MSG_ACK)->msg.u.ack.committed, 0,
 		"committed, and nothing below has it");
-	from_up((struct dp_msg){.type = DP_MSG_MARKS, .session = 100, .u.marks = {.agreed = 1, .sent = 1}});
+	from_up((struct dp_msg){
+		.type = DP_MSG_MARKS, .session = 100, .u.marks = {.agreed = 1, .sent = 1}});
 	ack(0, 1, 0);
 	cr_assert_null(find(DP_ACT_RELEASE, 0), "freed before the mirror has it");
 	cr_assert_eq(core.committed, 0, "committed, and nothing below has it");
@@ -186,7 +194,8 @@ Test(engine, released_is_not_committed_after_a_restart, .fini = done)
 	}
 }
 
-/* Controller and relay lost their journals: nobody but the node below knows which epochs are taken. */
+/* Controller and relay lost their journals: nobody but the node below knows which epochs are taken.
+ */
 Test(engine, a_new_relay_passes_a_newer_epoch_up, .fini = done)
 {
 	make(DP_CORE_RELAY, 1, 1, DP_CORE_CACHED);
@@ -194,8 +203,9 @@ Test(engine, a_new_relay_passes_a_newer_epoch_up, .fini = done)
 	hello(1, 100);
 	barrier_done(barrier_token());
 	cr_assert_eq(find(DP_ACT_SEND_DOWN, DP_MSG_HELLO)->msg.u.hello.epoch, 1);
-	from_down(0, (struct dp_msg){.type = DP_MSG_REFUSE,
-		.u.refuse = {.reason = DP_REFUSE_STALE, .number = 3}});
+	from_down(0,
+		(struct dp_msg){.type = DP_MSG_REFUSE,
+			.u.refuse = {.reason = DP_REFUSE_STALE, .number = 3}});
 	struct dp_action *no = find(DP_ACT_SEND_UP, DP_MSG_REFUSE);
 	cr_assert_not_null(no, "the controller waits for ever");
 	cr_assert_eq(no->msg.session, 100);
@@ -215,7 +225,8 @@ Test(engine, images_take_only_what_is_agreed, .fini = done)
 	send_record(1, dp_chain_start(STREAM));
 	step((struct dp_event){.type = DP_EV_DURABLE, .u.seq = 1});
 	cr_assert_null(find(DP_ACT_APPLY, 0), "an image takes what can still be cut");
-	from_up((struct dp_msg){.type = DP_MSG_MARKS, .session = 100, .u.marks = {.agreed = 1, .sent = 1}});
+	from_up((struct dp_msg){
+		.type = DP_MSG_MARKS, .session = 100, .u.marks = {.agreed = 1, .sent = 1}});
 	cr_assert_not_null(find(DP_ACT_APPLY, 0));
 }
 
@@ -238,7 +249,8 @@ Test(engine, ack_policy_counts_legs_and_stages, .fini = done)
 	cr_assert_eq(core.log.tail.at.seq, 2);
 }
 
-/* Its first claim may be one that the legs had promised it before it lost its journal, when it made records. */
+/* Its first claim may be one that the legs had promised it before it lost its journal, when it made
+ * records. */
 Test(engine, a_controller_without_a_journal_makes_no_record_in_its_first_epoch, .fini = done)
 {
 	make(DP_CORE_CONTROLLER, 1, 1, DP_CORE_CACHED);
@@ -260,7 +272,9 @@ Test(engine, a_controller_without_a_journal_begins_behind_what_was_promised, .fi
 	make(DP_CORE_CONTROLLER, 1, 1, DP_CORE_CACHED);
 	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
-	from_down(0, (struct dp_msg){.type = DP_MSG_REFUSE, .u.refuse = {.reason = DP_REFUSE_STALE, .number = 7}});
+	from_down(0,
+		(struct dp_msg){.type = DP_MSG_REFUSE,
+			.u.refuse = {.reason = DP_REFUSE_STALE, .number = 7}});
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
 	welcome_from(0);
 	cr_assert_neq(core.state, DP_CORE_OPEN, "another leg may have promised 8 before");
@@ -292,8 +306,8 @@ Test(engine, controller_adopts_the_longest_history, .fini = done)
 	}
 }
 
-/* Another controller claims a higher epoch meanwhile: the barrier of the next claim stands at what was taken over
- * so far, so the journal has to have that before. */
+/* Another controller claims a higher epoch meanwhile: the barrier of the next claim stands at what
+ * was taken over so far, so the journal has to have that before. */
 Test(engine, a_claim_in_the_middle_of_adopting_has_what_was_adopted_so_far, .fini = done)
 {
 	make(DP_CORE_CONTROLLER, 1, 1, DP_CORE_CACHED);
@@ -302,11 +316,16 @@ Test(engine, a_claim_in_the_middle_of_adopting_has_what_was_adopted_so_far, .fin
 	core.log.last.promised = core.epoch = 9;
 	core.asked = true; /* which epochs are taken */
 	welcome_with(0, (struct dp_position){1, 2, 70});
-	from_down(0, (struct dp_msg){.type = DP_MSG_RECORD, .u.record = record(1, dp_chain_start(STREAM))});
+	from_down(0,
+		(struct dp_msg){
+			.type = DP_MSG_RECORD, .u.record = record(1, dp_chain_start(STREAM))});
 	cr_assert(core.log.last.at.seq == 1 && core.state == DP_CORE_ADOPTING);
 	cr_assert_null(find(DP_ACT_APPEND, 0), "the journal is not lazy");
-	from_down(0, (struct dp_msg){.type = DP_MSG_REFUSE, .u.refuse = {.reason = DP_REFUSE_SESSION}});
-	from_down(0, (struct dp_msg){.type = DP_MSG_REFUSE, .u.refuse = {.reason = DP_REFUSE_STALE, .number = 20}});
+	from_down(0,
+		(struct dp_msg){.type = DP_MSG_REFUSE, .u.refuse = {.reason = DP_REFUSE_SESSION}});
+	from_down(0,
+		(struct dp_msg){.type = DP_MSG_REFUSE,
+			.u.refuse = {.reason = DP_REFUSE_STALE, .number = 20}});
 	struct dp_action *append = find(DP_ACT_APPEND, 0), *barrier = find(DP_ACT_BARRIER, 0);
 	cr_assert(append && barrier && append < barrier);
 }

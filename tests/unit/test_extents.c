@@ -46,7 +46,9 @@ static void change(struct dp_extents *e, uint64_t *model, uint64_t seq, bool dro
 	uint64_t most = seq > 20 ? seq - (uint64_t)rand() % 20 : seq;
 	if (rand() % 2 && end > start + 10)
 		end = start + 10;
-	cr_assert_eq(drop ? dp_extents_drop(e, start, end, most) : dp_extents_put(e, start, end, seq), 0);
+	cr_assert_eq(drop ? dp_extents_drop(e, start, end, most)
+			  : dp_extents_put(e, start, end, seq),
+		0);
 	for (uint64_t i = start; i < end; i++) {
 		if (!drop)
 			model[i] = seq;

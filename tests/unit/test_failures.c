@@ -66,10 +66,11 @@ static uint32_t each_call(uint32_t (*live)(void))
 
 static void put(struct life *l, uint64_t offset, uint32_t length)
 {
-	life_append(l, &(struct model_write){.op = DP_OP_WRITE,
-			       .volume = offset / 512 % MODEL_VOLUMES,
-			       .offset = offset,
-			       .length = length});
+	life_append(l,
+		&(struct model_write){.op = DP_OP_WRITE,
+			.volume = offset / 512 % MODEL_VOLUMES,
+			.offset = offset,
+			.length = length});
 }
 
 static void commit(struct life *l)

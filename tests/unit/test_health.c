@@ -260,11 +260,13 @@ Test(beat, names_differ)
 
 /* ---- the thread ---- */
 
-/* A peer that says nothing. Its way may have changed, and a socket keeps the one it was connected by: while it is
- * down beats come from a new socket now and then, and several from each, to which an answer finds back. */
+/* A peer that says nothing. Its way may have changed, and a socket keeps the one it was connected
+ * by: while it is down beats come from a new socket now and then, and several from each, to which
+ * an answer finds back. */
 Test(heart, a_peer_that_is_down_is_connected_to_anew, .timeout = 30)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, from;
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)},
+			   from;
 	socklen_t size = sizeof at, from_size;
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
 	cr_assert_eq(bind(fd, (struct sockaddr *)&at, size), 0);
@@ -275,7 +277,8 @@ Test(heart, a_peer_that_is_down_is_connected_to_anew, .timeout = 30)
 	cfg->peer_count = 1;
 	cfg->peers[0].name = 2;
 	cfg->peers[0].health = (struct dp_health_config){20 * MS, 100 * MS, 100 * MS};
-	snprintf(cfg->peers[0].address, sizeof cfg->peers[0].address, "tcp://127.0.0.1:%u", ntohs(at.sin_port));
+	snprintf(cfg->peers[0].address, sizeof cfg->peers[0].address, "tcp://127.0.0.1:%u",
+		ntohs(at.sin_port));
 	cr_assert_eq(dp_heart_start(cfg, &heart), 0);
 	unsigned sockets = 0, beats = 0;
 	in_port_t last = 0;
@@ -284,11 +287,14 @@ Test(heart, a_peer_that_is_down_is_connected_to_anew, .timeout = 30)
 		char beat[256];
 		cr_assert_eq(poll(&wait, 1, 5000), 1, "no more beats after %u sockets", sockets);
 		from_size = sizeof from;
-		cr_assert_gt(recvfrom(fd, beat, sizeof beat, 0, (struct sockaddr *)&from, &from_size), 0);
+		cr_assert_gt(recvfrom(fd, beat, sizeof beat, 0, (struct sockaddr *)&from,
+				     &from_size),
+			0);
 		beats++;
 		sockets += from.sin_port != last;
 		last = from.sin_port;
-		cr_assert_lt(beats, 200, "%u sockets in %u beats: it stays with one", sockets, beats);
+		cr_assert_lt(beats, 200, "%u sockets in %u beats: it stays with one", sockets,
+			beats);
 	}
 	cr_assert_geq(beats, 2 * (sockets - 1), "a new socket for each beat");
 	dp_heart_stop(&heart);
@@ -312,13 +318,17 @@ Test(buffers, are_asked_for_only_where_that_gives_more)
 {
 	for (int i = 0; i < 2; i++) {
 		int option = i ? SO_SNDBUF : SO_RCVBUF, has;
-		long long tuned = largest(i ? "/proc/sys/net/ipv4/tcp_wmem" : "/proc/sys/net/ipv4/tcp_rmem");
+		long long tuned = largest(i ? "/proc/sys/net/ipv4/tcp_wmem"
+					    : "/proc/sys/net/ipv4/tcp_rmem");
 		socklen_t length = sizeof has;
-		cr_assert_eq(dp_socket_buffer(option, 4096), -1, "less than the kernel gives by itself");
-		int size = 1 << 26, answer = dp_socket_buffer(option, 1 << 26), fd = socket(AF_INET, SOCK_STREAM, 0);
+		cr_assert_eq(dp_socket_buffer(option, 4096), -1,
+			"less than the kernel gives by itself");
+		int size = 1 << 26, answer = dp_socket_buffer(option, 1 << 26),
+		    fd = socket(AF_INET, SOCK_STREAM, 0);
 		setsockopt(fd, SOL_SOCKET, option, &size, sizeof size);
 		getsockopt(fd, SOL_SOCKET, option, &has, &length);
 		close(fd);
-		cr_assert_eq(answer, has > tuned ? size : -1, "%d with %d granted and %lld unasked", answer, has, tuned);
+		cr_assert_eq(answer, has > tuned ? size : -1, "%d with %d granted and %lld unasked",
+			answer, has, tuned);
 	}
 }

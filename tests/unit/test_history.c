@@ -21,9 +21,14 @@ static void build(struct dp_meta *m, const struct run *runs)
 	m->at.chain = dp_chain_start(1);
 	for (; runs->count; runs++) {
 		for (uint64_t i = 0; i < runs->count; i++) {
-			struct dp_header h = {.op = DP_OP_TRIM, .length = 512, .stream = 1,
-				.epoch = runs->epoch, .seq = m->at.seq + 1, .offset = runs->salt,
-				.client = 3, .request = m->at.seq + 1};
+			struct dp_header h = {.op = DP_OP_TRIM,
+				.length = 512,
+				.stream = 1,
+				.epoch = runs->epoch,
+				.seq = m->at.seq + 1,
+				.offset = runs->salt,
+				.client = 3,
+				.request = m->at.seq + 1};
 			h.chain = dp_chain_next(m->at.chain, &h);
 			dp_meta_advance(m, &h);
 		}
@@ -49,10 +54,13 @@ Test(history, common_point)
 			{{1, 5, 0}, {3, 4, 0}}, 5},
 		{"side by side for two epochs", {{1, 5, 0}, {2, 4, 0}, {4, 1, 0}},
 			{{1, 6, 0}, {3, 4, 0}, {5, 1, 0}}, 5},
-		{"the same epoch of another past", {{1, 5, 0}, {2, 4, 0}}, {{1, 5, 7}, {2, 4, 0}}, 5},
-		{"the same epoch from another place", {{1, 5, 0}, {2, 4, 0}}, {{1, 6, 0}, {2, 4, 0}}, 5},
+		{"the same epoch of another past", {{1, 5, 0}, {2, 4, 0}}, {{1, 5, 7}, {2, 4, 0}},
+			5},
+		{"the same epoch from another place", {{1, 5, 0}, {2, 4, 0}},
+			{{1, 6, 0}, {2, 4, 0}}, 5},
 		{"no epoch in common", {{1, 5, 0}}, {{2, 5, 0}}, 0},
-		{"epochs that one side skipped", {{1, 5, 0}, {7, 4, 0}}, {{1, 5, 0}, {7, 2, 0}, {9, 2, 0}}, 7},
+		{"epochs that one side skipped", {{1, 5, 0}, {7, 4, 0}},
+			{{1, 5, 0}, {7, 2, 0}, {9, 2, 0}}, 7},
 	};
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct dp_meta a, b;
@@ -154,7 +162,8 @@ Test(clients, random_against_a_list)
 	size_t count = 0;
 	srand(7);
 	for (unsigned step = 0; step < 20000; step++) {
-		uint64_t name = (uint64_t)(rand() % 100) + 1, request = (uint64_t)(rand() % 1000) + 1;
+		uint64_t name = (uint64_t)(rand() % 100) + 1,
+			 request = (uint64_t)(rand() % 1000) + 1;
 		size_t i = 0;
 		while (i < count && names[i] != name)
 			i++;
@@ -173,7 +182,8 @@ Test(clients, random_against_a_list)
 		dp_clients_note(&c, name, request);
 		cr_assert_eq(c.count, count);
 		for (i = 0; i < count; i++)
-			cr_assert(c.entry[i].client == names[i] && c.entry[i].request == requests[i]);
+			cr_assert(c.entry[i].client == names[i] &&
+				c.entry[i].request == requests[i]);
 	}
 }
 
@@ -196,8 +206,14 @@ Test(clients, merge_takes_the_higher_of_both)
 Test(meta, advance_follows_the_record)
 {
 	struct dp_meta m = {.promised = 4, .based = true};
-	struct dp_header h = {.op = DP_OP_WRITE, .epoch = 4, .seq = 1, .chain = 99, .set = 6,
-		.client = 7, .request = 8, .flags = DP_RECORD_CLOSES_SET};
+	struct dp_header h = {.op = DP_OP_WRITE,
+		.epoch = 4,
+		.seq = 1,
+		.chain = 99,
+		.set = 6,
+		.client = 7,
+		.request = 8,
+		.flags = DP_RECORD_CLOSES_SET};
 	dp_meta_advance(&m, &h);
 	cr_assert(m.at.epoch == 4 && m.at.seq == 1 && m.at.chain == 99);
 	cr_assert(m.set == 6 && m.set_closed && m.based && m.promised == 4);
@@ -210,8 +226,13 @@ Test(meta, advance_follows_the_record)
 Test(meta, round_trip_empty_and_full)
 {
 	for (int full = 0; full < 2; full++) {
-		struct dp_meta m = {.promised = 1, .at = {2, 3, 4}, .set = 5, .set_closed = full,
-			.based = !full, .complete = full}, out;
+		struct dp_meta m = {.promised = 1,
+				       .at = {2, 3, 4},
+				       .set = 5,
+				       .set_closed = full,
+				       .based = !full,
+				       .complete = full},
+			       out;
 		uint8_t bytes[DP_META_MAX + 1];
 		if (full)
 			build_epochs(&m, 1, 100);
@@ -225,7 +246,8 @@ Test(meta, round_trip_empty_and_full)
 		cr_assert_eq(dp_meta_decode(bytes, size, &out), 0);
 		cr_assert(out.promised == m.promised && out.set == m.set);
 		cr_assert(dp_position_equal(out.at, m.at) && out.at.epoch == m.at.epoch);
-		cr_assert(out.set_closed == m.set_closed && out.based == m.based && out.complete == m.complete);
+		cr_assert(out.set_closed == m.set_closed && out.based == m.based &&
+			out.complete == m.complete);
 		cr_assert(memcmp(&out.places, &m.places, sizeof m.places) == 0);
 		cr_assert_arr_eq((uint8_t *)&out.history, (uint8_t *)&m.history, sizeof m.history);
 		cr_assert_arr_eq((uint8_t *)&out.clients, (uint8_t *)&m.clients, sizeof m.clients);

@@ -22,13 +22,13 @@ struct rig {
 	struct memdisk *disk;
 	struct dp_journal *j;
 	uint64_t size;
-	struct dp_meta meta;    /* state at the end, as an owner keeps it */
-	uint64_t tail, count;   /* found by recovery: records tail + 1 .. tail + count */
+	struct dp_meta meta;       /* state at the end, as an owner keeps it */
+	uint64_t tail, count;      /* found by recovery: records tail + 1 .. tail + count */
 	uint64_t chains[SEEN_MAX]; /* of record tail + 1 + i */
 	unsigned barriers;
 	uint64_t durable, told[64];
 	unsigned tokens, failures, alarms, renewed;
-	bool release_at_once;   /* as a relay does whose receivers were faster than its disk */
+	bool release_at_once; /* as a relay does whose receivers were faster than its disk */
 	struct dp_record *loaded;
 	unsigned loads;
 };
@@ -136,9 +136,16 @@ static void end(struct rig *r)
 static struct dp_record *make(const struct dp_meta *after, uint32_t size, uint8_t salt)
 {
 	struct dp_buf *payload = size ? dp_buf_new(size) : NULL;
-	struct dp_header h = {.op = size ? DP_OP_WRITE : DP_OP_FLUSH, .stream = STREAM, .epoch = 1,
-		.seq = after->at.seq + 1, .set = 1, .length = size, .payload_len = size,
-		.client = 5, .request = after->at.seq + 1, .time_us = salt};
+	struct dp_header h = {.op = size ? DP_OP_WRITE : DP_OP_FLUSH,
+		.stream = STREAM,
+		.epoch = 1,
+		.seq = after->at.seq + 1,
+		.set = 1,
+		.length = size,
+		.payload_len = size,
+		.client = 5,
+		.request = after->at.seq + 1,
+		.time_us = salt};
 	if (payload) {
 		memset(payload->data, (int)(h.seq * 31 + salt), size);
 		h.payload_crc = dp_crc32c(0, payload->data, size);
@@ -191,7 +198,8 @@ struct snapshot {
 
 static struct snapshot take(const struct rig *r)
 {
-	return (struct snapshot){r->tail, r->count, r->count ? r->chains[r->count - 1] : 0, r->meta};
+	return (struct snapshot){
+		r->tail, r->count, r->count ? r->chains[r->count - 1] : 0, r->meta};
 }
 
 static void check_snapshot(const struct rig *r, const struct snapshot *s)
@@ -497,7 +505,8 @@ Test(journal, room_comes_back_after_a_jump)
 		promise.promised = 8;
 		dp_journal_barrier(r->j, &promise, 2);
 		commit(r);
-		cr_assert_gt(dp_journal_room(r->j), 8 * DP_MIB, "all is jumped over and nothing fits");
+		cr_assert_gt(dp_journal_room(r->j), 8 * DP_MIB,
+			"all is jumped over and nothing fits");
 		r->meta = promise;
 		group(r, 1, 100);
 		cr_assert_eq(reopen(r), 0);
@@ -539,7 +548,8 @@ Test(journal, barriers_never_overwrite_records)
 	commit(r);
 	for (unsigned i = 0; i < 5; i++) {
 		int err = reopen(r);
-		cr_assert(err == 0 || err == DP_ENOSPC, "opening number %u: %s", i, dp_strerror(err));
+		cr_assert(err == 0 || err == DP_ENOSPC, "opening number %u: %s", i,
+			dp_strerror(err));
 		cr_assert(err || r->tail + r->count == records);
 	}
 	end(r);
@@ -660,7 +670,8 @@ Test(journal, release_does_not_pass_a_promise_that_is_not_yet_told)
 	promise.promised = 5;
 	dp_journal_barrier(r->j, &promise, 5);
 	commit(r);
-	cr_assert(r->tokens >= 1 && r->told[r->tokens - 1] == 5, "the promise is told to be durable");
+	cr_assert(r->tokens >= 1 && r->told[r->tokens - 1] == 5,
+		"the promise is told to be durable");
 	r->release_at_once = false;
 	cr_assert_eq(reopen(r), 0);
 	cr_assert_eq(r->meta.promised, 5, "a durable promise is forgotten");
@@ -1136,7 +1147,8 @@ Test(load, damage_is_never_returned)
 	group(r, 1, 2000);
 	uint64_t at = dp_journal_offset(r->j, dp_journal_place(r->j, 1)->lsn);
 	uint8_t *bytes = memdisk_bytes(r->disk, NAME, NULL);
-	for (uint64_t i = DP_FRAME_SIZE; i < DP_FRAME_SIZE + DP_RECORD_HEADER_SIZE + 2000; i += 31) {
+	for (uint64_t i = DP_FRAME_SIZE; i < DP_FRAME_SIZE + DP_RECORD_HEADER_SIZE + 2000;
+		i += 31) {
 		bytes[at + i] ^= 1;
 		cr_assert_null(load(r, 1));
 		bytes[at + i] ^= 1;

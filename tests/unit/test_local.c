@@ -14,10 +14,19 @@
 static const struct dp_local_request requests[] = {
 	{.type = DP_LOCAL_HELLO, .payload_len = DP_NAME_MAX, .client = UINT64_MAX, .id = 1},
 	{.type = DP_LOCAL_LIST},
-	{.type = DP_LOCAL_READ, .length = DP_PAYLOAD_MAX, .client = 2, .id = 3, .offset = 1ull << 60},
-	{.type = DP_LOCAL_WRITE, .flags = DP_LOCAL_FUA, .length = DP_PAYLOAD_MAX,
-		.payload_len = DP_PAYLOAD_MAX, .client = 0x0102030405060708u,
-		.id = 0x1112131415161718u, .offset = 0x2122232425262728u, .set = 0x3132333435363738u},
+	{.type = DP_LOCAL_READ,
+		.length = DP_PAYLOAD_MAX,
+		.client = 2,
+		.id = 3,
+		.offset = 1ull << 60},
+	{.type = DP_LOCAL_WRITE,
+		.flags = DP_LOCAL_FUA,
+		.length = DP_PAYLOAD_MAX,
+		.payload_len = DP_PAYLOAD_MAX,
+		.client = 0x0102030405060708u,
+		.id = 0x1112131415161718u,
+		.offset = 0x2122232425262728u,
+		.set = 0x3132333435363738u},
 	{.type = DP_LOCAL_TRIM, .length = DP_EXTENT_MAX, .client = 2, .id = 4, .offset = 4096},
 	{.type = DP_LOCAL_ZERO, .length = 1, .client = 2, .id = 5},
 	{.type = DP_LOCAL_FLUSH, .client = 2, .id = UINT64_MAX, .set = 9}};
@@ -51,7 +60,8 @@ Test(request, another_protocol_or_version)
 	for (unsigned bit = 0; bit < 48; bit++) {
 		dp_local_request_encode(&requests[0], bytes);
 		bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
-		cr_assert_eq(dp_local_request_decode(bytes, &out), bit < 32 ? DP_EBADMSG : DP_EVERSION);
+		cr_assert_eq(dp_local_request_decode(bytes, &out),
+			bit < 32 ? DP_EBADMSG : DP_EVERSION);
 	}
 }
 
@@ -63,10 +73,12 @@ Test(request, unknown_types_and_flags)
 		dp_local_request_encode(&requests[1], bytes);
 		bytes[6] = (uint8_t)v;
 		bool known = v >= DP_LOCAL_HELLO && v <= DP_LOCAL_FLUSH;
-		cr_assert_eq(dp_local_request_decode(bytes, &out), known ? 0 : DP_EBADMSG, "type %u", v);
+		cr_assert_eq(dp_local_request_decode(bytes, &out), known ? 0 : DP_EBADMSG,
+			"type %u", v);
 		dp_local_request_encode(&requests[1], bytes);
 		bytes[7] = (uint8_t)v;
-		cr_assert_eq(dp_local_request_decode(bytes, &out), v <= DP_LOCAL_FUA ? 0 : DP_EBADMSG);
+		cr_assert_eq(dp_local_request_decode(bytes, &out),
+			v <= DP_LOCAL_FUA ? 0 : DP_EBADMSG);
 	}
 }
 
@@ -80,7 +92,8 @@ Test(request, payload_lengths)
 		{DP_LOCAL_WRITE, DP_PAYLOAD_MAX}, {DP_LOCAL_TRIM, 0}, {DP_LOCAL_ZERO, 0},
 		{DP_LOCAL_FLUSH, 0}};
 	for (size_t i = 0; i < COUNT(limits); i++) {
-		struct dp_local_request r = {.type = limits[i].type, .payload_len = limits[i].most}, out;
+		struct dp_local_request r = {.type = limits[i].type, .payload_len = limits[i].most},
+					out;
 		uint8_t bytes[DP_LOCAL_REQUEST_SIZE];
 		dp_local_request_encode(&r, bytes);
 		cr_assert_eq(dp_local_request_decode(bytes, &out), 0);
@@ -130,8 +143,11 @@ Test(reply, refusals)
 
 Test(volume, round_trip_and_refusals)
 {
-	struct dp_local_volume v = {.size = 1ull << 45, .max_payload = 1 << 20, .max_extent = 1 << 30,
-		.max_requests = 128}, out;
+	struct dp_local_volume v = {.size = 1ull << 45,
+				       .max_payload = 1 << 20,
+				       .max_extent = 1 << 30,
+				       .max_requests = 128},
+			       out;
 	uint8_t bytes[DP_LOCAL_HELLO_SIZE + 1];
 	dp_local_volume_encode(&v, bytes);
 	cr_assert_eq(dp_local_volume_decode(bytes, DP_LOCAL_HELLO_SIZE, &out), 0);

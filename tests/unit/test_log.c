@@ -22,9 +22,15 @@ static struct dp_record *next_record(const struct dp_log *log, uint64_t epoch)
 	uint64_t seq = log->last.at.seq + 1;
 	bool flush = seq % 5 == 0;
 	struct dp_buf *payload = flush ? NULL : dp_buf_new(PAYLOAD);
-	struct dp_header h = {.op = flush ? DP_OP_FLUSH : DP_OP_WRITE, .stream = 1, .epoch = epoch,
-		.seq = seq, .set = (seq + 4) / 5, .client = 1 + seq % 3, .request = seq,
-		.offset = seq * 512, .length = flush ? 0 : PAYLOAD,
+	struct dp_header h = {.op = flush ? DP_OP_FLUSH : DP_OP_WRITE,
+		.stream = 1,
+		.epoch = epoch,
+		.seq = seq,
+		.set = (seq + 4) / 5,
+		.client = 1 + seq % 3,
+		.request = seq,
+		.offset = seq * 512,
+		.length = flush ? 0 : PAYLOAD,
 		.flags = flush ? DP_RECORD_CLOSES_SET : 0};
 	if (payload) {
 		memset(payload->data, (int)seq, PAYLOAD);
@@ -100,7 +106,8 @@ Test(log, only_the_successor_may_follow)
 		bool wrong_chain;
 		int err;
 	} bad[] = {{"a gap", 1, 2, false, DP_EGAP}, {"the same again", -1, 2, false, DP_EGAP},
-		{"another past", 0, 2, true, DP_EDIVERGED}, {"an older epoch", 0, 1, false, DP_EDIVERGED}};
+		{"another past", 0, 2, true, DP_EDIVERGED},
+		{"an older epoch", 0, 1, false, DP_EDIVERGED}};
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		struct dp_header h = good->h;
 		h.seq += (uint64_t)bad[i].seq;
@@ -181,8 +188,8 @@ Test(log, bytes_between_two_positions)
 		uint64_t bytes = 0;
 		for (uint64_t to = from; to <= 2600; to++) {
 			bytes += to > from ? dp_log_entry(&log, to)->payload_len : 0;
-			cr_assert_eq(dp_log_bytes(&log, from, to), bytes, "%llu to %llu", (unsigned long long)from,
-				(unsigned long long)to);
+			cr_assert_eq(dp_log_bytes(&log, from, to), bytes, "%llu to %llu",
+				(unsigned long long)from, (unsigned long long)to);
 		}
 	}
 	dp_log_clear(&log);

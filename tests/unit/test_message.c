@@ -24,9 +24,18 @@ static struct dp_buf *payload_of(uint32_t size)
 
 static struct dp_record *record_of(struct dp_buf *payload)
 {
-	struct dp_header h = {.op = payload ? DP_OP_WRITE : DP_OP_TRIM, .stream = STREAM, .volume = 1,
-		.length = payload ? (uint32_t)payload->size : 4096, .offset = 8192, .epoch = 2,
-		.seq = 9, .set = 3, .agreed = 8, .client = 5, .request = 6, .time_us = 7};
+	struct dp_header h = {.op = payload ? DP_OP_WRITE : DP_OP_TRIM,
+		.stream = STREAM,
+		.volume = 1,
+		.length = payload ? (uint32_t)payload->size : 4096,
+		.offset = 8192,
+		.epoch = 2,
+		.seq = 9,
+		.set = 3,
+		.agreed = 8,
+		.client = 5,
+		.request = 6,
+		.time_us = 7};
 	if (payload) {
 		h.payload_len = (uint32_t)payload->size;
 		h.payload_crc = dp_crc32c(0, payload->data, payload->size);
@@ -37,8 +46,8 @@ static struct dp_record *record_of(struct dp_buf *payload)
 
 static struct dp_meta meta_of(uint32_t epochs, uint32_t clients)
 {
-	struct dp_meta m = {.promised = 77, .at = {41, 42, 43}, .set = 44, .set_closed = true,
-		.based = true};
+	struct dp_meta m = {
+		.promised = 77, .at = {41, 42, 43}, .set = 44, .set_closed = true, .based = true};
 	m.history.count = epochs;
 	m.clients.count = clients;
 	for (uint32_t i = 0; i < epochs; i++) {
@@ -56,8 +65,13 @@ static struct dp_meta meta_of(uint32_t epochs, uint32_t clients)
 static struct dp_welcome *welcome_of(uint32_t epochs, uint32_t clients)
 {
 	struct dp_welcome *w = calloc(1, sizeof *w);
-	*w = (struct dp_welcome){.instance = 1, .cached = 2, .committed = 3, .room = 4,
-		.images = DP_IMAGES_WHOLE, .tail = meta_of(epochs, clients), .last = meta_of(epochs, clients)};
+	*w = (struct dp_welcome){.instance = 1,
+		.cached = 2,
+		.committed = 3,
+		.room = 4,
+		.images = DP_IMAGES_WHOLE,
+		.tail = meta_of(epochs, clients),
+		.last = meta_of(epochs, clients)};
 	return w;
 }
 
@@ -70,8 +84,8 @@ static struct dp_reset *reset_of(uint32_t epochs, uint32_t clients)
 
 static struct dp_wanted wanted(void)
 {
-	struct dp_wanted w = {.id = 1, .offset = 2, .min_seq = 3, .volume = 4, .length = 65536,
-		.compare = true};
+	struct dp_wanted w = {
+		.id = 1, .offset = 2, .min_seq = 3, .volume = 4, .length = 65536, .compare = true};
 	for (unsigned i = 0; i < DP_WANTED_DIGEST; i++)
 		w.digest[i] = (uint8_t)(i + 5);
 	return w;
@@ -110,11 +124,12 @@ static void make_content(unsigned kind, struct dp_msg *m)
 		m->payload = payload_of(512);
 		break;
 	case 20:
-		m->u.data = (struct dp_found){.id = 20, .kind = DP_FOUND_SAME, .seq = 21, .length = 512};
+		m->u.data = (struct dp_found){
+			.id = 20, .kind = DP_FOUND_SAME, .seq = 21, .length = 512};
 		break;
 	default:
-		m->u.data = (struct dp_found){.id = 21, .kind = DP_FOUND_ZEROS, .seq = 22,
-			.length = UINT64_MAX};
+		m->u.data = (struct dp_found){
+			.id = 21, .kind = DP_FOUND_ZEROS, .seq = 22, .length = UINT64_MAX};
 	}
 }
 
@@ -231,7 +246,8 @@ Test(message, round_trip_of_every_type)
 			check_welcome(out.u.welcome, m.u.welcome);
 		if (m.type == DP_MSG_RESET) {
 			cr_assert_eq(out.u.reset->common, m.u.reset->common);
-			check_meta(&out.u.reset->meta, &m.u.reset->meta, m.u.reset->meta.clients.count);
+			check_meta(&out.u.reset->meta, &m.u.reset->meta,
+				m.u.reset->meta.clients.count);
 		}
 		cr_assert_eq(dp_msg_encode(&out, again), size);
 		cr_assert_arr_eq(again, head, size, "kind %u", kind);
@@ -284,8 +300,8 @@ Test(message, truncated_anywhere_is_refused)
 		uint32_t size = dp_msg_encode(&m, head);
 		struct dp_buf *payload = dp_msg_payload(&m);
 		for (uint32_t cut = 0; cut < size; cut++)
-			cr_assert_eq(decode(head, cut, payload, &out), DP_EBADMSG, "kind %u, %u bytes",
-				kind, cut);
+			cr_assert_eq(decode(head, cut, payload, &out), DP_EBADMSG,
+				"kind %u, %u bytes", kind, cut);
 		if (payload)
 			cr_assert_eq(atomic_load(&payload->refs), 1);
 		dp_msg_clear(&m);
@@ -299,7 +315,8 @@ Test(message, longer_than_said_is_refused)
 		uint8_t head[DP_MSG_HEAD_MAX + 64] = {0};
 		uint32_t size = dp_msg_encode(&m, head);
 		for (uint32_t more = 1; more <= 64; more++)
-			cr_assert_eq(decode(head, size + more, dp_msg_payload(&m), &out), DP_EBADMSG);
+			cr_assert_eq(decode(head, size + more, dp_msg_payload(&m), &out),
+				DP_EBADMSG);
 		dp_msg_clear(&m);
 	}
 }
@@ -313,7 +330,8 @@ Test(message, every_flipped_bit_is_refused)
 		struct dp_buf *payload = dp_msg_payload(&m);
 		for (uint32_t bit = 0; bit < 8 * size; bit++) {
 			head[bit / 8] ^= (uint8_t)(1u << bit % 8);
-			cr_assert_neq(decode(head, size, payload, &out), 0, "kind %u, bit %u", kind, bit);
+			cr_assert_neq(decode(head, size, payload, &out), 0, "kind %u, bit %u", kind,
+				bit);
 			cr_assert_null(out.payload);
 			head[bit / 8] ^= (uint8_t)(1u << bit % 8);
 		}
@@ -383,7 +401,8 @@ Test(message, impossible_bodies_are_refused)
 		{"first meta too long", 1, 32, DP_META_HEAD + 1},
 		{"first meta too short", 1, 32, DP_META_HEAD - 1},
 		{"first meta huge", 2, 32, UINT32_MAX - 40}, {"too many epochs", 1, 40 + 48, 33},
-		{"too many clients", 1, 40 + 52, 65}, {"an epoch that is not there", 15, 40 + 48, 2},
+		{"too many clients", 1, 40 + 52, 65},
+		{"an epoch that is not there", 15, 40 + 48, 2},
 		{"a client that is not there", 15, 40 + 52, 3},
 		{"a client too few in the second", 15, 40 + DP_META_HEAD + 24 + 32 + 48, 0},
 		{"WELCOME: no such state of images", 1, 36, DP_IMAGES_WHOLE + 1},
@@ -391,9 +410,11 @@ Test(message, impossible_bodies_are_refused)
 		{"RESET: too many epochs", 16, 8 + 48, DP_HISTORY_MAX + 1},
 		{"RESET: an epoch that is not there", 16, 8 + 48, 1},
 		{"RESET: a client too few", 17, 8 + 52, DP_CLIENTS_MAX - 1},
-		{"FETCH too long", 18, 28, DP_PAYLOAD_MAX + 1}, {"FETCH: no truth value", 18, 32, 2},
-		{"FETCH: no truth value either", 18, 36, 1}, {"FILL: status is no code", 20, 8, 5},
-		{"FILL: no such kind", 20, 16, DP_FOUND_ZEROS + 1}, {"FILL: a huge kind", 20, 20, 1}};
+		{"FETCH too long", 18, 28, DP_PAYLOAD_MAX + 1},
+		{"FETCH: no truth value", 18, 32, 2}, {"FETCH: no truth value either", 18, 36, 1},
+		{"FILL: status is no code", 20, 8, 5},
+		{"FILL: no such kind", 20, 16, DP_FOUND_ZEROS + 1},
+		{"FILL: a huge kind", 20, 20, 1}};
 	for (size_t i = 0; i < COUNT(bad); i++) {
 		uint8_t head[DP_MSG_HEAD_MAX];
 		struct dp_msg out;
@@ -445,7 +466,9 @@ static void pack(struct packed *p, struct dp_msg *m)
 
 static struct dp_msg record_message(uint32_t size)
 {
-	return (struct dp_msg){.type = DP_MSG_RECORD, .stream = STREAM, .session = SESSION,
+	return (struct dp_msg){.type = DP_MSG_RECORD,
+		.stream = STREAM,
+		.session = SESSION,
 		.u.record = record_of(size ? payload_of(size) : NULL)};
 }
 
@@ -455,8 +478,10 @@ static void pack_four(struct packed *p)
 	static const uint32_t sizes[] = {100, 0, 0, 5000};
 	memset(p, 0, sizeof *p);
 	for (unsigned i = 0; i < 4; i++) {
-		struct dp_msg m = i == 1 ? (struct dp_msg){.type = DP_MSG_ACK, .stream = STREAM,
-						   .session = SESSION, .u.ack = {.cached = 8}}
+		struct dp_msg m = i == 1 ? (struct dp_msg){.type = DP_MSG_ACK,
+						   .stream = STREAM,
+						   .session = SESSION,
+						   .u.ack = {.cached = 8}}
 					 : record_message(sizes[i]);
 		pack(p, &m);
 	}
@@ -503,7 +528,8 @@ Test(several, one_alone_keeps_the_frame_as_it_is)
 	dp_buf_unref(&p.payload);
 }
 
-/* A damaged record does not hide the ones behind it, as long as its own header says how long it is. */
+/* A damaged record does not hide the ones behind it, as long as its own header says how long it is.
+ */
 Test(several, a_damaged_payload_is_one_message_only)
 {
 	struct packed p;
@@ -538,7 +564,8 @@ Test(several, cut_anywhere_is_refused)
 				if (!err)
 					dp_msg_clear(&m);
 			}
-			cr_assert_eq(errors, 1, "%s cut to %zu", payload ? "payload" : "heads", size);
+			cr_assert_eq(errors, 1, "%s cut to %zu", payload ? "payload" : "heads",
+				size);
 			cr_assert_eq(w.left, 0);
 		}
 		dp_buf_unref(&p.payload);
@@ -549,8 +576,11 @@ Test(several, what_has_a_rest_can_only_be_the_last)
 {
 	struct packed p = {.head_size = 0};
 	for (unsigned i = 0; i < 2; i++) {
-		struct dp_msg m = {.type = DP_MSG_DATA, .stream = STREAM, .session = SESSION,
-			.u.data.id = i, .payload = payload_of(64)};
+		struct dp_msg m = {.type = DP_MSG_DATA,
+			.stream = STREAM,
+			.session = SESSION,
+			.u.data.id = i,
+			.payload = payload_of(64)};
 		pack(&p, &m);
 	}
 	p.payload->size = p.payload_size;

@@ -244,9 +244,17 @@ static struct dp_record *make_record(uint64_t seq, uint64_t *chain, uint32_t siz
 {
 	struct dp_buf *payload = dp_buf_new(size);
 	memset(payload->data, (int)seq, size);
-	struct dp_header h = {.op = DP_OP_WRITE, .stream = TEST_STREAM, .volume = TEST_VOLUME,
-		.length = size, .epoch = 1, .seq = seq, .set = 1, .client = 9, .request = seq,
-		.payload_len = size, .payload_crc = dp_crc32c(0, payload->data, size)};
+	struct dp_header h = {.op = DP_OP_WRITE,
+		.stream = TEST_STREAM,
+		.volume = TEST_VOLUME,
+		.length = size,
+		.epoch = 1,
+		.seq = seq,
+		.set = 1,
+		.client = 9,
+		.request = seq,
+		.payload_len = size,
+		.payload_crc = dp_crc32c(0, payload->data, size)};
 	h.chain = *chain = dp_chain_next(*chain, &h);
 	return dp_record_new(&h, payload);
 }
@@ -255,8 +263,8 @@ static void open_session(struct testnode *t, struct sender *s)
 {
 	send_hello(s);
 	expect(t, s, DP_MSG_WELCOME);
-	struct dp_msg start = {.type = DP_MSG_START,
-		.u.start.at = {0, 0, dp_chain_start(TEST_STREAM)}};
+	struct dp_msg start = {
+		.type = DP_MSG_START, .u.start.at = {0, 0, dp_chain_start(TEST_STREAM)}};
 	send_message(s, &start);
 	expect(t, s, DP_MSG_ACK);
 }
@@ -270,8 +278,8 @@ Test(up, records_are_taken_and_read_back)
 	uint64_t chain = dp_chain_start(TEST_STREAM);
 	static const uint32_t sizes[] = {1, 100, 4096, DP_PAYLOAD_MAX};
 	for (uint64_t i = 1; i <= 4; i++) {
-		struct dp_msg m = {.type = DP_MSG_RECORD,
-			.u.record = make_record(i, &chain, sizes[i - 1])};
+		struct dp_msg m = {
+			.type = DP_MSG_RECORD, .u.record = make_record(i, &chain, sizes[i - 1])};
 		send_message(&s, &m);
 		dp_msg_clear(&m);
 		struct dp_msg ack = {.u.ack.cached = 0};
@@ -332,7 +340,9 @@ Test(up, odd_messages_are_counted_and_do_no_harm)
 	struct testnode *t = new_mirror(false, &own);
 	struct sender s = new_sender(t, NULL, NULL);
 	uint8_t head[DP_MSG_HEAD_MAX], noise[DP_MSG_HEAD_MAX];
-	struct dp_msg m = {.type = DP_MSG_HELLO, .stream = TEST_STREAM, .session = 1,
+	struct dp_msg m = {.type = DP_MSG_HELLO,
+		.stream = TEST_STREAM,
+		.session = 1,
 		.u.hello = {.epoch = 5, .config = 1}};
 	uint32_t size = dp_msg_encode(&m, head);
 	uint64_t bad = 0;
@@ -369,7 +379,9 @@ Test(up, a_record_with_more_behind_it_is_not_taken)
 	open_session(t, &s);
 	uint64_t chain = dp_chain_start(TEST_STREAM);
 	uint8_t head[DP_MSG_HEAD_MAX];
-	struct dp_msg m = {.type = DP_MSG_RECORD, .stream = TEST_STREAM, .session = s.session,
+	struct dp_msg m = {.type = DP_MSG_RECORD,
+		.stream = TEST_STREAM,
+		.session = s.session,
 		.u.record = make_record(1, &chain, 512)};
 	uint32_t size = dp_msg_encode(&m, head);
 	cr_assert_geq(zmq_send(s.socket, head, size, ZMQ_SNDMORE), 0);
@@ -522,14 +534,17 @@ Test(link, carries_writes_down_and_data_up)
 		struct keys own, above = new_keys();
 		struct testnode *below = new_mirror(curve, &own);
 		allow(below, "above", &above);
-		struct testnode *t =
-			new_controller(below, curve ? &above : NULL, curve ? &own : NULL);
+		struct testnode *t = new_controller(below, curve ? &above : NULL,
+			curve ? &own : NULL);
 		cr_assert(opens(t, below, LIMIT_US));
 		struct dp_buf *payload = dp_buf_new(DP_PAYLOAD_MAX);
 		for (size_t i = 0; i < DP_PAYLOAD_MAX; i++)
 			payload->data[i] = (uint8_t)(i * 31 + i / 777);
-		struct dp_host_request write = {.op = DP_OP_WRITE, .length = DP_PAYLOAD_MAX,
-			.client = 4, .request = 1, .payload = payload};
+		struct dp_host_request write = {.op = DP_OP_WRITE,
+			.length = DP_PAYLOAD_MAX,
+			.client = 4,
+			.request = 1,
+			.payload = payload};
 		request(t, below, &write);
 		cr_assert_eq(core(below)->log.last.at.seq, 1);
 		cr_assert_eq(core(below)->durable, 1);
@@ -548,14 +563,16 @@ Test(link, carries_writes_down_and_data_up)
 /* What is ready at the same moment goes as one ZeroMQ message, in order; large payloads alone. */
 Test(link, carries_several_records_at_once)
 {
-	static const uint32_t sizes[] = {100, 4096, 40000, 512, 8192, 20000, 30000, 30000, 30000, 30000};
+	static const uint32_t sizes[] = {
+		100, 4096, 40000, 512, 8192, 20000, 30000, 30000, 30000, 30000};
 	enum { COUNT = sizeof sizes / sizeof *sizes };
 	struct keys own;
 	struct testnode *below = new_mirror(false, &own);
 	struct testnode *t = new_controller(below, NULL, NULL);
 	cr_assert(opens(t, below, LIMIT_US));
 	struct testreply *r = &t->replies[0];
-	struct dp_host_request write = {.tag = r, .op = DP_OP_WRITE, .client = 4, .volume = TEST_VOLUME};
+	struct dp_host_request write = {
+		.tag = r, .op = DP_OP_WRITE, .client = 4, .volume = TEST_VOLUME};
 	net_flush(&t->n);
 	unsigned before = r->count;
 	for (unsigned i = 0; i < COUNT; i++) {
@@ -615,7 +632,8 @@ static void send_welcome(void *router, const uint8_t *id, size_t id_size, uint64
 	w->instance = 3;
 	w->room = DP_MIB;
 	w->last.at.chain = w->tail.at.chain = dp_chain_start(TEST_STREAM);
-	struct dp_msg m = {.type = DP_MSG_WELCOME, .stream = TEST_STREAM, .session = session, .u.welcome = w};
+	struct dp_msg m = {
+		.type = DP_MSG_WELCOME, .stream = TEST_STREAM, .session = session, .u.welcome = w};
 	size_t size = dp_msg_encode(&m, head);
 	zmq_send(router, id, id_size, ZMQ_SNDMORE);
 	zmq_send(router, head, size, 0);
@@ -651,7 +669,9 @@ Test(link, odd_answers_are_counted_and_do_no_harm)
 	cr_assert(hello.type == DP_MSG_HELLO && hello.stream == TEST_STREAM);
 	struct dp_msg odd[] = {{.type = DP_MSG_ACK, .stream = 1}, /* not a stream of ours */
 		{.type = DP_MSG_ACK, .stream = TEST_STREAM, .session = 5},
-		{.type = DP_MSG_DATA, .stream = TEST_STREAM, .session = hello.session,
+		{.type = DP_MSG_DATA,
+			.stream = TEST_STREAM,
+			.session = hello.session,
 			.payload = dp_buf_new(3)}};
 	memcpy(odd[2].payload->data, "abc", 3);
 	static const uint64_t is_bad[] = {1, 1, 1, 0, 1, 1, 0, 0, 1};
@@ -680,8 +700,10 @@ Test(link, odd_answers_are_counted_and_do_no_harm)
 		if ((id_size = zmq_recv(router, id, sizeof id, ZMQ_DONTWAIT)) < 0)
 			continue;
 		size = zmq_recv(router, head, sizeof head, 0);
-		if (dp_msg_decode(head, (size_t)size, NULL, &hello) == 0 && hello.type == DP_MSG_HELLO)
-			send_welcome(router, id, (size_t)id_size, hello.session); /* of its own epoch */
+		if (dp_msg_decode(head, (size_t)size, NULL, &hello) == 0 &&
+			hello.type == DP_MSG_HELLO)
+			send_welcome(router, id, (size_t)id_size,
+				hello.session); /* of its own epoch */
 	}
 	dp_msg_clear(&odd[2]);
 	zmq_close(router);

@@ -68,8 +68,14 @@ static void submit_block(struct testnode *t, struct testreply *r, uint64_t offse
 	static uint64_t request;
 	struct dp_buf *payload = dp_buf_new(4096);
 	memset(payload->data, byte, 4096);
-	struct dp_host_request h = {.tag = r, .op = DP_OP_WRITE, .volume = TEST_VOLUME, .client = 3,
-		.request = ++request, .offset = offset, .length = 4096, .payload = payload};
+	struct dp_host_request h = {.tag = r,
+		.op = DP_OP_WRITE,
+		.volume = TEST_VOLUME,
+		.client = 3,
+		.request = ++request,
+		.offset = offset,
+		.length = 4096,
+		.payload = payload};
 	cr_assert(dp_stream_request(t->n.streams[0].stream, &h));
 	dp_buf_unref(&payload);
 }
@@ -193,7 +199,8 @@ static void check_text(const json_t *object, const char *key, const char *want)
 Test(control, what_is_no_request_is_refused)
 {
 	struct testnode *t = open_controller();
-	json_t *answer = control_answer(&t->n, NULL, DP_RIGHTS_ADMINISTER); /* a line that is no JSON */
+	json_t *answer = control_answer(&t->n, NULL,
+		DP_RIGHTS_ADMINISTER); /* a line that is no JSON */
 	cr_assert(json_is_false(json_object_get(answer, "ok")));
 	json_decref(answer);
 	check_refused(t, "{}", "\"cmd\"");
@@ -311,13 +318,17 @@ Test(control, write_sets)
 {
 	struct testnode *t = open_controller();
 	write_block(t, 0, 1);
-	struct dp_host_request flush = {.tag = &t->replies[1], .op = DP_OP_FLUSH, .client = 3,
-		.request = 100};
+	struct dp_host_request flush = {
+		.tag = &t->replies[1], .op = DP_OP_FLUSH, .client = 3, .request = 100};
 	cr_assert(dp_stream_request(t->n.streams[0].stream, &flush));
 	testnode_turn(t);
 	cr_assert_eq(t->replies[1].set, 1);
-	struct dp_host_request trim = {.tag = &t->replies[2], .op = DP_OP_TRIM,
-		.volume = TEST_VOLUME, .length = 512, .client = 3, .request = 101};
+	struct dp_host_request trim = {.tag = &t->replies[2],
+		.op = DP_OP_TRIM,
+		.volume = TEST_VOLUME,
+		.length = 512,
+		.client = 3,
+		.request = 101};
 	cr_assert(dp_stream_request(t->n.streams[0].stream, &trim));
 	testnode_turn(t);
 	json_t *answer = ask(t, "{\"cmd\": \"sets\", \"stream\": \"s\"}");
@@ -416,8 +427,8 @@ static void look(struct testnode *t)
 	fds[0] = (struct pollfd){.fd = n->control_fd, .events = POLLIN};
 	fds[1] = (struct pollfd){.fd = n->host_fd, .events = POLLIN};
 	for (unsigned i = 0; i < conns; i++)
-		fds[count++] = (struct pollfd){.fd = local_conn_fd(n->conns[i]),
-			.events = local_wants(n->conns[i])};
+		fds[count++] = (struct pollfd){
+			.fd = local_conn_fd(n->conns[i]), .events = local_wants(n->conns[i])};
 	poll(fds, count, 0);
 	for (unsigned i = 0; i < conns; i++)
 		if (fds[2 + i].revents)
@@ -667,8 +678,7 @@ static void send_as(struct testnode *t, uint64_t client, int fd, struct dp_local
 		give(t, fd, payload, r.payload_len);
 }
 
-static void send_request(struct testnode *t, int fd, struct dp_local_request r,
-	const void *payload)
+static void send_request(struct testnode *t, int fd, struct dp_local_request r, const void *payload)
 {
 	send_as(t, CLIENT, fd, r, payload);
 }
@@ -709,30 +719,36 @@ Test(host, writes_and_reads, .init = make_scratch, .fini = remove_scratch)
 	uint8_t *data = malloc(DP_PAYLOAD_MAX), *back = malloc(DP_PAYLOAD_MAX);
 	for (size_t i = 0; i < DP_PAYLOAD_MAX; i++)
 		data[i] = (uint8_t)(i * 5 + i / 300);
-	struct dp_local_request r = {.type = DP_LOCAL_WRITE, .id = 2, .offset = 1000,
-		.length = 3000, .payload_len = 3000};
+	struct dp_local_request r = {.type = DP_LOCAL_WRITE,
+		.id = 2,
+		.offset = 1000,
+		.length = 3000,
+		.payload_len = 3000};
 	send_request(t, fd, r, data);
 	expect_reply(t, fd, DP_LOCAL_WRITE, 2, 0, NULL);
-	r = (struct dp_local_request){.type = DP_LOCAL_READ, .id = 3, .offset = 1000,
-		.length = 3000};
+	r = (struct dp_local_request){
+		.type = DP_LOCAL_READ, .id = 3, .offset = 1000, .length = 3000};
 	send_request(t, fd, r, NULL);
 	cr_assert_eq(expect_reply(t, fd, DP_LOCAL_READ, 3, 0, back).payload_len, 3000);
 	cr_assert_arr_eq(back, data, 3000);
-	r = (struct dp_local_request){.type = DP_LOCAL_TRIM, .id = 4, .offset = 1500,
-		.length = 100};
+	r = (struct dp_local_request){
+		.type = DP_LOCAL_TRIM, .id = 4, .offset = 1500, .length = 100};
 	send_request(t, fd, r, NULL);
 	expect_reply(t, fd, DP_LOCAL_TRIM, 4, 0, NULL);
 	r = (struct dp_local_request){.type = DP_LOCAL_FLUSH, .id = 5};
 	send_request(t, fd, r, NULL);
 	cr_assert_eq(expect_reply(t, fd, DP_LOCAL_FLUSH, 5, 0, NULL).set, 1);
-	r = (struct dp_local_request){.type = DP_LOCAL_READ, .id = 6, .offset = 1000,
-		.length = 3000};
+	r = (struct dp_local_request){
+		.type = DP_LOCAL_READ, .id = 6, .offset = 1000, .length = 3000};
 	send_request(t, fd, r, NULL);
 	expect_reply(t, fd, DP_LOCAL_READ, 6, 0, back);
 	memset(data + 500, 0, 100);
 	cr_assert_arr_eq(back, data, 3000);
-	r = (struct dp_local_request){.type = DP_LOCAL_WRITE, .id = 7, .flags = DP_LOCAL_FUA,
-		.length = DP_PAYLOAD_MAX, .payload_len = DP_PAYLOAD_MAX};
+	r = (struct dp_local_request){.type = DP_LOCAL_WRITE,
+		.id = 7,
+		.flags = DP_LOCAL_FUA,
+		.length = DP_PAYLOAD_MAX,
+		.payload_len = DP_PAYLOAD_MAX};
 	send_request(t, fd, r, data);
 	cr_assert_eq(expect_reply(t, fd, DP_LOCAL_WRITE, 7, 0, NULL).set, 2);
 	cr_assert(core(t)->log.last.set_closed, "FUA closes the set");
@@ -761,8 +777,12 @@ Test(host, odd_requests, .init = make_scratch, .fini = remove_scratch)
 		{{.type = DP_LOCAL_TRIM, .id = 9, .offset = 1, .length = TEST_SIZE}, EINVAL},
 		{{.type = DP_LOCAL_ZERO, .id = 0, .length = 1}, EPROTO},
 		{{.type = DP_LOCAL_WRITE, .id = 9, .length = 5, .payload_len = 4}, EINVAL},
-		{{.type = DP_LOCAL_WRITE, .id = 9, .length = 4, .payload_len = 4,
-			 .offset = TEST_SIZE - 3}, EINVAL},
+		{{.type = DP_LOCAL_WRITE,
+			 .id = 9,
+			 .length = 4,
+			 .payload_len = 4,
+			 .offset = TEST_SIZE - 3},
+			EINVAL},
 	};
 	struct dp_local_request flush = {.type = DP_LOCAL_FLUSH, .id = 2};
 	struct dp_local_request hello = {.type = DP_LOCAL_HELLO, .id = 1, .payload_len = 1};
@@ -814,8 +834,11 @@ Test(host, more_requests_than_may_be_open, .init = make_scratch, .fini = remove_
 	struct testnode *t = listening_controller();
 	int fd = host_of(t);
 	for (unsigned i = 0; i < COUNT; i++) {
-		struct dp_local_request r = {.type = DP_LOCAL_ZERO, .client = CLIENT, .id = 2 + i,
-			.offset = i * 512, .length = 512};
+		struct dp_local_request r = {.type = DP_LOCAL_ZERO,
+			.client = CLIENT,
+			.id = 2 + i,
+			.offset = i * 512,
+			.length = 512};
 		dp_local_request_encode(&r, all[i]);
 	}
 	give(t, fd, all, sizeof all);
@@ -831,8 +854,8 @@ Test(host, that_does_not_listen_is_not_heard, .init = make_scratch, .fini = remo
 	struct testnode *t = listening_controller();
 	int fd = host_of(t), other = host_of(t);
 	static uint8_t head[DP_LOCAL_REQUEST_SIZE], data[8192];
-	struct dp_local_request r = {.type = DP_LOCAL_READ, .client = CLIENT, .id = 5,
-		.length = sizeof data};
+	struct dp_local_request r = {
+		.type = DP_LOCAL_READ, .client = CLIENT, .id = 5, .length = sizeof data};
 	dp_local_request_encode(&r, head);
 	unsigned said = talk(t, fd, head, sizeof head, 10000);
 	cr_assert_lt(said, 10000, "answers are gathered without end");
@@ -853,8 +876,11 @@ Test(host, that_goes_away, .init = make_scratch, .fini = remove_scratch)
 	for (size_t cut = 0; cut <= 50000; cut += 6250) {
 		int fd = host_of(t);
 		uint8_t head[DP_LOCAL_REQUEST_SIZE];
-		struct dp_local_request r = {.type = DP_LOCAL_WRITE, .client = CLIENT,
-			.id = 2 + cut, .length = 50000, .payload_len = 50000};
+		struct dp_local_request r = {.type = DP_LOCAL_WRITE,
+			.client = CLIENT,
+			.id = 2 + cut,
+			.length = 50000,
+			.payload_len = 50000};
 		dp_local_request_encode(&r, head);
 		give(t, fd, head, sizeof head);
 		give(t, fd, data, cut);
@@ -1001,10 +1027,12 @@ Test(daemon, says_by_its_exit_code_what_is_wrong, .init = make_scratch, .fini = 
 	pid_t pid = start_daemon();
 	dipole_close(connect_host());
 	stop_daemon(pid, SIGTERM);
-	cr_assert_eq(access(path_of("clean"), F_OK), 0, "nothing says that it was stopped in good order");
+	cr_assert_eq(access(path_of("clean"), F_OK), 0,
+		"nothing says that it was stopped in good order");
 	cr_assert_eq(truncate(path_of("image.v"), 4096), 0);
 	cr_assert_eq(exit_code(start_daemon()), EX_CONFIG, "an image of another size");
-	cr_assert_eq(access(path_of("clean"), F_OK), 0, "a start that fails passes for an unclean end");
+	cr_assert_eq(access(path_of("clean"), F_OK), 0,
+		"a start that fails passes for an unclean end");
 	cr_assert_eq(truncate(path_of("image.v"), TEST_SIZE), 0);
 	char noise[8192];
 	memset(noise, 0x5a, sizeof noise);
@@ -1058,9 +1086,12 @@ static void check_log(const char *keys, const char *expected)
 Test(logs, as_json)
 {
 	check_log("", "{}");
-	check_log("stream=main to=west state=Connected", "{\"stream\":\"main\",\"to\":\"west\",\"state\":\"Connected\"}");
-	check_log("peer=x text=\"a leg has caught up\"", "{\"peer\":\"x\",\"text\":\"a leg has caught up\"}");
-	check_log("error=\"no key for node \"r9\" here\" peer=y", "{\"error\":\"no key for node \\\"r9\\\" here\",\"peer\":\"y\"}");
+	check_log("stream=main to=west state=Connected",
+		"{\"stream\":\"main\",\"to\":\"west\",\"state\":\"Connected\"}");
+	check_log("peer=x text=\"a leg has caught up\"",
+		"{\"peer\":\"x\",\"text\":\"a leg has caught up\"}");
+	check_log("error=\"no key for node \"r9\" here\" peer=y",
+		"{\"error\":\"no key for node \\\"r9\\\" here\",\"peer\":\"y\"}");
 	check_log("reason=\"node \"r9\"\"", "{\"reason\":\"node \\\"r9\\\"\"}");
 	check_log("reason=\"cut off", "{\"reason\":\"cut off\"}");
 	check_log("a= b=2", "{\"a\":\"\",\"b\":\"2\"}");

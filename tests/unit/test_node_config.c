@@ -161,9 +161,11 @@ Test(node_config, of_a_controller)
 	check_down(s, 0, "w", "relay");
 	check_down(s, 1, "e", "east");
 	check_down(s, 2, "s", "south");
-	cr_assert(s->near[0] && !s->near[1] && !s->near[2], "the relay stands here, the mirrors there");
+	cr_assert(s->near[0] && !s->near[1] && !s->near[2],
+		"the relay stands here, the mirrors there");
 	cr_assert(s->core.read_order[0] == 1 && s->core.read_order[1] == 0 &&
-		  s->core.read_order[2] == 2, "the nearest is not read first");
+			s->core.read_order[2] == 2,
+		"the nearest is not read first");
 	cr_assert(s->core.ack == DP_CORE_COMMITTED && s->core.flush == DP_CORE_COMMITTED);
 	cr_assert_eq(s->core.ack_legs, 2);
 	cr_assert_eq(s->core.window_bytes, DP_WINDOW_BYTES);
@@ -186,7 +188,8 @@ Test(node_config, of_a_controller)
 
 Test(node_config, streams_take_turns_over_the_connections_of_a_link)
 {
-	load("distance: 30km}", "distance: 30km, connections: 2, window: 2MiB, rate: 8Mbit, send: 22:00-06:00}");
+	load("distance: 30km}",
+		"distance: 30km, connections: 2, window: 2MiB, rate: 8Mbit, send: 22:00-06:00}");
 	cr_assert_eq(fill("nwk"), 0, "%s", why);
 	cr_assert_eq(cfg->link_count, 4);
 	cr_assert_eq(stream("orders")->core.link_window[0], 2 * DP_MIB);
@@ -299,7 +302,8 @@ Test(node_config, the_hash_of_the_volumes)
 /* The controller and the mirrors open what is sealed; relays only know that it is. */
 Test(node_config, the_holders_of_a_sealed_stream)
 {
-	char *text = replaced(strdup(good), "s: [south]}\n", "s: [south]}\n    seal: chacha20-poly1305\n");
+	char *text = replaced(strdup(good), "s: [south]}\n",
+		"s: [south]}\n    seal: chacha20-poly1305\n");
 	load_text(strdup(text));
 	cr_assert_eq(fill("west"), DP_ECONFIG);
 	cr_assert_str_eq(why, "the stream is sealed and there is no key for node \"south\"");
@@ -324,14 +328,16 @@ Test(node_config, the_holders_of_a_sealed_stream)
 	done();
 	load(NULL, NULL);
 	cr_assert_eq(fill("relay"), 0);
-	cr_assert_neq(stream("orders")->core.config, sealed, "one side seals and the other does not");
+	cr_assert_neq(stream("orders")->core.config, sealed,
+		"one side seals and the other does not");
 	done();
 }
 
 /* It keeps images and hands on. */
 Test(node_config, of_a_mirror_on_the_way)
 {
-	char *text = replaced(strdup(good), "w: [relay, west], e: [east]", "e: [relay, west, east]");
+	char *text = replaced(strdup(good), "w: [relay, west], e: [east]",
+		"e: [relay, west, east]");
 	text = replaced(text, "committed, legs: 2", "committed, legs: all");
 	load_text(replaced(text, "links:\n", "links:\n  - {between: [west, east]}\n"));
 	cr_assert_eq(fill("west"), 0, "%s", why);

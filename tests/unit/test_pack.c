@@ -16,7 +16,8 @@ static uint8_t data[SIZE], frame[PACK_FRAME_SIZE];
 static void text(void)
 {
 	for (unsigned i = 0; i < SIZE; i++)
-		data[i] = (uint8_t)"one line of a log after the other, and their numbers 12345\n"[i % 59];
+		data[i] = (uint8_t) "one line of a log after the other, and their numbers 12345\n"
+			[i % 59];
 }
 
 static void noise(void)

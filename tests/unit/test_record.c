@@ -100,7 +100,8 @@ Test(record, every_flipped_bit_of_the_header_is_refused)
 		cr_assert_neq(dp_header_decode(raw, &out), 0, "bit %u", bit);
 		cr_assert_neq(dp_record_decode(raw, dp_buf_ref(payload), &r), 0, "bit %u", bit);
 		cr_assert_null(r);
-		cr_assert_eq(atomic_load(&payload->refs), 1, "bit %u: a refused payload is freed", bit);
+		cr_assert_eq(atomic_load(&payload->refs), 1, "bit %u: a refused payload is freed",
+			bit);
 		raw[bit / 8] ^= (uint8_t)(1u << bit % 8);
 	}
 	dp_buf_unref(&payload);
@@ -128,7 +129,8 @@ Test(record, each_kind_of_damage_has_its_code)
 /* The CRC is right, the fields make no sense: a bug of the sender, or somebody else's bytes. */
 Test(record, impossible_fields_are_refused)
 {
-	const struct dp_header write = {.op = DP_OP_WRITE, .seq = 1, .length = 512, .payload_len = 512};
+	const struct dp_header write = {
+		.op = DP_OP_WRITE, .seq = 1, .length = 512, .payload_len = 512};
 	const struct dp_header trim = {.op = DP_OP_TRIM, .seq = 1, .length = 512};
 	struct {
 		const char *what;
@@ -137,7 +139,8 @@ Test(record, impossible_fields_are_refused)
 		{"payload shorter than the extent", write}, {"write of nothing", write},
 		{"payload too large", write}, {"offset beyond all volumes", write},
 		{"trim with payload", trim}, {"trim of nothing", trim}, {"trim too large", trim},
-		{"zero too large", trim}, {"flush with payload", trim}, {"mark with payload", trim}};
+		{"zero too large", trim}, {"flush with payload", trim},
+		{"mark with payload", trim}};
 	bad[0].h.op = 0;
 	bad[1].h.op = DP_OP_MARK + 1;
 	bad[2].h.seq = 0;
@@ -164,13 +167,17 @@ Test(record, impossible_fields_are_refused)
 
 Test(record, the_largest_extents_are_taken)
 {
-	static const struct dp_header good[] = {
-		{.op = DP_OP_WRITE, .seq = 1, .length = DP_PAYLOAD_MAX, .payload_len = DP_PAYLOAD_MAX},
+	static const struct dp_header good[] = {{.op = DP_OP_WRITE,
+							.seq = 1,
+							.length = DP_PAYLOAD_MAX,
+							.payload_len = DP_PAYLOAD_MAX},
 		{.op = DP_OP_WRITE, .seq = 1, .length = 1, .payload_len = 1},
 		{.op = DP_OP_TRIM, .seq = 1, .length = DP_EXTENT_MAX},
-		{.op = DP_OP_ZERO, .seq = UINT64_MAX, .length = DP_EXTENT_MAX, .offset = UINT64_MAX / 2},
-		{.op = DP_OP_FLUSH, .seq = 1},
-		{.op = DP_OP_MARK, .seq = 1, .offset = UINT64_MAX}};
+		{.op = DP_OP_ZERO,
+			.seq = UINT64_MAX,
+			.length = DP_EXTENT_MAX,
+			.offset = UINT64_MAX / 2},
+		{.op = DP_OP_FLUSH, .seq = 1}, {.op = DP_OP_MARK, .seq = 1, .offset = UINT64_MAX}};
 	for (size_t i = 0; i < COUNT(good); i++) {
 		uint8_t raw[DP_RECORD_HEADER_SIZE];
 		struct dp_header out;

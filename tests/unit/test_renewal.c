@@ -21,7 +21,8 @@ struct rig {
 	struct dp_meta meta; /* at the end, as an owner keeps it */
 	uint64_t tail, last; /* found by recovery */
 	uint64_t durable;
-	struct dp_meta *metas; /* of each record: it is released as soon as it is durable; NULL: none is */
+	struct dp_meta
+		*metas; /* of each record: it is released as soon as it is durable; NULL: none is */
 	unsigned alarms, renewed, failures, loaded;
 };
 
@@ -75,7 +76,8 @@ static void on_failed(void *ctx)
 
 static void open_journal(struct rig *r)
 {
-	struct dp_journal_config cfg = {.stream = STREAM, .size = DP_JOURNAL_SIZE_MIN, .instance = 4711};
+	struct dp_journal_config cfg = {
+		.stream = STREAM, .size = DP_JOURNAL_SIZE_MIN, .instance = 4711};
 	struct dp_journal_events events = {on_durable, on_barrier, on_renewal, on_failed, r};
 	struct dp_journal_scan scan = {on_tail, on_record, on_scan_barrier, r};
 	cr_assert_eq(dp_journal_open(&r->disk->base, NAME, &cfg, &events, &scan, &r->j), 0);
@@ -113,9 +115,15 @@ static void append(struct rig *r, uint32_t size)
 	struct dp_buf *payload = dp_buf_new(size);
 	for (uint32_t i = 0; i < size; i++)
 		payload->data[i] = (uint8_t)(i * 7 + r->meta.at.seq);
-	struct dp_header h = {.op = DP_OP_WRITE, .stream = STREAM, .volume = 1, .length = size,
-		.payload_len = size, .payload_crc = dp_crc32c(0, payload->data, size), .epoch = 1,
-		.seq = r->meta.at.seq + 1, .set = 1};
+	struct dp_header h = {.op = DP_OP_WRITE,
+		.stream = STREAM,
+		.volume = 1,
+		.length = size,
+		.payload_len = size,
+		.payload_crc = dp_crc32c(0, payload->data, size),
+		.epoch = 1,
+		.seq = r->meta.at.seq + 1,
+		.set = 1};
 	h.chain = dp_chain_next(r->meta.at.chain, &h);
 	struct dp_record *record = dp_record_new(&h, payload);
 	dp_meta_advance(&r->meta, &h);
@@ -367,8 +375,8 @@ Test(overlap, is_bounded)
 	end(r);
 }
 
-/* A crash between them: the later group is on the disk, and was never told. Other records come in the place of
- * the earlier one and end where it begins. */
+/* A crash between them: the later group is on the disk, and was never told. Other records come in
+ * the place of the earlier one and end where it begins. */
 Test(overlap, what_landed_behind_a_lost_group_does_not_revive)
 {
 	struct rig *r = begin();

@@ -149,10 +149,13 @@ static void open_all(struct rig *r)
 	struct dp_store_events se = {on_applied, on_image, on_want, on_copied, on_failed, r};
 	struct dp_store_volume volumes[VOLUMES];
 	for (unsigned v = 0; v < VOLUMES; v++)
-		volumes[v] = (struct dp_store_volume){.id = ID(v), .size = sizes[v], .file = old_files[v]};
+		volumes[v] = (struct dp_store_volume){
+			.id = ID(v), .size = sizes[v], .file = old_files[v]};
 	r->dying = false;
 	cr_assert_eq(dp_journal_open(&r->disk->base, "journal", &cfg, &je, &scan, &r->j), 0);
-	cr_assert_eq(dp_store_open(&r->disk->base, volumes, VOLUMES, &r->log, r->j, NULL, &se, &r->store), 0);
+	cr_assert_eq(dp_store_open(&r->disk->base, volumes, VOLUMES, &r->log, r->j, NULL, &se,
+			     &r->store),
+		0);
 	dp_store_resync_step(r->store, (struct resync_step){CHUNK, 4, 4 * CHUNK});
 	r->durable = r->log.last.at.seq;
 	dp_store_reset(r->store, r->log.tail.at.seq);
@@ -210,7 +213,9 @@ static void jump(struct rig *r)
 	for (unsigned v = 0; v < VOLUMES; v++)
 		memdisk_put(r->disk, old_files[v], r->old[v], sizes[v]);
 	open_all(r);
-	struct dp_meta meta = {.promised = 1, .at = {1, AT, 99}, .based = true,
+	struct dp_meta meta = {.promised = 1,
+		.at = {1, AT, 99},
+		.based = true,
 		.images = {.building = 1, .valid_seq = AT}};
 	dp_log_reset(&r->log, &meta);
 	dp_journal_barrier(r->j, &meta, 1);
@@ -242,8 +247,15 @@ static void put(struct rig *r, unsigned volume, uint64_t offset, uint32_t length
 	uint64_t seq = r->log.last.at.seq + 1;
 	struct dp_buf *payload = dp_buf_new(length);
 	memset(payload->data, (int)(200 + seq % 50), length);
-	struct dp_header h = {.op = DP_OP_WRITE, .stream = STREAM, .epoch = 1, .seq = seq, .set = 1,
-		.volume = ID(volume), .offset = offset, .length = length, .payload_len = length,
+	struct dp_header h = {.op = DP_OP_WRITE,
+		.stream = STREAM,
+		.epoch = 1,
+		.seq = seq,
+		.set = 1,
+		.volume = ID(volume),
+		.offset = offset,
+		.length = length,
+		.payload_len = length,
 		.payload_crc = dp_crc32c(0, payload->data, length)};
 	h.chain = dp_chain_next(r->log.last.at.chain, &h);
 	struct dp_record *record = dp_record_new(&h, payload);
@@ -400,8 +412,8 @@ Test(resync, zeros_run_over_several_chunks)
 	jump(r);
 	until_asked(r);
 	cr_assert_eq(r->want_count, 4);
-	struct dp_found zeros = {.id = r->wants[1].id, .kind = DP_FOUND_ZEROS, .seq = AT,
-		.length = UINT64_MAX};
+	struct dp_found zeros = {
+		.id = r->wants[1].id, .kind = DP_FOUND_ZEROS, .seq = AT, .length = UINT64_MAX};
 	dp_store_fill(r->store, &zeros, NULL);
 	answer(r, &r->wants[0]);
 	answer(r, &r->wants[2]);
@@ -430,12 +442,16 @@ static struct dp_seal *seal_of(const uint8_t (*holders)[DP_SEAL_KEY_SIZE], const
 	uint8_t random[32];
 	struct dp_seal *seal;
 	randombytes_buf(random, sizeof random);
-	cr_assert_eq(dp_seal_new(STREAM, DP_SEAL_CHACHA20POLY1305, secret, NULL, holders, 2, random, &seal), 0);
+	cr_assert_eq(dp_seal_new(STREAM, DP_SEAL_CHACHA20POLY1305, secret, NULL, holders, 2, random,
+			     &seal),
+		0);
 	return seal;
 }
 
-/* Fills with CHUNK bytes that `by` (NULL: nobody) sealed as the answer to `w`, and says so to `id`. */
-static int fill_sealed(struct rig *r, struct dp_seal *by, const struct dp_wanted *w, uint64_t id, uint64_t seq)
+/* Fills with CHUNK bytes that `by` (NULL: nobody) sealed as the answer to `w`, and says so to `id`.
+ */
+static int fill_sealed(struct rig *r, struct dp_seal *by, const struct dp_wanted *w, uint64_t id,
+	uint64_t seq)
 {
 	struct dp_found f = {.id = id, .seq = seq, .length = CHUNK};
 	struct dp_buf *data = dp_buf_new(CHUNK);
@@ -455,7 +471,7 @@ Test(resync, of_a_sealed_stream_takes_what_a_holder_sealed)
 	memset(r->base[0], 3, sizes[0]);
 	for (unsigned i = 0; i < 3; i++)
 		crypto_box_keypair(public[i], secret[i]);
-	const uint8_t (*holders)[DP_SEAL_KEY_SIZE] = (const uint8_t (*)[DP_SEAL_KEY_SIZE])public;
+	const uint8_t(*holders)[DP_SEAL_KEY_SIZE] = (const uint8_t(*)[DP_SEAL_KEY_SIZE]) public;
 	struct dp_seal *here = seal_of(holders, secret[0]), *source = seal_of(holders, secret[1]);
 	struct dp_seal *relay = seal_of(holders, secret[2]);
 	jump(r);
@@ -472,7 +488,8 @@ Test(resync, of_a_sealed_stream_takes_what_a_holder_sealed)
 	cr_assert_eq(fill_sealed(r, source, &other, w[0].id, AT), DP_EPERM, "of before");
 	other = w[0];
 	other.digest[0] ^= 1;
-	cr_assert_eq(fill_sealed(r, source, &other, w[0].id, AT), DP_EPERM, "to who has something else");
+	cr_assert_eq(fill_sealed(r, source, &other, w[0].id, AT), DP_EPERM,
+		"to who has something else");
 	cr_assert_eq(r->disk->count, 0, "something is written");
 	for (unsigned i = 0; i < 4; i++)
 		cr_assert_eq(fill_sealed(r, source, &w[i], w[i].id, AT), 0);
@@ -507,7 +524,8 @@ Test(resync, answers_that_do_not_fit_are_not_taken)
 	cr_assert_eq(r->disk->count, 0, "something is written");
 	for (unsigned i = 0; i < 4; i++) {
 		answer(r, &r->wants[i]);
-		dp_store_fill(r->store, &(struct dp_found){.id = r->wants[i].id, .length = CHUNK}, right);
+		dp_store_fill(r->store, &(struct dp_found){.id = r->wants[i].id, .length = CHUNK},
+			right);
 	}
 	cr_assert_eq(r->disk->count, 4, "an answer is taken twice");
 	dp_buf_unref(&small);
@@ -711,7 +729,8 @@ Test(resync, goes_on_after_a_crash_from_what_was_synced)
 	dp_record_unref(&r->made[1]);
 	dp_store_resync(r->store, 3000);
 	until_asked(r);
-	cr_assert_eq(r->wants[0].offset, 4 * CHUNK, "goes on from %u", (unsigned)r->wants[0].offset);
+	cr_assert_eq(r->wants[0].offset, 4 * CHUNK, "goes on from %u",
+		(unsigned)r->wants[0].offset);
 	finish(r);
 }
 
@@ -746,7 +765,10 @@ static void switch_images(struct rig *r)
 
 static void ask(struct rig *r, unsigned v, uint64_t offset, uint32_t length, const uint8_t *have)
 {
-	struct dp_wanted w = {.id = ++r->founds, .volume = ID(v), .offset = offset, .length = length,
+	struct dp_wanted w = {.id = ++r->founds,
+		.volume = ID(v),
+		.offset = offset,
+		.length = length,
 		.compare = have != NULL};
 	if (have)
 		dp_store_chunk_digest(have, length, w.digest);
@@ -805,7 +827,9 @@ Test(resync, a_resync_that_is_ordered_meanwhile_begins_after_the_switch)
 	memdisk_run(r->disk);
 	dp_store_read(r->store, &(struct dp_wanted){.id = 1, .volume = ID(0), .length = 512});
 	dp_store_switch(r->store);
-	say_images(r, (struct dp_images){.generation = 1, .building = 2, .valid_seq = r->log.last.at.seq});
+	say_images(r,
+		(struct dp_images){
+			.generation = 1, .building = 2, .valid_seq = r->log.last.at.seq});
 	dp_store_resync(r->store, 9);
 	cr_assert_null(memdisk_bytes(r->disk, "image.a.2", NULL), "begun under a reader");
 	memdisk_run(r->disk);
@@ -914,8 +938,12 @@ Test(compare, impossible_questions_are_refused)
 	} bad[] = {{ID(0), 0, 0, DP_ERANGE}, {ID(0), CHUNK, 100 * DP_KIB, DP_ERANGE},
 		{ID(0), 512, UINT64_MAX, DP_ERANGE}, {7, 512, 0, DP_ENOENT}};
 	for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-		dp_store_read(r->store, &(struct dp_wanted){.id = i, .volume = bad[i].volume,
-			.length = bad[i].length, .offset = bad[i].offset, .compare = true});
+		dp_store_read(r->store,
+			&(struct dp_wanted){.id = i,
+				.volume = bad[i].volume,
+				.length = bad[i].length,
+				.offset = bad[i].offset,
+				.compare = true});
 		cr_assert_eq(r->found.status, bad[i].status, "question %u", i);
 	}
 	end(r);

@@ -13,13 +13,15 @@ enum { CONTROLLER, WEST, EAST, STRANGER, NODES };
 
 static uint8_t public[NODES][DP_SEAL_KEY_SIZE], secret[NODES][DP_SEAL_KEY_SIZE];
 
-static struct dp_seal *make_of(uint64_t stream, unsigned node, enum dp_seal_cipher cipher, unsigned holders)
+static struct dp_seal *make_of(uint64_t stream, unsigned node, enum dp_seal_cipher cipher,
+	unsigned holders)
 {
 	uint8_t random[32];
 	struct dp_seal *s;
 	randombytes_buf(random, sizeof random);
-	cr_assert_eq(dp_seal_new(stream, cipher, secret[node], NULL, (const uint8_t (*)[32])public, holders,
-			     random, &s), 0);
+	cr_assert_eq(dp_seal_new(stream, cipher, secret[node], NULL, (const uint8_t(*)[32]) public,
+			     holders, random, &s),
+		0);
 	return s;
 }
 
@@ -49,8 +51,17 @@ static struct dp_buf *bytes(size_t size, uint8_t first)
 static struct dp_record *record(struct dp_seal *s, uint8_t op, uint64_t seq, uint32_t length)
 {
 	struct dp_buf *plain = op == DP_OP_WRITE ? bytes(length, 3) : NULL;
-	struct dp_header h = {.op = op, .stream = STREAM, .volume = 1, .length = length, .offset = 4096,
-		.epoch = 2, .seq = seq, .set = 1, .client = 5, .request = seq, .time_us = 9};
+	struct dp_header h = {.op = op,
+		.stream = STREAM,
+		.volume = 1,
+		.length = length,
+		.offset = 4096,
+		.epoch = 2,
+		.seq = seq,
+		.set = 1,
+		.client = 5,
+		.request = seq,
+		.time_us = 9};
 	struct dp_buf *sealed = dp_seal_record(s, &h, plain);
 	cr_assert_not_null(sealed);
 	cr_assert(h.flags & DP_RECORD_SEALED);
@@ -75,7 +86,8 @@ Test(seal, every_holder_opens_what_any_holder_closed)
 				struct dp_seal *b = make(to, ciphers[1 - cipher]);
 				struct dp_record *r = record(a, DP_OP_WRITE, 9, 5000);
 				struct dp_buf *plain, *expected = bytes(5000, 3);
-				cr_assert_eq(dp_seal_open_record(b, r, &plain), 0, "%u to %u", from, to);
+				cr_assert_eq(dp_seal_open_record(b, r, &plain), 0, "%u to %u", from,
+					to);
 				cr_assert_eq(plain->size, 5000);
 				cr_assert_arr_eq(plain->data, expected->data, 5000);
 				cr_assert_eq(dp_seal_open_record(b, r, NULL), 0);
@@ -94,7 +106,8 @@ Test(seal, the_record_is_one_that_goes_over_links_and_shows_nothing)
 	struct dp_seal *a = make(CONTROLLER, DP_SEAL_CHACHA20POLY1305);
 	for (uint8_t op = DP_OP_WRITE; op <= DP_OP_FLUSH; op++) {
 		struct dp_record *r = record(a, op, 9, op == DP_OP_FLUSH ? 0 : 4096), *again = NULL;
-		cr_assert_eq(dp_record_decode(r->raw, dp_buf_ref(r->payload), &again), 0, "op %u", op);
+		cr_assert_eq(dp_record_decode(r->raw, dp_buf_ref(r->payload), &again), 0, "op %u",
+			op);
 		cr_assert_eq(dp_seal_open_record(a, again, NULL), 0, "op %u", op);
 		dp_record_unref(&again);
 		dp_record_unref(&r);
@@ -112,13 +125,15 @@ Test(seal, the_record_is_one_that_goes_over_links_and_shows_nothing)
 /* The largest one that there is, with the most holders, is a record, too. */
 Test(seal, as_many_holders_as_there_may_be)
 {
-	uint8_t all[DP_SEAL_HOLDERS_MAX + 1][DP_SEAL_KEY_SIZE], sk[DP_SEAL_KEY_SIZE], random[32] = {1};
+	uint8_t all[DP_SEAL_HOLDERS_MAX + 1][DP_SEAL_KEY_SIZE], sk[DP_SEAL_KEY_SIZE],
+		random[32] = {1};
 	struct dp_seal *s;
 	for (unsigned i = 0; i <= DP_SEAL_HOLDERS_MAX; i++)
 		crypto_box_keypair(all[i], sk);
-	const uint8_t (*holders)[DP_SEAL_KEY_SIZE] = (const uint8_t (*)[DP_SEAL_KEY_SIZE])all;
+	const uint8_t(*holders)[DP_SEAL_KEY_SIZE] = (const uint8_t(*)[DP_SEAL_KEY_SIZE])all;
 	enum dp_seal_cipher chacha = DP_SEAL_CHACHA20POLY1305;
-	cr_assert_eq(dp_seal_new(1, chacha, sk, NULL, holders, DP_SEAL_HOLDERS_MAX + 1, random, &s), DP_ECONFIG);
+	cr_assert_eq(dp_seal_new(1, chacha, sk, NULL, holders, DP_SEAL_HOLDERS_MAX + 1, random, &s),
+		DP_ECONFIG);
 	cr_assert_null(s);
 	cr_assert_eq(dp_seal_new(1, chacha, sk, NULL, holders, 0, random, &s), DP_ECONFIG);
 	memcpy(all[DP_SEAL_HOLDERS_MAX - 1], all[DP_SEAL_HOLDERS_MAX], DP_SEAL_KEY_SIZE);
@@ -136,16 +151,19 @@ Test(seal, a_key_that_is_none_is_refused)
 {
 	uint8_t low[1][DP_SEAL_KEY_SIZE] = {{0}}, random[32] = {1};
 	struct dp_seal *s;
-	cr_assert_eq(dp_seal_new(1, DP_SEAL_CHACHA20POLY1305, secret[0], NULL, (const uint8_t (*)[32])low, 1,
-			     random, &s), DP_ECONFIG);
+	cr_assert_eq(dp_seal_new(1, DP_SEAL_CHACHA20POLY1305, secret[0], NULL,
+			     (const uint8_t(*)[32])low, 1, random, &s),
+		DP_ECONFIG);
 	cr_assert_null(s);
 }
 
 Test(seal, who_is_no_holder_neither_opens_nor_closes)
 {
 	struct dp_seal *holder = make(CONTROLLER, DP_SEAL_CHACHA20POLY1305);
-	struct dp_seal *relay = make(STRANGER, DP_SEAL_CHACHA20POLY1305); /* knows all public keys */
-	struct dp_record *r = record(holder, DP_OP_WRITE, 9, 512), *forged = record(relay, DP_OP_TRIM, 9, 512);
+	struct dp_seal *relay = make(STRANGER,
+		DP_SEAL_CHACHA20POLY1305); /* knows all public keys */
+	struct dp_record *r = record(holder, DP_OP_WRITE, 9, 512),
+			 *forged = record(relay, DP_OP_TRIM, 9, 512);
 	struct dp_buf *plain;
 	cr_assert_eq(dp_seal_open_record(relay, r, &plain), DP_EPERM);
 	cr_assert_null(plain);
@@ -204,7 +222,8 @@ static void change_each_byte(enum dp_seal_cipher cipher)
 		struct dp_buf *plain;
 		r->payload->data[at] ^= 4;
 		int err = dp_seal_open_record(fresh, r, &plain);
-		/* Nor where it is for others: they would not be able to open what this node has acknowledged. */
+		/* Nor where it is for others: they would not be able to open what this node has
+		 * acknowledged. */
 		cr_assert_eq(err, DP_EPERM, "byte %zu", at);
 		cr_assert_eq(dp_seal_open_record(fresh, r, NULL), DP_EPERM, "byte %zu", at);
 		cr_assert_eq(dp_seal_open_record(a, r, NULL), DP_EPERM, "byte %zu", at);
@@ -251,7 +270,8 @@ Test(seal, many_makers)
 	struct dp_seal *reader = make(WEST, DP_SEAL_CHACHA20POLY1305);
 	struct dp_record *r[40];
 	for (unsigned i = 0; i < 40; i++) {
-		struct dp_seal *s = make(i % 3, ciphers[i % 2 && dp_seal_possible(DP_SEAL_AES256GCM) ? 0 : 1]);
+		struct dp_seal *s = make(i % 3,
+			ciphers[i % 2 && dp_seal_possible(DP_SEAL_AES256GCM) ? 0 : 1]);
 		r[i] = record(s, DP_OP_WRITE, i + 1, 128);
 		dp_seal_free(&s);
 	}
@@ -267,7 +287,8 @@ Test(seal, answers)
 	struct dp_seal *mirror = make(WEST, DP_SEAL_CHACHA20POLY1305);
 	struct dp_seal *controller = make(CONTROLLER, DP_SEAL_CHACHA20POLY1305);
 	struct dp_seal *elsewhere = make_of(STREAM + 1, CONTROLLER, DP_SEAL_CHACHA20POLY1305, 3);
-	struct dp_wanted w = {.id = 5, .offset = 8192, .volume = 1, .length = 700, .compare = true}, other;
+	struct dp_wanted w = {.id = 5, .offset = 8192, .volume = 1, .length = 700, .compare = true},
+			 other;
 	struct dp_found f = {.id = 6, .seq = 44, .length = 700}, changed;
 	struct dp_buf *data = bytes(700, 9), *plain;
 	struct dp_buf *sealed = dp_seal_found(mirror, &w, &f, data);

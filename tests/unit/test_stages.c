@@ -36,8 +36,10 @@ static const struct dp_hist *hist(enum dp_timed stage, unsigned link)
 static void check(enum dp_timed stage, unsigned link, uint64_t count, uint64_t sum_us)
 {
 	const struct dp_hist *h = hist(stage, link);
-	cr_assert_eq(h->count, count, "%s of link %u: %u", dp_timed_key(stage), link, (unsigned)h->count);
-	cr_assert_eq(h->sum_us, sum_us, "%s of link %u: %u us", dp_timed_key(stage), link, (unsigned)h->sum_us);
+	cr_assert_eq(h->count, count, "%s of link %u: %u", dp_timed_key(stage), link,
+		(unsigned)h->count);
+	cr_assert_eq(h->sum_us, sum_us, "%s of link %u: %u us", dp_timed_key(stage), link,
+		(unsigned)h->sum_us);
 }
 
 Test(stages, of_a_record_at_two_links, .fini = end)
@@ -125,7 +127,8 @@ Test(stages, what_was_there_before_does_not_count, .fini = end)
 	check(DP_TIMED_FORWARDED, 0, 1, 10);
 }
 
-/* Positions far apart cost no more than the ring holds, and nothing is counted for another record. */
+/* Positions far apart cost no more than the ring holds, and nothing is counted for another record.
+ */
 Test(stages, a_long_way_is_bounded, .fini = end)
 {
 	begin(1);
@@ -138,7 +141,8 @@ Test(stages, a_long_way_is_bounded, .fini = end)
 	check(DP_TIMED_FORWARDED, 0, DP_STAGES_RING, DP_STAGES_RING * 10);
 }
 
-/* A controller whose journal takes records only when they stay: its positions say nothing of a disk. */
+/* A controller whose journal takes records only when they stay: its positions say nothing of a
+ * disk. */
 Test(stages, a_lazy_journal_is_not_measured, .fini = end)
 {
 	begin(1);

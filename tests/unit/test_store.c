@@ -39,12 +39,12 @@ struct rig {
 	struct dp_store *store;
 	struct dp_log log;
 	uint64_t sizes[VOLUMES];
-	unsigned is_new, grown; /* which volume, from 1; 0: none */
+	unsigned is_new, grown;           /* which volume, from 1; 0: none */
 	struct dp_record *made[MADE_MAX]; /* by seq */
 	uint64_t durable, agreed, told, now;
 	unsigned failures;
-	bool dying;      /* between a crash and the next opening nobody listens */
-	bool keeps;      /* nothing is released, whatever is applied */
+	bool dying;             /* between a crash and the next opening nobody listens */
+	bool keeps;             /* nothing is released, whatever is applied */
 	uint8_t *safe[VOLUMES]; /* what a crash leaves of the images */
 	struct answer answers[ANSWERS];
 	uint64_t reads;
@@ -111,8 +111,11 @@ static void on_image(void *ctx, const struct dp_found *found, struct dp_buf *dat
 	struct answer *a = &r->answers[found->id % ANSWERS];
 	cr_assert_not(a->given, "a read is answered twice");
 	cr_assert_eq(data != NULL, found->status == 0 && found->kind == DP_FOUND_DATA);
-	*a = (struct answer){.given = true, .status = found->status, .kind = found->kind,
-		.length = found->length, .size = data ? data->size : 0};
+	*a = (struct answer){.given = true,
+		.status = found->status,
+		.kind = found->kind,
+		.length = found->length,
+		.size = data ? data->size : 0};
 	if (!data)
 		return;
 	a->data = malloc(data->size + 1);
@@ -159,12 +162,20 @@ static int on_scan_barrier(void *ctx, const struct dp_meta *meta)
 static int open_store(struct rig *r)
 {
 	struct dp_store_volume volumes[VOLUMES];
-	struct dp_store_events events = {.applied = on_applied, .image = on_image, .want = on_want,
-		.copied = on_copied, .failed = on_failed, .ctx = r};
+	struct dp_store_events events = {.applied = on_applied,
+		.image = on_image,
+		.want = on_want,
+		.copied = on_copied,
+		.failed = on_failed,
+		.ctx = r};
 	for (unsigned v = 0; v < VOLUMES; v++)
-		volumes[v] = (struct dp_store_volume){.id = ID(v), .size = r->sizes[v], .file = files[v],
-			.is_new = r->is_new == v + 1, .grown = r->grown == v + 1};
-	return dp_store_open(&r->disk->base, volumes, VOLUMES, &r->log, r->j, NULL, &events, &r->store);
+		volumes[v] = (struct dp_store_volume){.id = ID(v),
+			.size = r->sizes[v],
+			.file = files[v],
+			.is_new = r->is_new == v + 1,
+			.grown = r->grown == v + 1};
+	return dp_store_open(&r->disk->base, volumes, VOLUMES, &r->log, r->j, NULL, &events,
+		&r->store);
 }
 
 static void open_all(struct rig *r)
@@ -242,8 +253,14 @@ static uint64_t append_as(struct rig *r, uint8_t op, uint32_t id, uint64_t offse
 {
 	uint64_t seq = r->log.last.at.seq + 1;
 	struct dp_buf *payload = op == DP_OP_WRITE ? dp_buf_new(length) : NULL;
-	struct dp_header h = {.op = op, .stream = STREAM, .epoch = 1, .seq = seq, .set = 1,
-		.volume = id, .offset = offset, .length = length};
+	struct dp_header h = {.op = op,
+		.stream = STREAM,
+		.epoch = 1,
+		.seq = seq,
+		.set = 1,
+		.volume = id,
+		.offset = offset,
+		.length = length};
 	if (payload) {
 		/* No two records have the same byte at the same place soon after each other. */
 		for (uint32_t i = 0; i < length; i++)
@@ -360,7 +377,8 @@ static uint64_t ask(struct rig *r, unsigned volume, uint64_t offset, uint32_t le
 	struct answer *a = &r->answers[++r->reads % ANSWERS];
 	free(a->data);
 	*a = (struct answer){0};
-	struct dp_wanted w = {.id = r->reads, .volume = ID(volume), .offset = offset, .length = length};
+	struct dp_wanted w = {
+		.id = r->reads, .volume = ID(volume), .offset = offset, .length = length};
 	dp_store_read(r->store, &w);
 	return r->reads;
 }
@@ -1098,11 +1116,15 @@ Test(failure, too_many_volumes_are_refused)
 {
 	struct rig *r = begin();
 	struct dp_store_volume volumes[DP_VOLUMES_MAX + 1] = {{0}};
-	struct dp_store_events events = {.applied = on_applied, .image = on_image, .want = on_want,
-		.copied = on_copied, .failed = on_failed, .ctx = r};
+	struct dp_store_events events = {.applied = on_applied,
+		.image = on_image,
+		.want = on_want,
+		.copied = on_copied,
+		.failed = on_failed,
+		.ctx = r};
 	struct dp_store *store;
-	int err = dp_store_open(&r->disk->base, volumes, DP_VOLUMES_MAX + 1, &r->log, r->j, NULL, &events,
-		&store);
+	int err = dp_store_open(&r->disk->base, volumes, DP_VOLUMES_MAX + 1, &r->log, r->j, NULL,
+		&events, &store);
 	cr_assert_eq(err, DP_ERANGE);
 	cr_assert_null(store);
 	end(r);
@@ -1162,7 +1184,7 @@ static void crash(struct rig *r)
 		if (io->op != DP_IO_WRITE && io->op != DP_IO_ZERO)
 			continue;
 		uint8_t *to = is_image(r, io->file, &v) ? r->safe[v]
-							 : memdisk_bytes(r->disk, JOURNAL, NULL);
+							: memdisk_bytes(r->disk, JOURNAL, NULL);
 		keep_some(to, io);
 	}
 	uint64_t durable = r->durable;
@@ -1171,8 +1193,8 @@ static void crash(struct rig *r)
 		memdisk_put(r->disk, files[v], r->safe[v], r->sizes[v]);
 	open_all(r);
 	cr_assert_geq(r->log.last.at.seq, durable);
-	cr_assert_eq(r->log.last.at.chain, r->log.last.at.seq ? r->made[r->log.last.at.seq]->h.chain
-							       : dp_chain_start(STREAM));
+	cr_assert_eq(r->log.last.at.chain,
+		r->log.last.at.seq ? r->made[r->log.last.at.seq]->h.chain : dp_chain_start(STREAM));
 	agree(r, r->agreed);
 }
 

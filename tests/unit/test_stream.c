@@ -1,5 +1,5 @@
-/* A stream at a controller of its own (ack: local) on a disk in memory: what the read cache may and may
- * not do, seen from the hosts. */
+/* A stream at a controller of its own (ack: local) on a disk in memory: what the read cache may and
+ * may not do, seen from the hosts. */
 #include <criterion/criterion.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ static uint64_t now = 1000000;
 static int answers, error;
 static uint8_t seen;
 
-static uint64_t session;    /* of the leg */
+static uint64_t session;   /* of the leg */
 static unsigned last_type; /* of the newest message down it */
 
 static void on_send(void *ctx, struct dp_stream *s, uint32_t peer, struct dp_msg *m)
@@ -30,8 +30,8 @@ static void on_send(void *ctx, struct dp_stream *s, uint32_t peer, struct dp_msg
 	dp_msg_clear(m);
 }
 
-static void on_reply(
-	void *ctx, struct dp_stream *s, void *tag, int err, uint64_t set, struct dp_buf *data)
+static void on_reply(void *ctx, struct dp_stream *s, void *tag, int err, uint64_t set,
+	struct dp_buf *data)
 {
 	(void)ctx;
 	(void)s;
@@ -64,10 +64,20 @@ static void settle(void)
 static int open_stream(uint64_t read_cache, bool volumes_changed)
 {
 	static const struct dp_store_volume volume = {.id = 1, .size = 1 << 20, .file = "image"};
-	struct dp_stream_config cfg = {.core = {.stream = 7, .config = 1, .role = DP_CORE_CONTROLLER,
-			.image = true, .ack = DP_CORE_LOCAL, .flush = DP_CORE_LOCAL, .window_bytes = 1 << 24},
-		.journal_file = "journal", .journal_size = DP_JOURNAL_SIZE_MIN, .random = 12345,
-		.volumes = &volume, .volume_count = 1, .volumes_changed = volumes_changed, .read_cache = read_cache};
+	struct dp_stream_config cfg = {.core = {.stream = 7,
+					       .config = 1,
+					       .role = DP_CORE_CONTROLLER,
+					       .image = true,
+					       .ack = DP_CORE_LOCAL,
+					       .flush = DP_CORE_LOCAL,
+					       .window_bytes = 1 << 24},
+		.journal_file = "journal",
+		.journal_size = DP_JOURNAL_SIZE_MIN,
+		.random = 12345,
+		.volumes = &volume,
+		.volume_count = 1,
+		.volumes_changed = volumes_changed,
+		.read_cache = read_cache};
 	static const struct dp_stream_ops ops = {on_send, on_send, on_reply, on_alarm};
 	cr_assert_geq(sodium_init(), 0);
 	if (!mem)
@@ -109,8 +119,12 @@ static void put(uint64_t client, uint64_t request, uint8_t value, bool unchanged
 {
 	struct dp_buf *data = dp_buf_new(SIZE);
 	memset(data->data, value, SIZE);
-	ask((struct dp_host_request){.op = DP_OP_WRITE, .length = SIZE, .client = client,
-		.request = request, .payload = data, .unchanged = unchanged});
+	ask((struct dp_host_request){.op = DP_OP_WRITE,
+		.length = SIZE,
+		.client = client,
+		.request = request,
+		.payload = data,
+		.unchanged = unchanged});
 	dp_buf_unref(&data);
 }
 
@@ -230,7 +244,8 @@ static void from_leg(struct dp_msg m)
 static void leg_has_all(void)
 {
 	uint64_t seq = dp_stream_core(stream)->log.last.at.seq;
-	from_leg((struct dp_msg){.type = DP_MSG_ACK, .u.ack = {.cached = seq, .committed = seq, .room = 1 << 30}});
+	from_leg((struct dp_msg){
+		.type = DP_MSG_ACK, .u.ack = {.cached = seq, .committed = seq, .room = 1 << 30}});
 }
 
 static void leg_welcomes(void)
@@ -244,9 +259,18 @@ static void leg_welcomes(void)
 
 static void open_lazy(void)
 {
-	struct dp_stream_config cfg = {.core = {.stream = 7, .config = 1, .role = DP_CORE_CONTROLLER, .ack = DP_CORE_CACHED,
-			.flush = DP_CORE_CACHED, .ack_legs = 1, .down_count = 1, .leg_ids = {5}, .window_bytes = 8 << 20},
-		.journal_file = "journal", .journal_size = DP_JOURNAL_SIZE_MIN, .random = 12345};
+	struct dp_stream_config cfg = {.core = {.stream = 7,
+					       .config = 1,
+					       .role = DP_CORE_CONTROLLER,
+					       .ack = DP_CORE_CACHED,
+					       .flush = DP_CORE_CACHED,
+					       .ack_legs = 1,
+					       .down_count = 1,
+					       .leg_ids = {5},
+					       .window_bytes = 8 << 20},
+		.journal_file = "journal",
+		.journal_size = DP_JOURNAL_SIZE_MIN,
+		.random = 12345};
 	static const struct dp_stream_ops ops = {on_send, on_send, on_reply, on_alarm};
 	cr_assert_eq(dp_stream_open(&mem->base, &cfg, &ops, NULL, &stream), 0);
 }
@@ -271,8 +295,13 @@ static void submit_big(uint64_t request)
 {
 	struct dp_buf *data = dp_buf_new(BIG);
 	memset(data->data, 1, BIG);
-	struct dp_host_request r = {.op = DP_OP_WRITE, .length = BIG, .client = 1, .request = request, .payload = data,
-		.volume = 1, .tag = &answers};
+	struct dp_host_request r = {.op = DP_OP_WRITE,
+		.length = BIG,
+		.client = 1,
+		.request = request,
+		.payload = data,
+		.volume = 1,
+		.tag = &answers};
 	cr_assert(dp_stream_request(stream, &r));
 	dp_stream_flush(stream);
 	dp_buf_unref(&data);
@@ -282,7 +311,8 @@ Test(stream, room_comes_back_for_what_was_released_before_it_was_written)
 {
 	start_lazy();
 	uint64_t room = dp_journal_room(dp_stream_journal(stream));
-	for (uint64_t i = 1; i <= 9; i++) /* more than half a window: the journal gets all, a group takes a part of it */
+	for (uint64_t i = 1; i <= 9;
+		i++) /* more than half a window: the journal gets all, a group takes a part of it */
 		submit_big(i);
 	cr_assert_lt(dp_journal_room(dp_stream_journal(stream)), room - 8 * BIG);
 	leg_has_all();

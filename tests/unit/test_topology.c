@@ -225,10 +225,12 @@ Test(topology, every_value_survives_writing)
 			"listen: 'tcp://[::1]:1', key: 'rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7', "
 			"journal: 1234567890B, retain: next-hop, metrics: 'tcp://localhost:9470', "
 			"control: 'tcp://[::1]:2', former-key: 'yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID'"},
-		{"volumes:\n", "operators:\n  ann: {key: 'D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs', role: operate}\n"
-				"volumes:\n"},
-		{"distance: 45mi", "distance: 0.1234567mi, trusted: true, round-trip: 123us, rate: 81kbit, "
-				  "send: 23:59-00:01, compress: true"},
+		{"volumes:\n",
+			"operators:\n  ann: {key: 'D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs', role: operate}\n"
+			"volumes:\n"},
+		{"distance: 45mi",
+			"distance: 0.1234567mi, trusted: true, round-trip: 123us, rate: 81kbit, "
+			"send: 23:59-00:01, compress: true"},
 		{"bandwidth: 10Gbit", "bandwidth: 999999999999999bit"},
 		{"[40.22, -74.76]", "[-0.1234567890123456789, 1e-7]"},
 		{"danbury: {at: [41.39, -73.45]}", "danbury: {}"},
@@ -272,7 +274,7 @@ Test(topology, a_full_device_is_an_error_of_writing)
 
 struct rule {
 	const char *find, *by; /* the mistake: `find` of the good text becomes `by` */
-	const char *at;	       /* text at the place that is reported */
+	const char *at;        /* text at the place that is reported */
 	const char *key, *text;
 };
 
@@ -342,15 +344,16 @@ RULES(operators,
 	{"volumes:\n",
 		"operators:\n  ann: {key: '" KEY_A "', role: observe}\n  bob: {key: '" KEY_A
 		"', role: observe}\nvolumes:\n",
-		"'" KEY_A "', role: observe}\nvolumes", "operators.bob.key", "same as that of \"ann\""})
+		"'" KEY_A "', role: observe}\nvolumes", "operators.bob.key",
+		"same as that of \"ann\""})
 
 RULES(keys,
-	{"site: trenton", "site: trenton, former-key: '" KEY_A "'", "'" KEY_A, "nodes.west.former-key",
-		"without key"},
-	{"site: trenton", "site: trenton, key: '" KEY_A "', former-key: '" KEY_A "'", "'" KEY_A "', listen",
-		"nodes.west.former-key", "same as key"},
-	{"role: relay, site: newark", "role: relay, site: newark, control: 'udp://x'", "'udp", "nodes.relay-1.control",
-		"tcp://HOST:PORT"})
+	{"site: trenton", "site: trenton, former-key: '" KEY_A "'", "'" KEY_A,
+		"nodes.west.former-key", "without key"},
+	{"site: trenton", "site: trenton, key: '" KEY_A "', former-key: '" KEY_A "'",
+		"'" KEY_A "', listen", "nodes.west.former-key", "same as key"},
+	{"role: relay, site: newark", "role: relay, site: newark, control: 'udp://x'", "'udp",
+		"nodes.relay-1.control", "tcp://HOST:PORT"})
 
 RULES(duplicate_key, {"name: shop", "name: shop\nname: shoe", "name: shoe", "name", "line 2"},
 	{"{role: relay", "{role: relay, role: mirror", "role: mirror", "nodes.relay-1.role",
@@ -382,7 +385,8 @@ RULES(units, {"45mi", "45", "45,", "links[0].distance", "found \"45\""},
 	{"10Gbit", "10Gbyte", "10Gbyte", "links[0].bandwidth", "such as 10Gbit"},
 	{"10Gbit", "0bit", "0bit", "links[0].bandwidth", "from 1bit"},
 	{"distance: 45mi", "rate: 10kbit", "10kbit", "links[0].rate", "from 80kbit"},
-	{"distance: 45mi", "send: 25:00-06:00", "25:00-06:00", "links[0].send", "such as 22:00-06:00"},
+	{"distance: 45mi", "send: 25:00-06:00", "25:00-06:00", "links[0].send",
+		"such as 22:00-06:00"},
 	{"distance: 45mi", "round-trip: 0s", "0s", "links[0].round-trip", "such as 2.1ms"},
 	{"distance: 45mi", "round-trip: 2min", "2min", "links[0].round-trip", "from 1us"},
 	{"16MiB", "16M", "16M}", "links[1].window", "found \"16M\""},
@@ -605,21 +609,21 @@ Test(topology_limits, sites_streams_legs_and_volumes)
 Test(topology_limits, one_leg_too_many)
 {
 	char text[4096];
-	size_t used = (size_t)snprintf(
-		text, sizeof(text), "dipole: 1\nname: x\nsites: {s: {}}\nlinks:\n");
+	size_t used = (size_t)snprintf(text, sizeof(text),
+		"dipole: 1\nname: x\nsites: {s: {}}\nlinks:\n");
 	for (unsigned i = 0; i <= DP_LEGS_MAX; i++)
-		used += (size_t)snprintf(
-			text + used, sizeof(text) - used, "  - {between: [c, m%u]}\n", i);
-	used += (size_t)snprintf(
-		text + used, sizeof(text) - used, "nodes:\n  c: {role: controller, site: s}\n");
+		used += (size_t)snprintf(text + used, sizeof(text) - used,
+			"  - {between: [c, m%u]}\n", i);
+	used += (size_t)snprintf(text + used, sizeof(text) - used,
+		"nodes:\n  c: {role: controller, site: s}\n");
 	for (unsigned i = 0; i <= DP_LEGS_MAX; i++)
 		used += (size_t)snprintf(text + used, sizeof(text) - used,
 			"  m%u: {role: mirror, site: s, listen: tcp://h:%u}\n", i, i + 1);
 	used += (size_t)snprintf(text + used, sizeof(text) - used,
 		"volumes: {}\nstreams:\n  s:\n    controller: c\n    ack: {legs: 9}\n    legs:\n");
 	for (unsigned i = 0; i <= DP_LEGS_MAX; i++)
-		used += (size_t)snprintf(
-			text + used, sizeof(text) - used, "      l%u: [m%u]\n", i, i);
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "      l%u: [m%u]\n", i,
+			i);
 	struct dp_topo_errors errors;
 	struct dp_topology *t;
 	cr_expect_eq(parse(text, &t, &errors), DP_ECONFIG);
@@ -635,17 +639,18 @@ Test(topology_limits, one_holder_of_a_seal_too_many)
 	size_t used = (size_t)snprintf(text, sizeof(text),
 		"dipole: 1\nname: x\nsites: {s: {}}\nvolumes: {}\nlinks:\n  - {between: [c, m0]}\n");
 	for (unsigned i = 1; i < DP_HOPS_MAX; i++)
-		used += (size_t)snprintf(
-			text + used, sizeof(text) - used, "  - {between: [m%u, m%u]}\n", i - 1, i);
-	used += (size_t)snprintf(
-		text + used, sizeof(text) - used, "nodes:\n  c: {role: controller, site: s}\n");
+		used += (size_t)snprintf(text + used, sizeof(text) - used,
+			"  - {between: [m%u, m%u]}\n", i - 1, i);
+	used += (size_t)snprintf(text + used, sizeof(text) - used,
+		"nodes:\n  c: {role: controller, site: s}\n");
 	for (unsigned i = 0; i < DP_HOPS_MAX; i++)
 		used += (size_t)snprintf(text + used, sizeof(text) - used,
 			"  m%u: {role: mirror, site: s, listen: tcp://h:%u}\n", i, i + 1);
 	used += (size_t)snprintf(text + used, sizeof(text) - used,
 		"streams:\n  s:\n    controller: c\n    seal: chacha20-poly1305\n    legs:\n      l: [");
 	for (unsigned i = 0; i < DP_HOPS_MAX; i++)
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "%sm%u", i ? ", " : "", i);
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%sm%u", i ? ", " : "",
+			i);
 	snprintf(text + used, sizeof(text) - used, "]\n");
 	struct dp_topo_errors errors;
 	struct dp_topology *t;
@@ -723,28 +728,28 @@ Test(topology_limits, volumes_with_the_same_id)
 
 /* ---- many mistakes in one file ---- */
 
-static const char ten_mistakes[] =
-	"dipole: 1\n"
-	"name: Shop\n"
-	"sites:\n"
-	"  newark:  {at: [140.74, -74.17]}\n"
-	"  trenton: {at: [40.22, -74.76]}\n"
-	"nodes:\n"
-	"  nwk:   {role: controller, site: nwark}\n"
-	"  west:  {role: miror, site: trenton, listen: tcp://10.2.0.1:7400}\n"
-	"  east:  {role: mirror, site: trenton, listen: tcp://10.3.0.1}\n"
-	"links:\n"
-	"  - {between: [nwk, west], distance: 45}\n"
-	"streams:\n"
-	"  orders:\n"
-	"    controller: nwk\n"
-	"    legs: {w: [west], e: [east]}\n"
-	"    ack: {legs: 3}\n"
-	"    flsh: cached\n"
-	"volumes:\n"
-	"  data: {stream: order, size: 4KiB}\n"
-	"  log:  {stream: orders, size: 5B}\n"
-	"  tmp:  {stream: orders}\n";
+static const char
+	ten_mistakes[] = "dipole: 1\n"
+			 "name: Shop\n"
+			 "sites:\n"
+			 "  newark:  {at: [140.74, -74.17]}\n"
+			 "  trenton: {at: [40.22, -74.76]}\n"
+			 "nodes:\n"
+			 "  nwk:   {role: controller, site: nwark}\n"
+			 "  west:  {role: miror, site: trenton, listen: tcp://10.2.0.1:7400}\n"
+			 "  east:  {role: mirror, site: trenton, listen: tcp://10.3.0.1}\n"
+			 "links:\n"
+			 "  - {between: [nwk, west], distance: 45}\n"
+			 "streams:\n"
+			 "  orders:\n"
+			 "    controller: nwk\n"
+			 "    legs: {w: [west], e: [east]}\n"
+			 "    ack: {legs: 3}\n"
+			 "    flsh: cached\n"
+			 "volumes:\n"
+			 "  data: {stream: order, size: 4KiB}\n"
+			 "  log:  {stream: orders, size: 5B}\n"
+			 "  tmp:  {stream: orders}\n";
 
 Test(topology, ten_mistakes_are_all_said_in_order)
 {

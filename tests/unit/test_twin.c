@@ -1,4 +1,5 @@
-/* Two copies of each image: what fails on one side is not lost, and is made good at the next start. */
+/* Two copies of each image: what fails on one side is not lost, and is made good at the next start.
+ */
 #include <criterion/criterion.h>
 
 #include <stdlib.h>
@@ -8,10 +9,10 @@
 #include "io/disk_twin.h"
 #include "memdisk.h"
 
-#define SIZE	16384u
-#define FIRST	"image"
-#define SECOND	"b/image"
-#define MARKER	".single"
+#define SIZE   16384u
+#define FIRST  "image"
+#define SECOND "b/image"
+#define MARKER ".single"
 
 static struct memdisk *mem;
 static struct dp_disk *twin;
@@ -69,7 +70,11 @@ static void on_done(struct dp_io *io, int err)
 
 static int submit(enum dp_io_op op, uint8_t *data, uint64_t offset)
 {
-	struct dp_io io = {.op = op, .file = file, .data = data, .size = 4096, .offset = offset,
+	struct dp_io io = {.op = op,
+		.file = file,
+		.data = data,
+		.size = 4096,
+		.offset = offset,
 		.done = on_done};
 	result = 1;
 	twin->ops->submit(twin, &io);

@@ -37,11 +37,11 @@ static const char topology[] = "dipole: 1\n"
 #define NONE "{\"ok\":true,\"done\":false}\n"
 #define DONE(Digest)                                                                               \
 	"{\"ok\":true,\"done\":true,\"digest\":\"" Digest "\",\"epoch\":2,\"seq\":41}\n"
-#define STREAM(Members) "{\"ok\":true,\"streams\":[{\"name\":\"main\",\"state\":" Members "}]}\n"
+#define STREAM(Members)   "{\"ok\":true,\"streams\":[{\"name\":\"main\",\"state\":" Members "}]}\n"
 #define LINK(Peer, State) "{\"peer\":\"" Peer "\",\"state\":\"" State "\"}"
 #define NWK(West, Relay)                                                                           \
 	STREAM("\"Open\",\"links\":[" LINK("west", West) "," LINK("relay", Relay) "]")
-#define RELAY(East)	       STREAM("\"Open\",\"links\":[" LINK("east", East) "]")
+#define RELAY(East)             STREAM("\"Open\",\"links\":[" LINK("east", East) "]")
 #define MIRROR(Applied, Agreed) STREAM("\"Open\",\"applied\":" Applied ",\"agreed\":" Agreed)
 
 struct answers {

@@ -13,8 +13,11 @@ static struct wan w;
 
 static void add_link(unsigned a, unsigned b, double metres, uint64_t bits)
 {
-	t.links[t.link_count++] = (struct dp_topo_link){
-		.a = a, .b = b, .distance_m = metres, .distance_given = true, .bandwidth_bits = bits};
+	t.links[t.link_count++] = (struct dp_topo_link){.a = a,
+		.b = b,
+		.distance_m = metres,
+		.distance_given = true,
+		.bandwidth_bits = bits};
 }
 
 /* Sites 0, 1, 2 with nodes 0, 1, 2, and a second node 3 at site 0. 1000 m are 5 us. */
@@ -24,7 +27,7 @@ static void make(void)
 	for (unsigned i = 0; i < 3; i++)
 		t.nodes[i].site = i;
 	t.nodes[3].site = 0;
-	add_link(0, 1, 200e3, 0);	 /* 1 ms */
+	add_link(0, 1, 200e3, 0);        /* 1 ms */
 	add_link(1, 2, 1000e3, 8000000); /* 5 ms, 1 MB/s */
 }
 

@@ -53,8 +53,13 @@ struct testnode *testnode_new(const char *name, enum dp_core_role role)
 	struct dp_node_stream *s = &t->cfg.streams[0];
 	snprintf(s->name, sizeof s->name, "s");
 	s->journal_bytes = DP_JOURNAL_SIZE_MIN;
-	s->core = (struct dp_core_config){.stream = TEST_STREAM, .config = 1, .role = role,
-		.image = role == DP_CORE_MIRROR, .ack = DP_CORE_LOCAL, .flush = DP_CORE_LOCAL, .keep_serving = DP_DOWN_MAX,
+	s->core = (struct dp_core_config){.stream = TEST_STREAM,
+		.config = 1,
+		.role = role,
+		.image = role == DP_CORE_MIRROR,
+		.ack = DP_CORE_LOCAL,
+		.flush = DP_CORE_LOCAL,
+		.keep_serving = DP_DOWN_MAX,
 		.window_bytes = DP_WINDOW_BYTES};
 	s->volume_count = 1;
 	s->volumes[0] = (struct dp_node_volume){.name = "v", .id = TEST_VOLUME, .size = TEST_SIZE};
@@ -75,8 +80,11 @@ void testnode_start(struct testnode *t)
 	static const struct dp_stream_ops ops = {on_send_up, on_send_down, on_reply, on_alarm};
 	const struct dp_node_stream *s = &t->cfg.streams[0];
 	struct dp_store_volume volume = {.id = TEST_VOLUME, .size = TEST_SIZE, .file = "image.v"};
-	struct dp_stream_config sc = {.core = s->core, .journal_file = "journal.s",
-		.journal_size = s->journal_bytes, .random = 4711, .volumes = &volume,
+	struct dp_stream_config sc = {.core = s->core,
+		.journal_file = "journal.s",
+		.journal_size = s->journal_bytes,
+		.random = 4711,
+		.volumes = &volume,
 		.volume_count = 1};
 	if (dp_stream_open(t->n.disk, &sc, &ops, t, &t->n.streams[0].stream))
 		abort();

@@ -29,7 +29,7 @@ struct testnode {
 struct testnode *testnode_new(const char *name, enum dp_core_role role);
 void testnode_start(struct testnode *t); /* the stream; sockets are opened by the test */
 void testnode_turn(struct testnode *t);
-void testnode_free(struct testnode *t);  /* closes all sockets too */
+void testnode_free(struct testnode *t); /* closes all sockets too */
 
 /* "tcp://127.0.0.1:PORT" that its router listens at. */
 const char *testnode_address(struct testnode *t);

@@ -58,8 +58,8 @@ static bool standin_failed; /* a cr_expect of this child */
 /* ---- checks ---- */
 
 /* exit() and not _exit(): the sanitizer's word comes last. */
-static inline void standin_fail(
-	bool fatal, const char *file, int line, const char *what, const char *format, ...)
+static inline void standin_fail(bool fatal, const char *file, int line, const char *what,
+	const char *format, ...)
 {
 	char text[512];
 	va_list args;
@@ -76,16 +76,16 @@ static inline void standin_fail(
 #define STANDIN(Fatal, Ok, What, ...)                                                              \
 	((Ok) ? (void)0 : standin_fail(Fatal, __FILE__, __LINE__, What, "" __VA_ARGS__))
 
-#define cr_assert_fail(...)	   STANDIN(true, false, "fail", __VA_ARGS__)
-#define cr_assert(A, ...)	   STANDIN(true, A, #A, __VA_ARGS__)
-#define cr_assert_not(A, ...)	   STANDIN(true, !(A), "not " #A, __VA_ARGS__)
-#define cr_assert_null(A, ...)	   STANDIN(true, (A) == NULL, #A " == NULL", __VA_ARGS__)
+#define cr_assert_fail(...)        STANDIN(true, false, "fail", __VA_ARGS__)
+#define cr_assert(A, ...)          STANDIN(true, A, #A, __VA_ARGS__)
+#define cr_assert_not(A, ...)      STANDIN(true, !(A), "not " #A, __VA_ARGS__)
+#define cr_assert_null(A, ...)     STANDIN(true, (A) == NULL, #A " == NULL", __VA_ARGS__)
 #define cr_assert_not_null(A, ...) STANDIN(true, (A) != NULL, #A " != NULL", __VA_ARGS__)
-#define cr_assert_eq(A, B, ...)	   STANDIN(true, (A) == (B), #A " == " #B, __VA_ARGS__)
+#define cr_assert_eq(A, B, ...)    STANDIN(true, (A) == (B), #A " == " #B, __VA_ARGS__)
 #define cr_assert_neq(A, B, ...)   STANDIN(true, (A) != (B), #A " != " #B, __VA_ARGS__)
-#define cr_assert_lt(A, B, ...)	   STANDIN(true, (A) < (B), #A " < " #B, __VA_ARGS__)
+#define cr_assert_lt(A, B, ...)    STANDIN(true, (A) < (B), #A " < " #B, __VA_ARGS__)
 #define cr_assert_leq(A, B, ...)   STANDIN(true, (A) <= (B), #A " <= " #B, __VA_ARGS__)
-#define cr_assert_gt(A, B, ...)	   STANDIN(true, (A) > (B), #A " > " #B, __VA_ARGS__)
+#define cr_assert_gt(A, B, ...)    STANDIN(true, (A) > (B), #A " > " #B, __VA_ARGS__)
 #define cr_assert_geq(A, B, ...)   STANDIN(true, (A) >= (B), #A " >= " #B, __VA_ARGS__)
 #define cr_assert_float_eq(A, B, Epsilon, ...)                                                     \
 	STANDIN(true, fabs((A) - (B)) <= (Epsilon), #A " == " #B, __VA_ARGS__)
@@ -95,9 +95,9 @@ static inline void standin_fail(
 #define cr_assert_arr_eq(A, B, Size, ...)                                                          \
 	STANDIN(true, memcmp(A, B, Size) == 0, #A " == " #B, __VA_ARGS__)
 
-#define cr_expect_null(A, ...)	    STANDIN(false, (A) == NULL, #A " == NULL", __VA_ARGS__)
+#define cr_expect_null(A, ...)      STANDIN(false, (A) == NULL, #A " == NULL", __VA_ARGS__)
 #define cr_expect_not_null(A, ...)  STANDIN(false, (A) != NULL, #A " != NULL", __VA_ARGS__)
-#define cr_expect_eq(A, B, ...)	    STANDIN(false, (A) == (B), #A " == " #B, __VA_ARGS__)
+#define cr_expect_eq(A, B, ...)     STANDIN(false, (A) == (B), #A " == " #B, __VA_ARGS__)
 #define cr_expect_str_eq(A, B, ...) STANDIN(false, strcmp(A, B) == 0, #A " == " #B, __VA_ARGS__)
 
 #define cr_skip_test(Why)                                                                          \
