@@ -1,4 +1,4 @@
-#include "topology/daemon.h"
+#include "daemon/daemon.h"
 
 int main(int argc, char **argv)
 {

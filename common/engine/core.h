@@ -11,7 +11,7 @@
  * policy and cannot be cut any more.
  *
  * The core is pure: no I/O, no clock, no threads. dp_core_step() takes one event and appends the
- * actions that follow to a list; the shell (common/node/stream.c) carries them out in order.
+ * actions that follow to a list; the shell (common/stream/stream.c) carries them out in order.
  *
  * A controller's journal is lazy while every leg counts for the ack (`legs: all`): a record that
  * all legs have committed before it was due never touches the controller's disk. A restarted

@@ -7,7 +7,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "io/address.h"
+#include "net/address.h"
 #include "node/internal.h"
 #include "node/metrics.h"
 

@@ -7,10 +7,10 @@
 #include <stdbool.h>
 
 #include "io/disk.h"
-#include "io/heart.h"
-#include "node/batch.h"
+#include "net/heart.h"
+#include "net/batch.h"
 #include "node/node.h"
-#include "node/stream.h"
+#include "stream/stream.h"
 #include "proto/local.h"
 
 #define NODE_PEERS_MAX  128

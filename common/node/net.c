@@ -8,8 +8,8 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "io/address.h"
-#include "io/buffers.h"
+#include "net/address.h"
+#include "net/buffers.h"
 #include "node/internal.h"
 
 #define RECEIVE_BATCH 256

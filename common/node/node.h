@@ -6,7 +6,7 @@
 #include "base/rights.h"
 #include "base/units.h"
 #include "engine/core.h"
-#include "engine/health.h"
+#include "net/health.h"
 
 #define DP_NODE_STREAMS_MAX   64
 #define DP_NODE_LINKS_MAX     64

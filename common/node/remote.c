@@ -7,7 +7,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "io/address.h"
+#include "net/address.h"
 #include "node/internal.h"
 
 #define REQUEST_MAX (4 * 1024 * 1024) /* a topology, as JSON */

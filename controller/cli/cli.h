@@ -22,7 +22,7 @@ struct cli_command {
 extern const struct cli_command cli_topology_check, cli_keygen, cli_up, cli_status, cli_volumes,
 	cli_links, cli_sets, cli_pause, cli_resume, cli_resync, cli_digest, cli_verify, cli_reload,
 	cli_budget, cli_render, cli_events, cli_keys, cli_report, cli_apply, cli_fetch;
-/* deploy/lab */
+/* lab/ */
 extern const struct cli_command cli_lab_up, cli_lab_cut, cli_lab_heal, cli_lab_slow, cli_lab_links;
 
 /* ---- options (options.c) ---- */

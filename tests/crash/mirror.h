@@ -7,7 +7,7 @@
 #include "crashdisk.h"
 #include "explore.h"
 #include "model.h"
-#include "node/stream.h"
+#include "stream/stream.h"
 
 #define MIRROR_FETCHES     64
 #define MIRROR_GENERATIONS 8

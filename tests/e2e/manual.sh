@@ -23,7 +23,7 @@ def compare(what, said, written):
         wrong.append(f'{what}: the manual has --{o}, --help has not')
 
 dipole = build + '/controller/cli/dipole'
-page = open(root + '/docs/man/dipole.1').read()
+page = open(root + '/controller/cli/dipole.1').read()
 synopsis, rest = page.split('.Sh DESCRIPTION', 1)
 sections = {}
 for name, text in re.findall(r'^\.Ss ([^\n]*)\n(.*?)(?=^\.S[sh] )', rest, re.M | re.S):
@@ -61,10 +61,10 @@ for section in sections:
 
 for program, path in (('dipole-controller', 'controller'), ('dipole-relay', 'relay'), ('dipole-mirrord', 'mirrord')):
     said = options(help_of(f'{build}/{path}/{program}', '--help'))
-    compare(program, said, flags(open(f'{root}/docs/man/{program}.8').read()))
+    compare(program, said, flags(open(f'{root}/{path}/{program}.8').read()))
 
 keys = set(re.findall(r'^\t*\{"([a-z-]+)", DP_(?:OPTIONAL|REQUIRED)', open(root + '/topology/schema.c').read(), re.M))
-text = open(root + '/docs/man/dipole-topology.5').read()
+text = open(root + '/topology/dipole-topology.5').read()
 assert len(keys) > 40, keys
 for k in sorted(keys):
     if not re.search(r'(?<![\w-])' + k + r'(?![\w-])', text):

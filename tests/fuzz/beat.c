@@ -4,7 +4,7 @@
 
 #include "base/bytes.h"
 #include "fuzz.h"
-#include "io/beat.h"
+#include "net/beat.h"
 
 #define TO      0x0202020202020202u
 #define CODE_AT 72

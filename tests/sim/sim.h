@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "io/disk.h"
-#include "node/stream.h"
+#include "stream/stream.h"
 #include "rng.h"
 
 #define SIM_NODES    16

@@ -2,7 +2,7 @@
 #ifndef DP_TESTS_SIM_WORLD_H
 #define DP_TESTS_SIM_WORLD_H
 
-#include "engine/health.h"
+#include "net/health.h"
 #include "sim.h"
 
 #define SIM_STREAM 0x5157u

@@ -1,0 +1,188 @@
+/* The state directory of `dipole up`. */
+#include "up/up.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/textfile.h"
+
+#define SOCKET_PATH_MAX (sizeof((struct sockaddr_un *)NULL)->sun_path - 1)
+
+int up_check_paths(const struct up *up)
+{
+	char path[PATH_MAX];
+	for (unsigned i = 0; i < up->topology->node_count; i++) {
+		const char *node = up->topology->nodes[i].name;
+		cli_node_path(up->dir, node, "control.sock", path); /* the longest of them */
+		if (!path[0] || strlen(path) > SOCKET_PATH_MAX)
+			return cli_fail(EX_USAGE,
+				"%s/%s/control.sock is too long for a socket (at most %zu bytes): "
+				"use a shorter --state DIR",
+				up->dir, node, SOCKET_PATH_MAX);
+	}
+	return 0;
+}
+
+int up_lock(struct up *up)
+{
+	char path[PATH_MAX];
+	int err = cli_make_dirs(up->dir, 0700);
+	if (err)
+		return cli_fail(EX_CANTCREAT, "cannot make the directory %s: %s", up->dir,
+			dp_strerror(err));
+	cli_node_path(up->dir, "lock", "", path);
+	up->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (up->lock_fd < 0)
+		return cli_fail(EX_CANTCREAT, "cannot open %s: %s", path, strerror(errno));
+	if (flock(up->lock_fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (errno == EWOULDBLOCK)
+		return cli_fail(EX_UNAVAILABLE, "another `dipole up` is running in %s", up->dir);
+	return cli_fail(EX_OSERR, "cannot lock %s: %s", path, strerror(errno));
+}
+
+/* ---- ports ---- */
+
+/* Heartbeats use the UDP port of the same number. */
+static bool is_free_for_udp(const struct sockaddr_in *address)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool free = fd >= 0 && bind(fd, (const struct sockaddr *)address, sizeof *address) == 0;
+	if (fd >= 0)
+		close(fd);
+	return free;
+}
+
+/* A listening socket on 127.0.0.1 that keeps others off the port; *port 0: any. -1 if taken. */
+static int hold_port(unsigned *port)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)*port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	socklen_t size = sizeof address;
+	int yes = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	if (*port) /* connections of the last run may linger */
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+	if (bind(fd, (struct sockaddr *)&address, size) || listen(fd, 1) ||
+		getsockname(fd, (struct sockaddr *)&address, &size) || !is_free_for_udp(&address)) {
+		close(fd);
+		return -1;
+	}
+	*port = ntohs(address.sin_port);
+	return fd;
+}
+
+/* The port that the node had in the last run, or 0. */
+static unsigned last_port(const struct dp_topology *last, const char *node)
+{
+	unsigned port = 0;
+	int i = last ? dp_topology_node(last, node) : -1;
+	if (i < 0 || sscanf(last->nodes[i].listen, "tcp://127.0.0.1:%5u", &port) != 1)
+		return 0;
+	return port <= UINT16_MAX ? port : 0;
+}
+
+static int choose_port(struct dp_topo_node *node, const struct dp_topology *last, int *fd)
+{
+	unsigned port = last_port(last, node->name);
+	*fd = hold_port(&port);
+	for (int again = 0; *fd < 0 && again < 16; again++) {
+		port = 0;
+		*fd = hold_port(&port);
+	}
+	if (*fd < 0)
+		return cli_fail(EX_OSERR, "no port for %s: %s", node->name, strerror(errno));
+	snprintf(node->listen, sizeof node->listen, "tcp://127.0.0.1:%u", port);
+	return 0;
+}
+
+/* The ports are held until all are chosen, so that none is chosen twice. */
+static int choose_ports(struct up *up, const struct dp_topology *last)
+{
+	int fds[DP_NODES_MAX], status = 0;
+	unsigned count = 0;
+	for (unsigned i = 0; i < up->topology->node_count && !status; i++) {
+		struct dp_topo_node *node = &up->topology->nodes[i];
+		if (!node->listen[0])
+			continue;
+		status = choose_port(node, last, &fds[count]);
+		count += !status;
+	}
+	while (count)
+		close(fds[--count]);
+	return status;
+}
+
+/* ---- topology.yaml ---- */
+
+/* Replaces the file, durably. 0 or an errno. */
+static int write_file(const struct dp_topology *t, const char *path)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *to = open_memstream(&text, &size);
+	int bad = !to || dp_topology_write(t, to);
+	if (to && fclose(to))
+		bad = 1;
+	int error = bad ? ENOMEM : dp_text_write(path, text, 0644);
+	free(text);
+	return error;
+}
+
+static int make_keys(struct up *up)
+{
+	int status = 0;
+	for (unsigned i = 0; i < up->topology->node_count && !status; i++) {
+		struct dp_topo_node *node = &up->topology->nodes[i];
+		status = cli_key_ensure(up->dir, node->name, node->key);
+	}
+	return status;
+}
+
+static int prepare(struct up *up, const struct dp_topology *last, const char *path)
+{
+	if (last && strcmp(last->name, up->topology->name) != 0)
+		return cli_fail(EX_CONFIG,
+			"%s holds the deployment '%s', not '%s': use another --state DIR", up->dir,
+			last->name, up->topology->name);
+	int status = make_keys(up);
+	if (!status)
+		status = up->make_network ? up->make_network(up) : choose_ports(up, last);
+	if (status)
+		return status;
+	int error = write_file(up->topology, path);
+	if (error)
+		return cli_fail(EX_CANTCREAT, "cannot write %s: %s", path, strerror(error));
+	return 0;
+}
+
+int up_prepare(struct up *up)
+{
+	struct dp_topo_errors errors = {.count = 0};
+	struct dp_topology *last;
+	char path[PATH_MAX];
+	cli_node_path(up->dir, "topology.yaml", "", path);
+	int err = dp_topology_load(path, &last, &errors), status;
+	if (err && err != DP_ENOENT) { /* what it says is not lost: ports, and whose deployment it
+					  is */
+		dp_topology_print_errors(&errors, stderr);
+		status = cli_topology_status(err);
+	} else {
+		status = prepare(up, last, path);
+	}
+	dp_topology_destroy(&last);
+	return status;
+}
