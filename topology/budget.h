@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What distance costs (requirement T10): the timeline of one write through all legs of a stream, by
  * arithmetic alone, before anything is deployed.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "topology/change.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Two topologies of one deployment, before and after: what differs, what that means for the data,
  * and what cannot be done while the deployment is in use (dipole apply). */
 #ifndef DP_TOPOLOGY_CHANGE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Rules between the parts of a topology, checked once all of it is read. */
 #include "schema.h"
 

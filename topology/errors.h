@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Collecting the mistakes of a topology file. Private to topology/. */
 #ifndef DP_TOPOLOGY_ERRORS_H
 #define DP_TOPOLOGY_ERRORS_H

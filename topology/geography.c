@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Distances on the globe and how far a stream's poles lie apart. */
 #include "topology.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One leg of a stream: the way from the controller over relays to a mirror. */
 #include "schema.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* From a file or text to a model: reading, what of YAML is taken, and the order of the steps. */
 #include "topology.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The walk over the YAML document: tables of fields, named maps, references, messages.
  * What the fields are stands in schema.c. Private to topology/. */
 #ifndef DP_TOPOLOGY_LOADER_H

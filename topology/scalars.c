@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "scalars.h"
 
 #include <math.h>

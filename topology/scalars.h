@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Values of the topology file that are one word: text -> model. Private to topology/.
  * Each returns false, and leaves *out alone, if the text is not such a value; `out` points to
  * the type named here. */

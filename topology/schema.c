@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The tables: adding a key is one line here (and a field of the model).
  *
  * Fields are taken in the order of their table, not of the file. So sites come before nodes,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The keys of the topology file and what each means. Private to topology/. */
 #ifndef DP_TOPOLOGY_SCHEMA_H
 #define DP_TOPOLOGY_SCHEMA_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Secret keys of nodes and operators: a file of its own for each, with the Z85 text, that nobody
  * else may read. */
 #ifndef DP_TOPOLOGY_SECRET_H

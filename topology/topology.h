@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The topology file: one YAML file that describes the whole deployment (requirement T1).
  *
  * dp_topology_load() parses and validates it. Every mistake is reported, not just the first,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "what_if.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Changes to a stream that `dipole budget --what-if` tries out before anybody builds them. */
 #ifndef DP_WHAT_IF_H
 #define DP_WHAT_IF_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The model as YAML. Everything is written, defaults too, so that the result does not change
  * its meaning if a default does. */
 #include "topology.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A reference-counted payload buffer: one copy of the bytes from socket to disk to next socket.
  * Counts are atomic because libzmq drops its reference on its own I/O thread. */
 #ifndef DP_BASE_BUF_H

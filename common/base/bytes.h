@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Little-endian fields at byte offsets: the only way integers enter or leave a format. */
 #ifndef DP_BASE_BYTES_H
 #define DP_BASE_BYTES_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* CRC-32C (Castagnoli) by ISA-L, which uses what the CPU has. */
 #ifndef DP_BASE_CRC32C_H
 #define DP_BASE_CRC32C_H

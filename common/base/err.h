@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One list of error codes for the whole product. Functions return 0 or a negative code. */
 #ifndef DP_BASE_ERR_H
 #define DP_BASE_ERR_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "base/hist.h"
 
 static unsigned bucket_of(uint64_t value)

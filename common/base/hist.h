@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A latency histogram with fixed memory: 32 linear steps within each power of two microseconds,
  * so a value is known within 2 %. (Debian has no HdrHistogram for C.) */
 #ifndef DP_BASE_HIST_H

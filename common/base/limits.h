@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every maximum of the product, with its reason (law: everything is bounded). */
 #ifndef DP_BASE_LIMITS_H
 #define DP_BASE_LIMITS_H

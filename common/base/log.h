@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Structured logs on stderr, one line each: `TIME LEVEL NODE EVENT key=value ...`, or another form
  * of the same.
  * `<N>` priorities are put in front when the journal of systemd reads them (JOURNAL_STREAM). */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "base/rights.h"
 
 const char *dp_rights_name(enum dp_rights rights)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What somebody may ask a node, each with all before it. */
 #ifndef DP_BASE_RIGHTS_H
 #define DP_BASE_RIGHTS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "base/textfile.h"
 
 #include <errno.h>

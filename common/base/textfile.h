@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Small files of text, whole: keys, topologies. */
 #ifndef DP_BASE_TEXTFILE_H
 #define DP_BASE_TEXTFILE_H

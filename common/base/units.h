@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Sizes, times, distances and rates as people write them: `4GiB`, `1.5s`, `30mi`, `10Gbit`. */
 #ifndef DP_BASE_UNITS_H
 #define DP_BASE_UNITS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The inside of libdipole.
  *
  * One mutex guards the client; no blocking call is made under it. Three roles, each held by at

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* libdipole: the host's side of a dipole controller.
  *
  * A client is one volume, opened over the controller's Unix stream socket. Requests are submitted

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The controller's volumes: one question on a connection of its own. */
 #include "client/client.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Replies from the socket. Only the reader is here. */
 #include "client/client.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Requests onto the socket, in the order of ids, as many in one call as there are. */
 #include "client/client.h"
 

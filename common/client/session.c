@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The connection's life: connect, HELLO, loss, and again. */
 #include "client/client.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The unanswered requests: a table by id and a list in the order of ids. */
 #include "client/client.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Synchronous calls: a range in parts, a few of them under way. */
 #include "client/client.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Waiting threads: one of them reads for all, see client.h. */
 #include "client/client.h"
 

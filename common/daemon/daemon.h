@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the three daemons share: the command line, and a node's part of the topology. */
 #ifndef DP_DAEMON_DAEMON_H
 #define DP_DAEMON_DAEMON_H

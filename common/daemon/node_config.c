@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One node's part of a topology. */
 #include <sodium.h>
 #include <math.h>

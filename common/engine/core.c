@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/core_internal.h"
 
 #include <assert.h>

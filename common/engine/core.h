@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The replication core: what one node does for one stream.
  *
  * The life of a write. A host's request reaches the controller's core, which gives it the next

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Towards the receivers below: sessions, what is sent, what they say they have. */
 #include "engine/core_internal.h"
 

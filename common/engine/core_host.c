@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Requests of hosts: a place in the stream, and the one acknowledgement. */
 #include "engine/core_internal.h"
 

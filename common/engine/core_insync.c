@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The in-sync set: the legs whose acknowledgement counts.
  *
  * A leg that is down, or cannot be brought up to date, leaves the set as long as enough others

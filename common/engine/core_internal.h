@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Shared by the files of the core; nothing outside common/engine includes it. */
 #ifndef DP_ENGINE_CORE_INTERNAL_H
 #define DP_ENGINE_CORE_INTERNAL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Reads: from the node's own image, or from a mirror through its leg. A mirror answers once it
  * has every write that the host had an answer for when it asked (law 4). */
 #include "engine/core_internal.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Taking part again after a start.
  *
  * A controller claims a new epoch, which seals the legs against the old one, and asks the legs

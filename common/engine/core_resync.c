@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Resync: a leg that lacks records which are in no journal any more.
  *
  * Its node jumps to where the sender's log begins and takes records from there on like any other;

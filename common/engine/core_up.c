@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Towards the sender above: sessions, records taken in, acknowledgements. */
 #include "engine/core_internal.h"
 

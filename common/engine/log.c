@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/log.h"
 
 #include <stdlib.h>

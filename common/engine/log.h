@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The log of a stream at one node, in memory: a ring of entries for the seqs (first-1, last].
  * Each entry keeps what the core asks of a record; the record itself stays in memory only while
  * the window allows (it is in the journal then). */

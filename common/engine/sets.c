@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/sets.h"
 
 #include <stddef.h>

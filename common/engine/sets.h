@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Write sets: which are executing, which are committed. A bounded ring of consecutive
  * entries; when it is full of executing sets, the newest entry widens instead of a new one. */
 #ifndef DP_ENGINE_SETS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The disk ops table: everything the product does to storage goes through it. The real
  * implementation is disk_real.c, the simulator has its own.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "io/disk_real.h"
 
 #include <errno.h>

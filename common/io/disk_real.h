@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The real disk table: files in a state directory, io_uring for what is submitted, a helper
  * thread where the kernel or a container forbids io_uring. */
 #ifndef DP_IO_DISK_REAL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "io/disk_twin.h"
 
 #include <stdio.h>

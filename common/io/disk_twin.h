@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A disk table over another one that keeps each image twice: in the state directory, and under the
  * same name in a second directory, which may be on another disk. Journals and small files stay
  * single.

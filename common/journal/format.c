@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Frames and superblocks to bytes and back. */
 #include "base/bytes.h"
 #include "base/crc32c.h"

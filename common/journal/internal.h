@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #ifndef DP_JOURNAL_INTERNAL_H
 #define DP_JOURNAL_INTERNAL_H
 

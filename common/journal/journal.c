@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "journal/internal.h"
 
 #include <assert.h>

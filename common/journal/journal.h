@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The on-disk log of one stream at one node: a prewritten circular file (docs/disk-format.md).
  *
  * Records are appended by group commit: all that wait go in one durable write. A failed write is

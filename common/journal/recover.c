@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Recovery: read from the tail until the first frame that is not the valid successor.
  *
  * The end found that way is a torn tail, which is normal after a crash, unless something proves

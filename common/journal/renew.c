@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A journal that cannot be written any more gets a new file.
  *
  * A failed write is final for the file it was meant for: it is never tried again there, and nothing

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Addresses as the topology has them: "tcp://HOST:PORT", where HOST is a number, a name, an IPv6
  * number in brackets, or `*`. */
 #ifndef DP_NET_ADDRESS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Messages to one peer that go out together, as one ZeroMQ message (proto/message.h): each of those
  * costs both ends a few system calls and a wake-up of a thread, however little it carries. */
 #ifndef DP_NET_BATCH_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "net/beat.h"
 
 #include <sodium.h>

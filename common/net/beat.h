@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Heartbeats on the wire: one UDP datagram each, authenticated (docs/wire-format.md). */
 #ifndef DP_NET_BEAT_H
 #define DP_NET_BEAT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "net/buffers.h"
 
 #include <limits.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Socket buffers for long links: what is under way on one has to fit into them. */
 #ifndef DP_NET_BUFFERS_H
 #define DP_NET_BUFFERS_H

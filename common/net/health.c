@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "net/health.h"
 
 #include <stddef.h>

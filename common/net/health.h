@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Whether the node at the other end of a link is alive: heartbeats in, a state out.
  *
  *     Connecting --beat--> Connected --silence--> Down --beat--> Probation --time--> Connected

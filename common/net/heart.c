@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "net/heart.h"
 
 #include <errno.h>

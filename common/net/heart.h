@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Heartbeats: a thread that sends and receives them, and keeps the state of each link.
  *
  * On a thread of its own, so that a busy data path never looks dead. A node listens for them where

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "net/pack.h"
 
 #include <stdlib.h>

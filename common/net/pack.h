@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Compression of what goes down a link (requirement O9), where it pays. The payloads of one ZeroMQ
  * message are compressed together; a third frame says so (docs/wire-format.md). What does not
  * shrink, such as sealed records, is soon left alone, and tried again now and then. */

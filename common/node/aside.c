@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a changed topology means for files, at a start. Journals and images of streams and volumes
  * that this node has no more keep their content under another name, so that nothing is lost by a
  * change. And a change that would lose or mix up something is refused, as it would have been while

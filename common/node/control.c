@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the `dipole` command asks a daemon. */
 #include <sodium.h>
 #include <stdlib.h>

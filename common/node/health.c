@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Heartbeats decide which links are open. */
 #include <stdlib.h>
 #include <string.h>

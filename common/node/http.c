@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The HTTP endpoint: GET /metrics, /livez and /readyz. libmicrohttpd without a thread of its own:
  * its epoll descriptor is one more that the loop waits for. */
 #include <microhttpd.h>

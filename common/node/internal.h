@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #ifndef DP_NODE_INTERNAL_H
 #define DP_NODE_INTERNAL_H
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Local Unix sockets: hosts (proto/local.h) and the control line protocol. */
 #include <errno.h>
 #include <stddef.h>

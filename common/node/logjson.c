@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/logjson.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Logs as JSON, an object a line: time, level, node, event, and the keys of the event. */
 #ifndef DP_NODE_LOGJSON_H
 #define DP_NODE_LOGJSON_H

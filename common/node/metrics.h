@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a node's status says, as Prometheus reads it (requirement M4): names that begin with
  * `dipole_`, base units,
  * `_total` for what only grows; as many samples as the topology has streams, links and connections.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Links: ZeroMQ sockets, CURVE, and who may connect. */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "node/node.h"
 
 #include <poll.h>

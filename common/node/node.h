@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The daemon shell: one event loop that turns sockets, disks and clocks into events of the
  * streams and carries out what they want. Controller, relay and mirror are configurations. */
 #ifndef DP_NODE_NODE_H

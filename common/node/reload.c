@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A changed topology file, taken over while the node runs. What is a number or a name in a table is
  * put there: addresses and keys of other nodes, heartbeat intervals, when a link sends, what bounds
  * journals, links and resyncs. All else begins with the streams, so that the node ends, and is run

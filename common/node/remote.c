@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The control socket's protocol over ZeroMQ and CURVE: a message is a JSON object, and so is its
  * answer. Who asks is known by the key it came with; what it may ask stands in the topology. */
 #include <errno.h>

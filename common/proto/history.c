@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proto/history.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Histories and positions: what two sides compare to find out where they agree.
  *
  * A history is the list of epochs with the place where each began: entry i says that the records

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proto/local.h"
 
 #include "base/bytes.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The host's channel: libdipole <-> controller, over a Unix stream socket (docs/wire-format.md).
  *
  * A fixed header, then payload_len bytes. Requests of one connection are answered in any order.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Messages between the two ends of a link (docs/wire-format.md). Records go down, positions come
  * up; every message names the stream and the session it belongs to. */
 #ifndef DP_PROTO_MESSAGE_H

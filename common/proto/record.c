@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proto/record.h"
 
 #include <sodium.h>

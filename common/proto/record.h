@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The record: one operation of a stream, the same bytes on the wire and in every journal.
  * Layout in docs/wire-format.md. */
 #ifndef DP_PROTO_RECORD_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proto/seal.h"
 
 #include <sodium.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Sealing (requirement S3): what a stream's records and answers carry is encrypted and
  * authenticated once, by who makes it, and opened only by the holders of the stream, which are its
  * controller and its mirrors. What stands between them holds and hands on ciphertext. Form:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/cache.h"
 
 #include <stdlib.h>

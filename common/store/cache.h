@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The controller's bounded read cache of one stream: content of blocks that every copy has.
  *
  * What is in it was read from a current copy, or written and answered, and nothing has been written

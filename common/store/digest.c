@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/digest.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The digest of a volume's content: BLAKE2b over its 64 KiB blocks that are not all zeros, each
  * behind its index, so that holes and written zeros are the same. */
 #ifndef DP_STORE_DIGEST_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/extents.h"
 
 #include <stdlib.h>

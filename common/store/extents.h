@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Which record owns which bytes of a volume: a set of non-overlapping extents, newest wins. */
 #ifndef DP_STORE_EXTENTS_H
 #define DP_STORE_EXTENTS_H

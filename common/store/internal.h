@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #ifndef DP_STORE_INTERNAL_H
 #define DP_STORE_INTERNAL_H
 

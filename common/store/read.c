@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Readers' view: the image, overlaid by the records that are not applied yet; and digests. */
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Resync: new images are built beside those that count. Walks over the volumes in rounds of chunks:
  * the old image's chunk is digested, another copy is asked whether it has the same, and what the
  * new image is to hold is written. The old images stay as they are, whole, until the switch. */

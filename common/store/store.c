@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/internal.h"
 
 #include <assert.h>

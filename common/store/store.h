@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The volume images of one stream at one node, and the view of them that readers get.
  *
  * Records reach an image in the order of the stream, in batches, and never beyond what the core

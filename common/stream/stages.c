@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "stream/stages.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How long records take at a node, stage by stage: what `dipole budget --measured` holds against
  * its prediction. It watches the positions of the core from outside and changes nothing. Times have
  * the grain of one turn of the node's loop. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One stream at one node: the core with its journal and images, and the actions carried out.
  *
  * This is the shell that the daemons and the simulator share; what differs between them is the

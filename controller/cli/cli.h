@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The `dipole` command: what the files of its commands share. Each command is one file with one
  * `struct cli_command`, listed in main.c. Commands return an exit status of <sysexits.h>. */
 #ifndef DP_CLI_H

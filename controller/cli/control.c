@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One request to a node's control socket, one answer. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole: the table of commands. */
 #include "cli.h"
 

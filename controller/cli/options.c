@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Options of the commands: `--name value`, `--name=value`, words in between, `--` ends them. */
 #include "cli.h"
 

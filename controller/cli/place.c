@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The state directory: topology.yaml, and a directory for each node. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A node's control socket over the network: ZeroMQ with CURVE, under an operator's key (or a node's
  * own). */
 #include "cli.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Columns as wide as their widest cell. */
 #include "cli.h"
 

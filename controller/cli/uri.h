@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* NBD URIs of volumes. */
 #ifndef DP_CLI_URI_H
 #define DP_CLI_URI_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The NBD disk: an nbdkit plugin on libdipole. One client per NBD connection; nbdkit's threads
  * read their own replies, so a request costs no hand-over between threads. A controller that
  * restarts is ridden out here: NBD clients have no request timeout and simply wait. */

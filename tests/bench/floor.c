@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The floor under any durable two-site write: a bare TCP round trip (4 KiB out, 32 B back) on
  * loopback, between two cores, plus a bare durable write of one journal sector group, p50 of each
  * in microseconds. The round trip has two wake-ups of a sleeping core in it: what they cost here.

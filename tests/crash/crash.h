@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The crash-state explorer (docs/testing.md): a scenario lives on a disk that writes everything
  * down (crashdisk.h), every state that a crash may have left is built (explore.h), the product
  * recovers from it, and what it finds is held against what had been promised. */

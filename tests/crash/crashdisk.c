@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "crashdisk.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A disk in memory that writes down, in order, all that is done to it: what is begun and what is
  * over, with content. What a crash may leave at any moment follows from that (explore.h). Calls can
  * be made to fail.

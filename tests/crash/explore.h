@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every state that a crash may have left, at every moment of a log (crashdisk.h).
  *
  * What was durable is there. Of the rest (begun and not over, or over and not synced) there is

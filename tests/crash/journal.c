@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The journal alone, with an owner that is a relay as well as a lazy controller: groups of records
  * and promises, cuts, jumps, releases at any time, restarts, several laps of a small circle. */
 #include <stdlib.h>

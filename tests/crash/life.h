@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One life of a node, from opening its disk to its death: a journal and, if its configuration has
  * volumes, images, with an owner that does for them what a node's core does. All that it hands to
  * the journal goes into a model, and what it is told goes into the disk's log as promises; so that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A scenario of lives (life.h): one on a new disk, every crash of it, a recovery from each, and of
  * some a life after that with all its crashes. */
 #ifndef LIVES_H

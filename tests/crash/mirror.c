@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "mirror.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A mirror, from the opening of its disk to its death, with the very core, journal and store that
  * ship, and above it a sender that the test plays: its history is a path in a model. What the
  * mirror tells its sender goes into the disk's log as promises. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What nodes handed to their journal, in order, and what follows from it: records and barriers are
  * the items of a tree, since a node that crashed goes on from an earlier one. Item 0 is the
  * beginning, with nothing in it. */

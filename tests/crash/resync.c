@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A mirror whose sender is taken over and cuts it, goes on without it until it has to be resynced,
  * and switches to new images: what it told its sender must be true whenever it crashes. */
 #include "base/err.h"

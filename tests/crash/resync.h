@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The life of a mirror (mirror.h) that is resynced, and what may become of it. */
 #ifndef RESYNC_H
 #define RESYNC_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the explorer runs: each scenario lives once, by its seed, and has every crash of that life
  * explored. */
 #ifndef SCENARIO_H

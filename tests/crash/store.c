@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Journal and images: writes, trims and zeroes one over the other, applied when they are agreed,
  * released when the images have them, cut where they are not; laps of a small circle. */
 #include "base/limits.h"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # dipole apply under load: a relay comes into a leg, a third leg and a volume come, a volume doubles, policies
 # change, a relay and a leg go. The host sees no error, and in the end all copies are the same.
 . "$(dirname "$0")/lib.sh"

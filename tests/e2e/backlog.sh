@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # An outage that lasts: a mirror is away for RECORDS writes (120,000: an hour at 33 a second), while the
 # host goes on with the other. What is kept for it stands in the journal, not in memory: every daemon
 # stays within its window, before, during and after, and what it lacks arrives in order without a resync.

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Mistakes in files are told, all in one run, with file, line, column and key; daemons refuse
 # files and names that are not theirs, and keys that others can read.
 source "$(dirname "$0")/lib.sh"

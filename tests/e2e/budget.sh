@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # `dipole budget`: for each example, by hand for one, and what it refuses.
 source "$(dirname "$0")/lib.sh"
 budget() { bounded 20 dipole budget "$@" 2>"$D/err"; }

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # With a cascade and ack cached, a write does not wait for what lies beyond the first relay. With
 # the far mirror stopped: writes go on; sets stay executing; a flush waits where it is to be
 # committed and not where it is to be cached; a full relay makes writes wait, not fail.

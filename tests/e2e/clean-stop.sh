@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # SIGTERM stops everything in 20 s, idle or under load; started again, all data is there.
 source "$(dirname "$0")/lib.sh"
 

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Several connections to one peer: each stream has its own, each is shown with state and age, one
 # heartbeat closes and opens them all. One of the links compresses, which is seen there and nowhere else.
 source "$(dirname "$0")/lib.sh"

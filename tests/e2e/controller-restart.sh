@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # The controller is restarted in good order, again and again, under a disk that is in use: the
 # host sees a pause, no error. ROUNDS=N (default 4)
 source "$(dirname "$0")/lib.sh"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # File systems for the end-to-end tests. A test sources this file after lib.sh; what it attaches and
 # mounts is gone on every way out, before the daemons are ended.
 #

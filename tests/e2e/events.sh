@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # `dipole events`: what there is, and then a line for each change: a leg that is cut off and comes back, a node that
 # dies, an alarm once.
 source "$(dirname "$0")/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # ext4 on the disk, and any file operations for as long as one likes: no error, what was written is
 # read back after a remount, and each mirror has the same file system, clean.
 # usage: [DURATION=10] [SEED=N] file-operations.sh; seconds

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Random writes of 512 B to 1 MiB, trims and zeroes through NBD: no error, and every mirror holds
 # what the host sees. usage: fio-verify.sh [TOPOLOGY]; MIB=N (default 48)
 source "$(dirname "$0")/lib.sh"

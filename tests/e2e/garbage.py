@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Sends garbage and half-valid messages to everything that listens. usage: STATE SEED ROUNDS"""
 import glob
 import json

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Garbage and half-valid messages to every listening port and socket, under a light load, harm
 # nothing. ROUNDS=N (default 1), SEED=N
 source "$(dirname "$0")/lib.sh"

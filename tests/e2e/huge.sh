@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A volume of 200 GiB, sparse: what was written to its beginning, middle and end is there after
 # restarts of everything and on a mirror that was filled again, in the time of what was written.
 source "$(dirname "$0")/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A disk that fails under a journal, at a mirror, at a relay and at the controller, under a load that
 # verifies itself: nothing is acknowledged from that file any more, what it holds is copied into a new
 # one, and the host sees a pause. Where no new one can be made the node says so and serves no more,

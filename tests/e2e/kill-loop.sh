@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # kill -9 of a random daemon at random moments under a load that verifies itself: the host sees
 # pauses only, and nothing that was acknowledged is missing.
 # usage: [ROUNDS=10] [SEED=N] [TOPOLOGY=bipolar-cascade] kill-loop.sh; a campaign has 100 rounds

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # The lab: a topology with its distances, in network namespaces. Writes take what the distance costs; a
 # cable is cut, healed, made lossy and slow; nothing is lost; it leaves nothing behind.
 source "$(dirname "$0")/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A leg that falls silent. Where the other is enough (keep-serving: 1) writes go on after a pause,
 # and the leg catches up by itself when it is back, after probation, under load. Where both must
 # count (the default) writes wait, and none fails.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Helpers of the end-to-end tests: real daemons in a temporary directory, gone on every way out.
 #
 # A test sources this file, uses the functions, and ends with `pass`. Environment:

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A bad network between the controller and its mirrors (proxy.py): cut for long, hanging, dead in one
 # direction, cut within a frame, and very slow. Hosts go on; whatever happened, everything arrives
 # with nobody's help. ROUNDS=N (default 10) cuts within a frame, SEED=N

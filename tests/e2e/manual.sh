@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # The manuals and --help name the same commands and options, and so does the completion.
 . "$(dirname "$0")/lib.sh"
 

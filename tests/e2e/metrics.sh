@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Metrics: what `dipole status` says, for Prometheus; whether a node lives and is ready; alert rules that fire when
 # a link is cut and are silent again after. Without Prometheus the test looks at the text only.
 source "$(dirname "$0")/lib.sh"

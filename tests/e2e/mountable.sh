@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # ext4 on the disk, file operations going on. What a mirror has at a random moment (it is killed, it is
 # behind, it is being resynced) is that file system at an earlier moment: nothing but its own journal
 # replay is needed, and what was synced well before is there.

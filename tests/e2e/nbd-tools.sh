@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # The usual NBD tools work against the disk.
 source "$(dirname "$0")/lib.sh"
 up "$EXAMPLES/local-mirror.yaml"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Sending to a leg is stopped and resumed, and so is keeping for it, under load and without a restart
 # of anything.
 source "$(dirname "$0")/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # PostgreSQL on ext4 on the disk, used by several clients while links are cut, every daemon is killed,
 # the database itself is killed, and a journal overflows. In the end, at a crash, and during a resync
 # each mirror alone has a clean file system, a database that starts, and every transaction of which a

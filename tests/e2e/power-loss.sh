@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Nodes lose their power under a load that verifies itself: one, two, all at once, at random moments,
 # also while they recover. Nothing that was answered is missing, no node has less than it had said,
 # and no copy differs.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """A bad network between two nodes: forwards TCP and UDP to another port of 127.0.0.1, and harms
 them as it is told.
 

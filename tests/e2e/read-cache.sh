@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # The controller's read cache: what was read or written lately is served while no mirror answers, a
 # write takes out what it changes, and with skip-unchanged a write of what is there is not sent.
 source "$(dirname "$0")/lib.sh"

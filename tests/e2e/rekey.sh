@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # rekey.sh [SEAL]: every node gets a new key under load, without an error for the host; then one key is taken from
 # a node, which is out at once. With SEAL also what was sealed for the old keys is still opened.
 . "$(dirname "$0")/lib.sh"

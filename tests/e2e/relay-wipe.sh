@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Relays lose their disks under load, and in the end the controller with those next to it. With retain: committed nothing is missing afterwards. With
 # retain: next-hop the loss of what only that relay had is said, not hidden, and the leg does not
 # count until it is resynced from the other. ROUNDS=N (default 1)

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Operators at another machine: who has which role may ask what, and nobody else anything; a topology is applied from
 # there; a node that has lost its own gets it from another, and no other than the right one.
 . "$(dirname "$0")/lib.sh"

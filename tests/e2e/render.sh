@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # `dipole render`: for each site what it runs and nothing else, the same bytes each time, no secret, nothing
 # written for a wrong file.
 source "$(dirname "$0")/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # What journals no longer reach is copied from another mirror: a mirror that lost its disk under
 # load, and one that was away until the journal overflowed (when-full: track) while the host went
 # on. The old image stays whole to fall back on; a kill in mid-copy costs little; only what differs

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A sealed stream (seal:): relays hold and hand on what they cannot read, and all the rest is as ever: daemons
 # that are killed, a mirror that lost its disk and is filled through relays, reads through relays, a file that
 # does not say the same everywhere.

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A mirror that keeps its images twice. One copy is lost, or its disk fails under load: the mirror goes
 # on with the other, says so, and makes the lost one anew at its next start.
 source "$(dirname "$0")/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A controller whose key is not in the topology, and one that has the key of another node, are
 # refused and logged; the real deployment goes on.
 source "$(dirname "$0")/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # dipole verify: no false alarm while writes go on; a byte that was changed behind a mirror's back is
 # found, and among three copies the right one is named; a copy that gives no answer is missing.
 source "$(dirname "$0")/lib.sh"

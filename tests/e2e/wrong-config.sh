@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Wrong addresses, ports, keys, sizes and names in the topology file crash and hang nothing, are said,
 # and are put right without a restart where that does not change what is on the disks: `dipole reload`.
 source "$(dirname "$0")/lib.sh"

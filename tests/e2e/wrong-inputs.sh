@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A scan of wrong topologies: each value of a file that runs is spoilt in turn, each key is misspelt, given twice and
 # left out. `topology check`, `render` and `apply` say where and what, end with 78, and change nothing.
 . "$(dirname "$0")/lib.sh"

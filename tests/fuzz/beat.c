@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A heartbeat as a datagram, and what a link's health makes of it. The key is that of a trusted
  * link, zero, so anybody can make a right code, as on such a link. */
 #include <sodium.h>

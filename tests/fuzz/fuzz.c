@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What all targets share: seeds, buffers that are counted, and the hooks of libFuzzer. */
 #include "fuzz.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a fuzz target provides, and what it gets.
  *
  * A target is one file with the three functions below. With the preset `fuzz` it becomes a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Recovery of a journal. The input is the file, cut or filled up with zeros to a small size. */
 #include "base/err.h"
 #include "fuzz.h"

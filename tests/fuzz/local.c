@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The host's channel: a request, a reply and what HELLO says of a volume have different sizes; an
  * input is taken for each that it is long enough for. */
 #include "base/limits.h"

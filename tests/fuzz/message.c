@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A ZeroMQ message of a link: one frame or two, and one message of ours in them or several. The
  * input: 2 bytes with the size of the heads, the heads, and what is left as the second frame; the
  * highest bit says that there is one even if nothing is left. */

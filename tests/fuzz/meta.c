@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The state of a stream, as WELCOME, barriers and superblocks carry it. */
 #include "fuzz.h"
 #include "proto/history.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A record as it arrives: 128 bytes of header, then the payload. */
 #include "base/bytes.h"
 #include "base/crc32c.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Checksums of records, for targets whose inputs hold them. */
 #ifndef FUZZ_REPAIR_H
 #define FUZZ_REPAIR_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* main() of the fuzz targets in builds without libFuzzer: replays the seeds, and all files that are
  * named or lie in a directory that is named. `--seeds DIR` writes the seeds there. */
 #include <dirent.h>

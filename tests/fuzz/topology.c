@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The topology file. What loads is written back and must load to the same; what does not is
  * explained in text that is fit for a terminal. */
 #include <sodium.h>

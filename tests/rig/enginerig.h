@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A core driven by hand: one event in, the actions looked at. */
 #ifndef DP_TESTS_ENGINERIG_H
 #define DP_TESTS_ENGINERIG_H

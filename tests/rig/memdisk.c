@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "memdisk.h"
 
 #include <stdio.h>

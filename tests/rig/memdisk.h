@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A disk in memory for unit tests. What is submitted waits in a queue until the test lets it
  * happen, so that a test can crash before it, tear it or have it fail. */
 #ifndef MEMDISK_H

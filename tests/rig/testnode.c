@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "testnode.h"
 
 #include <sodium.h>

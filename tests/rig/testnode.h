@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A node inside the test: what the daemon's loop does, a turn at a time, on a disk in memory. */
 #ifndef TESTNODE_H
 #define TESTNODE_H

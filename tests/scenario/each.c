@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every message or allocation of a script fails in turn: whichever it is, no law is broken and all
  * gets everywhere. */
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Scenarios: one rule of the protocol, told by a short script to the simulator's nodes, and what
  * they then said to each other and to the host, compared line by line (docs/testing.md). Nothing is
  * left to chance: links and disks take the same time always, and nothing fails unless the script

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Scripts: lines of words. First the deployment, then `start`, then what happens, in order. */
 #include <inttypes.h>
 #include <stdarg.h>

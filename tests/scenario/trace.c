@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The trace: a line for each message that arrives or is lost, each reply, alarm and change of
  * state. No random names in it, and no probes of a link on which nothing has happened. */
 #include <ctype.h>

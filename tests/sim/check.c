@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What really happened: every record that any controller ever made, by seq and chain. */
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Simulated time: what happens next, and when. */
 #include <stdlib.h>
 

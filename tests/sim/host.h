@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The simulated host: writes tagged blocks, replays after a controller's restart, checks reads. */
 #ifndef DP_TESTS_SIM_HOST_H
 #define DP_TESTS_SIM_HOST_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The laws of docs/architecture.md, checked from outside: what nodes say is held against what has
  * reached their disks, never against what they believe of themselves or of each other. */
 #include <inttypes.h>

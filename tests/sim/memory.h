@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The allocator that the simulated nodes' code is compiled with (tests/CMakeLists.txt): any call of
  * it can be made to fail. */
 #ifndef DP_TESTS_SIM_MEMORY_H

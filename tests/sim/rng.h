@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Random numbers that are the same on every machine (splitmix64). One generator per fault domain,
  * so that a draw added in one does not shift the others. */
 #ifndef DP_TESTS_RNG_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The simulated deployment: nodes, links, faults. */
 #ifndef DP_TESTS_SIM_WORLD_H
 #define DP_TESTS_SIM_WORLD_H

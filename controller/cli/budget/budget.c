@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole budget: what distance costs a stream, before it is deployed. */
 #include <errno.h>
 #include <math.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole budget: one page that needs nothing else, for the screen and for paper. */
 #include <math.h>
 #include <stdio.h>

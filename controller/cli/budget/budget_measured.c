@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole budget --measured: what was predicted for each stage of a write beside what the running
  * nodes have measured. */
 #include <math.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole budget: the pictures of its page, as SVG: a map of the sites, and the timeline to scale.
  */
 #include <math.h>

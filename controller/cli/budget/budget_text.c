@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole budget: its tables. */
 #include <math.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* `dipole budget`: the question asked of a topology and what follows from its budget, for the text,
  * the JSON and the page that show it. */
 #ifndef DP_CLI_BUDGET_VIEW_H

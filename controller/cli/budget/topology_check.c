@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole topology check: all mistakes of a topology file, or what it describes. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole apply: moves a running deployment to a new topology file. All nodes are asked first, and
  * nothing is changed unless all agree; then each takes the file, mirrors before those that send to
  * them. */

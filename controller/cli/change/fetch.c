@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole fetch: a topology that was lost, from another node. What comes is taken only if it is the
  * one whose digest somebody has read out who can be trusted: the node it comes from need not be. */
 #include "cli.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* CURVE keys of nodes: DIR/NODE/key holds the secret key, key.pub the public one, as Z85. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole keygen: the key pair of one node. */
 #include "cli.h"
 

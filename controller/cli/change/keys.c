@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole keys: the keys of the nodes, in the topology file and on this machine, and whether they
  * fit. */
 #include "cli.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole pause, resume, resync: what is sent to one leg of a stream, and what is kept for it. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole reload: has the nodes of this machine take over what has changed in the topology file. */
 #include "cli.h"
 

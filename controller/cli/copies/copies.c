@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Finding the copies of a volume, having digests taken of them at one mark, and judging these. */
 #include "copies/copies.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The copies of one volume, compared at one position of its stream: what `digest` and `verify`
  * share. A mark in the stream names the position. Each node with an image takes a digest of the
  * volume when it has applied just what stands before the mark, so the volume may be written to

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Why a copy has no digest, as the nodes of its stream show it; and the telling of it. */
 #include "copies/copies.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole digest: the digests of a volume's copies at one mark, or that of a file. */
 #include "copies/digest.h"
 #include "copies/copies.h"

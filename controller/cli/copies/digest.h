@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #ifndef DP_CLI_DIGEST_H
 #define DP_CLI_DIGEST_H
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "copies/digest.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole verify: whether all copies of a volume are equal, while it is written to. */
 #include "copies/copies.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The process that hands packets from site to site. */
 #include <errno.h>
 #include <linux/virtio_net.h>

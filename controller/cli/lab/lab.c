@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole lab: the commands. */
 #include <errno.h>
 #include <fcntl.h>

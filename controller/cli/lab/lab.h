@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The lab: a topology on one machine, with its distances. Each site is a network namespace with one
  * TUN device; one process, the emulator, holds all of them and hands packets from one to another as
  * wan.h says. lab.c is the command, site.c makes the sites, emulator.c hands on, order.c takes

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the emulator is told, and what it tells. */
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Namespaces and TUN devices. */
 #include <errno.h>
 #include <fcntl.h>

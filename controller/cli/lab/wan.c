@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "lab/wan.h"
 
 #include <stdlib.h>

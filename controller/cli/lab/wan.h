@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The cables of the lab: what happens to a packet between two sites. Pure: no clock, no I/O. A
  * cable has two directions. In each, a packet waits until the line is free, takes the time that the
  * bandwidth needs, and arrives after the delay; packets do not overtake one another. */

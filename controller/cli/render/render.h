@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole render: for each site a folder with what it runs. */
 #ifndef DP_CLI_RENDER_H
 #define DP_CLI_RENDER_H

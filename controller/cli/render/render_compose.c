@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* For Docker Compose: a service for each node, and one for NBD beside a controller. */
 #include "render/render.h"
 

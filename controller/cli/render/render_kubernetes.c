@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* For Kubernetes: a StatefulSet of one for each node, in the network of its machine, since nodes of
  * other sites know it by that address. */
 #include "render/render.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* For machines with the Debian package: its units take everything from the topology file. */
 #include "render/render.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole up: runs every node of a topology on this machine. */
 #include "up/up.h"
 #include "uri.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The processes of `dipole up`. */
 #include "up/up.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The state directory of `dipole up`. */
 #include "up/up.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Where the daemons and the plugin are: installed, or in the build tree. */
 #include "up/up.h"
 

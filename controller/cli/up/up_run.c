@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Start in order, supervise, stop in order. All waiting is in turn(). */
 #include "up/up.h"
 

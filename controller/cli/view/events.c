@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole events: what there is, line by line, and then what changes; in the manner of `drbdsetup
  * events2`. The nodes are asked for their status again and again, and what they say is compared
  * with what they said before. */

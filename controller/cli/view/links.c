@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole links: every link of every stream, as the node above it sees it. */
 #include "cli.h"
 

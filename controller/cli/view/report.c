@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole report: what somebody who is to help would ask for, as one JSON document. Secret keys are
  * not read. */
 #include "cli.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole sets: the write sets of a stream, and waiting until one is committed everywhere. */
 #include "cli.h"
 

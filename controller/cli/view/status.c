@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole status: every node with its streams and their positions, legs, latency, alarms. */
 #include "cli.h"
 

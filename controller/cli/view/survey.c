@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Asks the nodes of a deployment for their status. A node that does not answer is down; the
  * command fails only when none answers, or not the one that was named. */
 #include "cli.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dipole volumes: what hosts can open, and where. */
 #include "cli.h"
 #include "uri.h"

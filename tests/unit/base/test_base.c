@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What everything else stands on: checksums, units, histograms, buffers, error names, bytes, log
  * lines. */
 #include <criterion/criterion.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the `dipole` command has besides talking: names, paths, URIs, keys, digests of files. */
 #include <criterion/criterion.h>
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* `dipole verify`: which copies are compared, what is said of them, and why one is missing. The
  * nodes are stand-ins: processes with a control socket that give the answers of a table. */
 #include <criterion/criterion.h>

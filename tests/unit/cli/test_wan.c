@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The cables of the lab: delay, bandwidth, loss, cut, and bounds. */
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* libdipole against a controller that the test plays itself. Most tests are one thread: they
  * submit, read the socket as the controller would, answer, and let the client process. */
 #include <criterion/criterion.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A node's part of a topology: whom it listens to, whom it connects to, what it keeps. */
 #include <criterion/criterion.h>
 

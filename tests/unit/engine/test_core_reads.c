@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The core: which copy a read goes to. */
 #include "enginerig.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The core: legs that lack what is in no journal any more, and what an operator orders. Each test
  * is one protocol rule. */
 #include "enginerig.h"

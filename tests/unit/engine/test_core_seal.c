@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The core of a sealed stream: what no holder of it has sealed is refused, wherever it comes from.
  */
 #include "enginerig.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The core: each test is one protocol rule. */
 #include "enginerig.h"
 

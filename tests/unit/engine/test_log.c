@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The log in memory: what may follow, what is forgotten and when memory is given back. */
 #include <criterion/criterion.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Write sets: what closes them, what commits them, and what happens when there are too many. */
 #include <criterion/criterion.h>
 

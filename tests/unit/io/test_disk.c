@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The real disk on a real directory, with io_uring and with the helper thread that stands in for
  * it: every test runs with both. Where the kernel forbids io_uring both are the helper. */
 #include <criterion/criterion.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Two copies of each image: what fails on one side is not lost, and is made good at the next start.
  */
 #include <criterion/criterion.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The journal on a disk in memory: what is told to be durable comes back, a torn end is cut off,
  * damage before it is refused and left alone. */
 #include <criterion/criterion.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A journal whose file cannot be written any more goes on in a new one, with everything that was
  * ever durable; where that is not possible it says so and does nothing more. */
 #include <criterion/criterion.h>

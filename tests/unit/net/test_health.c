@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Heartbeats: when a link counts as up, and that recordings and strangers change nothing. */
 #include <criterion/criterion.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The links of a node: who may connect, what is taken from whom, that nothing odd does harm, and
  * two nodes that talk over them. Ports are chosen by the system. */
 #include <criterion/criterion.h>

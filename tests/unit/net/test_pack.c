@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Compression of payloads on a link. */
 #include <criterion/criterion.h>
 #include <sodium.h>

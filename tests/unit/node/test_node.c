@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A daemon's own sockets: what the `dipole` command asks, what a host sends, and the loop itself
  * from its start to its end. */
 #include <criterion/criterion.h>

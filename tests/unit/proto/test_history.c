@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Where two histories agree, which requests are known, and the state that goes with a position. */
 #include <criterion/criterion.h>
 

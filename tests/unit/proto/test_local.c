@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The host's channel: requests, replies and volumes to bytes and back, and what is refused. */
 #include <criterion/criterion.h>
 

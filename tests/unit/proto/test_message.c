@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Messages: each comes back as it was sent; cut or changed bytes are refused and nothing leaks. */
 #include <criterion/criterion.h>
 

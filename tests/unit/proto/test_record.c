@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Records: the same bytes come back, and no other bytes are taken for a record. */
 #include <criterion/criterion.h>
 

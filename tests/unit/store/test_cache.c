@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The read cache: what it shows is what was answered last, whatever happens in which order. */
 #include <criterion/criterion.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Extents against the plain thing: one owner per byte. */
 #include <criterion/criterion.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A resync of the images of a store on a disk in memory, against a source that the test answers
  * for: what is asked for, what becomes of the answers, and what a crash, a stop or a cut leaves. */
 #include <criterion/criterion.h>

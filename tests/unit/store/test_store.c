@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The image store on a disk in memory: what readers see, what reaches the images and when, that a
  * crash at any moment loses nothing that the journal has, and the digests. */
 #include <criterion/criterion.h>

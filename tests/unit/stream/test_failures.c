@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The n-th call of the disk fails, once or from there on, n = 0, 1, 2, ... until a life goes
  * through untouched. Whatever fails: nothing is told to be durable that is not, what has not failed
  * goes on, and the next start finds all that had been told. */

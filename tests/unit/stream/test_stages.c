@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How long records take, stage by stage: a core's positions are set by hand, at chosen times. */
 #include <criterion/criterion.h>
 

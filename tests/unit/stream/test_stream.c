@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A stream at a controller of its own (ack: local) on a disk in memory: what the read cache may and
  * may not do, seen from the hosts. */
 #include <criterion/criterion.h>

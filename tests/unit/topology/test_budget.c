@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The latency budget: a published worked example to the microsecond, and what follows from the
  * model. */
 #include <criterion/criterion.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Two topologies of one deployment: each difference is said, with what it means; what cannot be
  * done is refused. */
 #include <criterion/criterion.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The topology file: what is accepted, that each rule says exactly what is wrong and where, and
  * that bytes which are no topology at all are refused. */
 #include <criterion/criterion.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Stands in for Criterion in builds with sanitizers. Under ThreadSanitizer Criterion does not
  * start: its arena wants addresses that the sanitizer keeps for itself. Under AddressSanitizer it
  * calls a test passed though leaks were found when its process ended.
