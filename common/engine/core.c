@@ -44,10 +44,10 @@ void dp_actions_free(struct dp_actions *a)
 	*a = (struct dp_actions){0};
 }
 
-void dp_alarm(struct dp_actions *out, const char *text, uint32_t peer)
+void dp_raise(struct dp_actions *out, enum dp_alarm alarm, uint32_t peer)
 {
 	struct dp_action *a = dp_act(out, DP_ACT_ALARM);
-	a->text = text;
+	a->alarm = alarm;
 	a->peer = peer;
 }
 
@@ -416,11 +416,6 @@ static uint64_t needless(const struct dp_core *c)
 	return least;
 }
 
-static const char full_text[] =
-	"the journal is full: it keeps nothing for this leg any more, which is resynced when it returns";
-static const char dropped_text[] =
-	"as ordered, the journal does not keep for this leg what it lacks; it is resynced when it is resumed";
-
 /* Says which legs lack records that leave the journal now. */
 static void tell_given_up(const struct dp_core *c, uint64_t tail, struct dp_actions *out)
 {
@@ -428,7 +423,10 @@ static void tell_given_up(const struct dp_core *c, uint64_t tail, struct dp_acti
 		const struct dp_down *d = &c->down[i];
 		uint64_t has = c->cfg.retain_next_hop ? d->cached : d->committed;
 		if (has >= c->log.tail.at.seq && has < tail)
-			dp_alarm(out, d->order == DP_LEG_DROP ? dropped_text : full_text, i);
+			dp_raise(out,
+				d->order == DP_LEG_DROP ? DP_ALARM_LEG_DROPPED_ORDERED
+							: DP_ALARM_LEG_DROPPED_FULL,
+				i);
 	}
 }
 
@@ -484,7 +482,7 @@ static void watch_room(struct dp_core *c, struct dp_actions *out)
 {
 	bool high = c->room < c->cfg.high_room;
 	if (high && !c->high)
-		dp_alarm(out, "the journal is above its high-water mark", DP_ALARM_SELF);
+		dp_raise(out, DP_ALARM_HIGH_WATER, DP_PEER_SELF);
 	c->high = high;
 }
 
@@ -505,12 +503,12 @@ static void tick(struct dp_core *c, struct dp_actions *out)
 	dp_read_tick(c, out);
 }
 
-static void failed(struct dp_core *c, const char *text, struct dp_actions *out)
+static void failed(struct dp_core *c, enum dp_alarm alarm, struct dp_actions *out)
 {
 	if (c->state == DP_CORE_FAILED)
 		return;
 	c->state = DP_CORE_FAILED;
-	dp_alarm(out, text, DP_ALARM_SELF);
+	dp_raise(out, alarm, DP_PEER_SELF);
 	if (c->up.active) {
 		struct dp_msg m = {.u.refuse.reason = DP_REFUSE_FAILED};
 		dp_core_send_up(c, c->up.peer, DP_MSG_REFUSE, &m, out);
@@ -590,7 +588,7 @@ void dp_core_step(struct dp_core *c, const struct dp_event *ev, struct dp_action
 		dp_up_barrier(c, ev->u.seq, out);
 		break;
 	case DP_EV_FAILED:
-		failed(c, ev->u.text, out);
+		failed(c, ev->u.alarm, out);
 		break;
 	case DP_EV_APPLIED:
 		if (ev->u.seq > c->applied)

@@ -20,6 +20,7 @@
 #ifndef DP_ENGINE_CORE_H
 #define DP_ENGINE_CORE_H
 
+#include "engine/alarms.h"
 #include "engine/log.h"
 #include "engine/sets.h"
 #include "proto/message.h"
@@ -236,7 +237,7 @@ enum dp_event_type {
 	DP_EV_READ,
 	DP_EV_DURABLE, /* u.seq: records up to it are in the journal */
 	DP_EV_BARRIER, /* u.seq: the token of a barrier that is durable */
-	DP_EV_FAILED,  /* u.text: what failed, for good: the journal or an image */
+	DP_EV_FAILED,  /* u.alarm: what failed, for good: the journal or an image */
 	DP_EV_APPLIED, /* u.seq: images are synced up to it */
 	DP_EV_LOADED,  /* u.loaded */
 	DP_EV_IMAGE,   /* u.image: a read of the node's own image is done */
@@ -262,7 +263,7 @@ struct dp_event {
 	uint32_t peer; /* FROM_UP, BAD_UP: the shell's name of it; FROM_DOWN: index */
 	union {
 		uint64_t random, seq, bytes;
-		const char *text; /* static */
+		enum dp_alarm alarm;
 		bool up;
 		struct dp_order order;
 		struct dp_msg *msg; /* borrowed; the core takes what it keeps */
@@ -300,10 +301,10 @@ enum dp_action_type {
 	DP_ACT_FILL,   /* found, data: an answer for the resync */
 	DP_ACT_SWITCH, /* the new images count */
 	DP_ACT_DATA,   /* a host's read is done: tag, err, data */
-	DP_ACT_ALARM,  /* text for the operator, about `peer`: a link's index or one of: */
+	DP_ACT_ALARM,  /* alarm: for the operator, about `peer`: a link's index or one of: */
 };
-#define DP_ALARM_UPSTREAM (UINT32_MAX - 1)
-#define DP_ALARM_SELF     UINT32_MAX
+#define DP_PEER_UPSTREAM (UINT32_MAX - 1)
+#define DP_PEER_SELF     UINT32_MAX
 
 struct dp_action {
 	enum dp_action_type type;
@@ -315,7 +316,7 @@ struct dp_action {
 	struct dp_record *record; /* APPEND: one reference */
 	struct dp_meta *meta;     /* BARRIER: heap, owned */
 	struct dp_buf *data;
-	const char *text;      /* ALARM: static */
+	enum dp_alarm alarm;   /* ALARM */
 	struct dp_wanted want; /* READ */
 	struct dp_found found; /* FILL */
 };

@@ -4,9 +4,6 @@
 
 #include <stdlib.h>
 
-static const char
-	*const lost_text = "a downstream node lost its journal; sending again what it has not";
-
 static void end_session(struct dp_down *d)
 {
 	free(d->welcome);
@@ -73,21 +70,16 @@ void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	bool known = dp_log_position(&c->log, resume, &at);
 	bool resync = !known && dp_resync_possible(c, i);
 	if (!known && !resync) {
-		dp_alarm(out,
-			"a leg lacks records that are gone from this journal, and no copy is there "
-			"to resync it from",
-			i);
+		dp_raise(out, DP_ALARM_LEG_WITHOUT_COPY, i);
 		d->state = DP_DOWN_INCONSISTENT;
 		d->cached = d->committed = resume < d->committed ? resume : d->committed;
 		free(w);
 		return;
 	}
 	if (d->instance && d->instance != w->instance)
-		dp_alarm(out, lost_text, i);
+		dp_raise(out, DP_ALARM_LEG_LOST_JOURNAL, i);
 	else if (d->instance && w->cached < d->cached)
-		dp_alarm(out,
-			"a downstream node has less than it had said to be durable; look at its disk",
-			i);
+		dp_raise(out, DP_ALARM_LEG_HAS_LESS, i);
 	d->instance = w->instance;
 	d->state = DP_DOWN_ACTIVE;
 	d->refill_sent = false;
@@ -96,8 +88,7 @@ void dp_down_start(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	if (d->images == DP_IMAGES_RESYNCING)
 		d->refill = false;
 	if (resync) {
-		dp_alarm(out, "a leg lacks records that are gone from this journal; it is resynced",
-			i);
+		dp_raise(out, DP_ALARM_LEG_RESYNCED, i);
 		d->room = w->room;
 		d->progress_us = c->now_us;
 		d->cached = resume;
@@ -250,18 +241,16 @@ static void refused(struct dp_core *c, uint32_t i, const struct dp_msg *m, struc
 		if (dp_up_stale(c, m->u.refuse.number, out))
 			break;
 		c->superseded = c->cfg.role == DP_CORE_CONTROLLER;
-		dp_alarm(out, "refused: a newer epoch has been promised to another controller", i);
+		dp_raise(out, DP_ALARM_REFUSED_EPOCH, i);
 		break;
 	case DP_REFUSE_CONFIG:
-		dp_alarm(out,
-			"refused: the other side knows different volumes for this stream, or another seal",
-			i);
+		dp_raise(out, DP_ALARM_REFUSED_CONFIG, i);
 		break;
 	case DP_REFUSE_FAILED:
-		dp_alarm(out, "refused: the journal of the other side has failed", i);
+		dp_raise(out, DP_ALARM_REFUSED_FAILED, i);
 		break;
 	default:
-		dp_alarm(out, "refused: histories differ beyond what can be cut; resync needed", i);
+		dp_raise(out, DP_ALARM_REFUSED_DIVERGED, i);
 		d->state = DP_DOWN_INCONSISTENT;
 		return;
 	}
@@ -342,7 +331,7 @@ static void send_refill(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	if (d->refill_sent && c->now_us - d->refill_us < DP_CORE_PROBE_US)
 		return;
 	if (!dp_resync_possible(c, i) && !d->refill_sent) {
-		dp_alarm(out, "there is no other copy to resync this leg from, as ordered", i);
+		dp_raise(out, DP_ALARM_NO_OTHER_COPY, i);
 		d->refill = false;
 	} else if (c->cfg.role != DP_CORE_CONTROLLER || dp_core_is_away(c, i)) {
 		dp_resync_refill(c, i, out);

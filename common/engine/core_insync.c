@@ -152,7 +152,7 @@ static void tell_back(const struct dp_core *c, uint64_t legs, struct dp_actions 
 {
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)
 		if (legs >> c->place[i] & 1)
-			dp_alarm(out, "a leg has caught up and counts again", i);
+			dp_raise(out, DP_ALARM_LEG_IN, i);
 }
 
 static void say(struct dp_core *c, uint64_t away, struct dp_actions *out)
@@ -165,10 +165,7 @@ static void say(struct dp_core *c, uint64_t away, struct dp_actions *out)
 	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
 		uint64_t bit = 1ull << c->place[i];
 		if (!(before & bit) && (away & bit) && !dp_insync_is_new(c, i))
-			dp_alarm(out,
-				wait ? "a leg no longer counts; writes wait for it"
-				     : "a leg no longer counts; writes go on without it",
-				i);
+			dp_raise(out, wait ? DP_ALARM_LEG_OUT_WRITES_WAIT : DP_ALARM_LEG_OUT, i);
 	}
 	tell_back(c, before & ~away & ~c->away, out); /* before it had ceased to count */
 }

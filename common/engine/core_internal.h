@@ -7,7 +7,7 @@
 
 /* core.c */
 struct dp_action *dp_act(struct dp_actions *out, enum dp_action_type type);
-void dp_alarm(struct dp_actions *out, const char *text, uint32_t peer);
+void dp_raise(struct dp_actions *out, enum dp_alarm alarm, uint32_t peer);
 uint64_t dp_core_random(struct dp_core *c);
 uint64_t dp_core_all(const struct dp_core *c, enum dp_core_stage stage); /* least of all links */
 int dp_core_take(struct dp_core *c, struct dp_record *r); /* into log, sets; errors of the log */

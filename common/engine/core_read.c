@@ -175,9 +175,7 @@ static void note_forged(struct dp_core *c, uint32_t link, struct dp_actions *out
 {
 	c->bad_records++;
 	if (!c->down[link].forged)
-		dp_alarm(out,
-			"an answer to a read is not sealed as this stream's are, and is refused",
-			link);
+		dp_raise(out, DP_ALARM_ANSWER_NOT_SEALED, link);
 	c->down[link].forged = true;
 }
 

@@ -132,7 +132,7 @@ static void adopt(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	struct dp_down *d = &c->down[i];
 	struct dp_welcome *w = d->welcome;
 	if (!meet(c, w, out)) {
-		dp_alarm(out, "this node and its leg have nothing in common; it needs a resync", i);
+		dp_raise(out, DP_ALARM_NOTHING_IN_COMMON, i);
 		d->state = DP_DOWN_INCONSISTENT;
 		return;
 	}
@@ -203,8 +203,7 @@ void dp_recover_record(struct dp_core *c, uint32_t from, struct dp_record *r,
 		return;
 	if (!dp_core_genuine(c, r)) {
 		if (!c->down[from].forged)
-			dp_alarm(out, "a record is not sealed as this stream's are, and is refused",
-				from);
+			dp_raise(out, DP_ALARM_RECORD_NOT_SEALED, from);
 		c->down[from].forged = true;
 		c->bad_records++;
 		return;

@@ -98,9 +98,7 @@ bool dp_resync_reset(struct dp_core *c, const struct dp_reset *r, struct dp_acti
 	*c->reset = r->meta;
 	if (r->common < last)
 		dp_core_cut(c, r->common, out);
-	dp_alarm(out,
-		"this node lacks records that are gone from its sender's journal; it is resynced",
-		DP_ALARM_SELF);
+	dp_raise(out, DP_ALARM_RESYNC_BEGINS, DP_PEER_SELF);
 	/* The sender's history begins with all that is here now, so none of it can be cut: the
 	 * images to fall back on take it before the jump. */
 	c->agreed = c->log.last.at.seq;
@@ -138,7 +136,7 @@ static void refill(struct dp_core *c, struct dp_actions *out)
 	images.valid_seq = c->log.last.at.seq;
 	say_images(c, images);
 	c->copied = false;
-	dp_alarm(out, "as ordered, the images are made anew from another copy", DP_ALARM_SELF);
+	dp_raise(out, DP_ALARM_REBUILD_BEGINS, DP_PEER_SELF);
 	dp_core_append_upto(c, c->log.last.at.seq, out);
 	c->refill_token = dp_core_barrier(c, &c->log.last, out);
 }
@@ -171,7 +169,7 @@ void dp_resync_barrier(struct dp_core *c, uint64_t token, struct dp_actions *out
 		c->switch_token = 0;
 		c->up.ack_due = true;
 		dp_act(out, DP_ACT_SWITCH);
-		dp_alarm(out, "the resync is complete", DP_ALARM_SELF);
+		dp_raise(out, DP_ALARM_RESYNC_COMPLETE, DP_PEER_SELF);
 	} else if (token == c->refill_token) {
 		c->refill_token = 0;
 		c->up.ack_due = true;

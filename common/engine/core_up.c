@@ -137,8 +137,7 @@ void dp_up_barrier(struct dp_core *c, uint64_t token, struct dp_actions *out)
 
 static void diverged(struct dp_core *c, uint64_t seq, struct dp_actions *out)
 {
-	dp_alarm(out, "this node has applied what its sender's history lacks; it needs a resync",
-		DP_ALARM_UPSTREAM);
+	dp_raise(out, DP_ALARM_DIVERGED, DP_PEER_UPSTREAM);
 	refuse(c, c->up.peer, c->up.session, DP_REFUSE_DIVERGED, seq, out);
 	c->up.active = false;
 }
@@ -197,8 +196,7 @@ static void record(struct dp_core *c, struct dp_record *r, struct dp_actions *ou
 	if (!dp_core_genuine(c, r)) {
 		/* Asked for again: it may be a relay's doing, and it is not for long. */
 		if (!c->up.forged)
-			dp_alarm(out, "a record is not sealed as this stream's are, and is refused",
-				DP_ALARM_UPSTREAM);
+			dp_raise(out, DP_ALARM_RECORD_NOT_SEALED, DP_PEER_UPSTREAM);
 		c->up.forged = true;
 		c->bad_records++;
 		nak(c, out);

@@ -158,7 +158,11 @@ static json_t *alarms(const struct node_stream *s)
 	for (unsigned i = s->alarm_count - kept; i < s->alarm_count; i++) {
 		const struct alarm *a = &s->alarms[i % NODE_ALARMS_MAX];
 		json_array_append_new(list,
-			json_pack("{s:I,s:s}", "time_us", (json_int_t)a->time_us, "text", a->text));
+			json_pack("{s:I,s:s,s:s,s:s,s:s}", "time_us", (json_int_t)a->time_us, "id",
+				dp_alarm_info(a->alarm)->id, "severity",
+				dp_alarm_severity_name(dp_alarm_info(a->alarm)->severity), "kind",
+				dp_alarm_kind_name(dp_alarm_info(a->alarm)->kind), "text",
+				a->text));
 	}
 	return list;
 }

@@ -24,7 +24,7 @@ struct node;
 
 struct alarm {
 	uint64_t time_us;
-	const char *what; /* the core's own text */
+	enum dp_alarm alarm;
 	uint32_t peer;
 	char text[256];
 };

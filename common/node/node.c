@@ -72,37 +72,39 @@ static void on_reply(void *ctx, struct dp_stream *s, void *tag, int err, uint64_
 	local_reply(ns->node, tag, err, set, data);
 }
 
-/* What goes on is said once a minute, not at every attempt. */
-static bool was_said(const struct node_stream *ns, const char *text, uint32_t peer)
+/* A condition that lasts is reported once a minute, not at every attempt. */
+static bool alarm_is_recent(const struct node_stream *ns, enum dp_alarm alarm, uint32_t peer)
 {
 	for (unsigned i = 0; i < ns->alarm_count && i < NODE_ALARMS_MAX; i++) {
 		const struct alarm *a = &ns->alarms[i];
-		if (a->what == text && a->peer == peer &&
+		if (a->alarm == alarm && a->peer == peer &&
 			node_wall_us() - a->time_us < ALARM_AGAIN_US)
 			return true;
 	}
 	return false;
 }
 
-static void on_alarm(void *ctx, struct dp_stream *s, const char *text, uint32_t peer)
+static void on_alarm(void *ctx, struct dp_stream *s, enum dp_alarm alarm, uint32_t peer)
 {
 	struct node_stream *ns = ctx;
 	const struct dp_node_config *cfg = ns->node->cfg;
 	(void)s;
-	const char *name = peer == DP_ALARM_SELF ? cfg->name
-		: peer == DP_ALARM_UPSTREAM      ? ns->cfg->upstream
-						 : cfg->links[ns->cfg->links[peer]].peer;
-	if (was_said(ns, text, peer))
+	const char *name = peer == DP_PEER_SELF ? cfg->name
+		: peer == DP_PEER_UPSTREAM      ? ns->cfg->upstream
+						: cfg->links[ns->cfg->links[peer]].peer;
+	if (alarm_is_recent(ns, alarm, peer))
 		return;
 	struct alarm *a = &ns->alarms[ns->alarm_count++ % NODE_ALARMS_MAX];
 	a->time_us = node_wall_us();
-	a->what = text;
+	a->alarm = alarm;
 	a->peer = peer;
-	if (peer == DP_ALARM_SELF)
+	const char *text = dp_alarm_info(alarm)->text;
+	if (peer == DP_PEER_SELF)
 		snprintf(a->text, sizeof a->text, "%s", text);
 	else
 		snprintf(a->text, sizeof a->text, "%s (peer %s)", text, name);
-	dp_log(DP_LOG_WARNING, "alarm", "stream=%s peer=%s text=\"%s\"", ns->cfg->name, name, text);
+	dp_log(DP_LOG_WARNING, "alarm", "stream=%s peer=%s id=%s text=\"%s\"", ns->cfg->name, name,
+		dp_alarm_info(alarm)->id, text);
 }
 
 static const struct dp_stream_ops stream_ops = {on_send_up, on_send_down, on_reply, on_alarm};
@@ -155,14 +157,6 @@ static void leave_clean_mark(struct node *n)
 	bool created;
 	if (n->disk->ops->open(n->disk, CLEAN_FILE, DP_OPEN_CREATE, 0, &f, &created) == 0)
 		n->disk->ops->close(f);
-}
-
-static const char *unclean_text(const struct dp_core_config *c)
-{
-	if (c->image)
-		return "not stopped in good order: the images are what the journal says once it is applied "
-		       "to them again; nothing that was acknowledged is missing";
-	return "not stopped in good order: the journal was read; nothing that was acknowledged is missing";
 }
 
 /* The means to seal and open what the stream carries, where this node is a holder. */
@@ -229,7 +223,9 @@ static int open_stream(struct node *n, struct node_stream *ns)
 		(unsigned long long)c->log.tail.at.seq, (unsigned long long)j.torn_bytes);
 	bool is_new = c->log.last.promised == 0;
 	if (!n->was_clean && !is_new)
-		on_alarm(ns, ns->stream, unclean_text(&cfg->core), DP_ALARM_SELF);
+		on_alarm(ns, ns->stream,
+			cfg->core.image ? DP_ALARM_UNCLEAN_IMAGES : DP_ALARM_UNCLEAN_JOURNAL,
+			DP_PEER_SELF);
 	return 0;
 }
 

@@ -101,26 +101,18 @@ static void on_barrier(void *ctx, uint64_t token)
 static void on_renewal(void *ctx, bool done)
 {
 	struct dp_stream *s = ctx;
-	s->ops.alarm(s->ctx, s,
-		done ? "the journal stands in a new file, with everything that was acknowledged; look at the disk"
-		     : "the journal could not be written: nothing is acknowledged from it until it stands in a new file",
-		DP_ALARM_SELF);
+	s->ops.alarm(s->ctx, s, done ? DP_ALARM_JOURNAL_RENEWED : DP_ALARM_JOURNAL_RENEWING,
+		DP_PEER_SELF);
 }
 
 static void on_journal_failed(void *ctx)
 {
-	post(ctx,
-		(struct dp_event){.type = DP_EV_FAILED,
-			.u.text =
-				"the journal cannot be written: nothing is acknowledged from it any more"});
+	post(ctx, (struct dp_event){.type = DP_EV_FAILED, .u.alarm = DP_ALARM_JOURNAL_FAILED});
 }
 
 static void on_image_failed(void *ctx)
 {
-	post(ctx,
-		(struct dp_event){.type = DP_EV_FAILED,
-			.u.text =
-				"an image cannot be read or written: nothing is acknowledged any more"});
+	post(ctx, (struct dp_event){.type = DP_EV_FAILED, .u.alarm = DP_ALARM_IMAGE_FAILED});
 }
 
 static void on_applied(void *ctx, uint64_t seq)
@@ -187,9 +179,7 @@ static void fill(struct dp_stream *s, const struct dp_action *a)
 		return;
 	s->core.bad_records++;
 	if (!s->forged)
-		s->ops.alarm(s->ctx, s,
-			"what came for the resync is not sealed as this stream's is, and is refused",
-			DP_ALARM_UPSTREAM);
+		s->ops.alarm(s->ctx, s, DP_ALARM_CHUNK_NOT_SEALED, DP_PEER_UPSTREAM);
 	s->forged = true;
 }
 
@@ -249,7 +239,7 @@ static void act(struct dp_stream *s, struct dp_action *a)
 		dp_store_switch(s->store);
 		break;
 	case DP_ACT_ALARM:
-		s->ops.alarm(s->ctx, s, a->text, a->peer);
+		s->ops.alarm(s->ctx, s, a->alarm, a->peer);
 		break;
 	}
 }

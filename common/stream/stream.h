@@ -21,7 +21,7 @@ struct dp_stream_ops {
 	/* The answer to a host's request; data (borrowed) for reads. */
 	void (*reply)(void *ctx, struct dp_stream *s, void *tag, int err, uint64_t set,
 		struct dp_buf *data);
-	void (*alarm)(void *ctx, struct dp_stream *s, const char *text, uint32_t peer);
+	void (*alarm)(void *ctx, struct dp_stream *s, enum dp_alarm alarm, uint32_t peer);
 };
 
 struct dp_stream_config {

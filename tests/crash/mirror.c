@@ -148,11 +148,11 @@ static void on_reply(void *ctx, struct dp_stream *s, void *tag, int err, uint64_
 	(void)data;
 }
 
-static void on_alarm(void *ctx, struct dp_stream *s, const char *text, uint32_t peer)
+static void on_alarm(void *ctx, struct dp_stream *s, enum dp_alarm alarm, uint32_t peer)
 {
 	(void)ctx;
 	(void)s;
-	(void)text;
+	(void)alarm;
 	(void)peer;
 }
 

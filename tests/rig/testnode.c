@@ -33,13 +33,13 @@ static void on_reply(void *ctx, struct dp_stream *s, void *tag, int err, uint64_
 	*r = (struct testreply){r->count + 1, err, set, dp_buf_ref(data)};
 }
 
-static void on_alarm(void *ctx, struct dp_stream *s, const char *text, uint32_t peer)
+static void on_alarm(void *ctx, struct dp_stream *s, enum dp_alarm alarm, uint32_t peer)
 {
 	struct testnode *t = ctx;
 	(void)s;
 	(void)peer;
 	t->alarms++;
-	t->alarm = text;
+	t->alarm = alarm;
 }
 
 struct testnode *testnode_new(const char *name, enum dp_core_role role)

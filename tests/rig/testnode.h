@@ -17,7 +17,7 @@ struct testnode {
 	uint64_t ahead_us; /* its clock is so much ahead */
 	bool disk_waits;   /* what is submitted stays so */
 	unsigned alarms;
-	const char *alarm; /* the newest */
+	enum dp_alarm alarm; /* the newest */
 	/* Replies to requests of the test's own, whose tags point into here. */
 	struct testreply {
 		unsigned count;

@@ -215,12 +215,13 @@ static void replied(struct sim *sim, unsigned request, const struct dp_buf *data
 		trace_line(s, "controller -> host  #%u done", request);
 }
 
-static void alarmed(struct sim *sim, const struct node *n, const char *text, uint32_t peer)
+static void alarmed(struct sim *sim, const struct node *n, enum dp_alarm alarm, uint32_t peer)
 {
 	const char *about = peer < n->down_count ? sim->nodes[n->down[peer]].name
-		: peer == DP_ALARM_UPSTREAM      ? "upstream"
+		: peer == DP_PEER_UPSTREAM       ? "upstream"
 						 : "self";
-	trace_line((struct scenario *)sim, "%s alarm about %s: %s", n->name, about, text);
+	trace_line((struct scenario *)sim, "%s alarm about %s: %s", n->name, about,
+		dp_alarm_info(alarm)->text);
 }
 
 static struct state state_of(const struct node *n)

@@ -257,16 +257,16 @@ static void on_reply(void *ctx, struct dp_stream *s, void *tag, int err, uint64_
 	host_reply(sim, tag, err, data);
 }
 
-static void on_alarm(void *ctx, struct dp_stream *s, const char *text, uint32_t peer)
+static void on_alarm(void *ctx, struct dp_stream *s, enum dp_alarm alarm, uint32_t peer)
 {
 	struct sim *sim = ctx;
 	struct node *n = node_of(sim, s);
 	if (sim->verbose)
 		printf("%10.6f %s alarm %u: %s\n", (double)sim->now / 1e6, n ? n->name : "?", peer,
-			text);
+			dp_alarm_info(alarm)->text);
 	sim_trace(sim, 0xa1a);
 	if (sim->watch && n)
-		sim->watch->alarmed(sim, n, text, peer);
+		sim->watch->alarmed(sim, n, alarm, peer);
 }
 
 static const struct dp_stream_ops stream_ops = {on_send_up, on_send_down, on_reply, on_alarm};

@@ -94,7 +94,7 @@ struct sim_watch {
 	/* bad: a record whose checksum is wrong, of which only the type is to be looked at. */
 	void (*delivered)(struct sim *sim, const struct node *from, const struct node *to,
 		const struct dp_msg *m, bool bad);
-	void (*alarmed)(struct sim *sim, const struct node *n, const char *text, uint32_t peer);
+	void (*alarmed)(struct sim *sim, const struct node *n, enum dp_alarm alarm, uint32_t peer);
 	void (*replied)(struct sim *sim, unsigned request, const struct dp_buf *data);
 	void (*changed)(struct sim *sim); /* after each event */
 };

@@ -257,7 +257,7 @@ static unsigned high_alarms(void)
 	unsigned count = 0;
 	for (uint32_t i = 0; i < actions.count; i++)
 		count += actions.list[i].type == DP_ACT_ALARM &&
-			strstr(actions.list[i].text, "high-water") != NULL;
+			actions.list[i].alarm == DP_ALARM_HIGH_WATER;
 	return count;
 }
 

@@ -360,7 +360,7 @@ Test(engine, failed_journal_acknowledges_nothing, .fini = done)
 {
 	open_mirror();
 	send_record(1, dp_chain_start(STREAM));
-	step((struct dp_event){.type = DP_EV_FAILED, .u.text = "no disk"});
+	step((struct dp_event){.type = DP_EV_FAILED, .u.alarm = DP_ALARM_JOURNAL_FAILED});
 	cr_assert_not_null(find(DP_ACT_SEND_UP, DP_MSG_REFUSE));
 	cr_assert_null(find(DP_ACT_SEND_UP, DP_MSG_ACK));
 	send_record(1, dp_chain_start(STREAM));

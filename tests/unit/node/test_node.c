@@ -299,6 +299,7 @@ Test(control, alarms)
 	for (unsigned i = 0; i < NODE_ALARMS_MAX + 5; i++) {
 		struct alarm *a = &s->alarms[s->alarm_count++ % NODE_ALARMS_MAX];
 		a->time_us = 1000 + i;
+		a->alarm = DP_ALARM_LEG_IN;
 		snprintf(a->text, sizeof a->text, "alarm %u", i);
 	}
 	json_t *answer = ask(t, "{\"cmd\": \"status\"}");
@@ -309,6 +310,9 @@ Test(control, alarms)
 		char text[32];
 		snprintf(text, sizeof text, "alarm %u", i + 5);
 		check_text(json_array_get(alarms, i), "text", text);
+		check_text(json_array_get(alarms, i), "id", "leg-out-of-sync");
+		check_text(json_array_get(alarms, i), "severity", "notice");
+		check_text(json_array_get(alarms, i), "kind", "cleared");
 		cr_assert_eq(number(json_array_get(alarms, i), "time_us"), 1005 + i);
 	}
 	json_decref(answer);
