@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "engine/core_internal.h"
+/* The core as a whole: its life, what each event means to which part, and in which order the parts
+ * settle. */
+#include "engine/internal.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -7,153 +9,93 @@
 
 #include "base/err.h"
 
-struct dp_action *dp_act(struct dp_actions *out, enum dp_action_type type)
+/* ---- life ---- */
+
+static struct dp_core_can capabilities(const struct dp_core_config *cfg)
 {
-	static struct dp_action lost; /* where writes go once memory is out; the node stops */
-	if (out->count == out->capacity) {
-		uint32_t capacity = out->capacity ? out->capacity * 2 : 64;
-		struct dp_action *list = realloc(out->list, capacity * sizeof *list);
-		if (!list) {
-			out->overflow = true;
-			return &lost;
-		}
-		out->list = list;
-		out->capacity = capacity;
+	bool controller = cfg->role == DP_CORE_CONTROLLER;
+	return (struct dp_core_can){
+		.makes_records = controller,
+		.has_sender = !controller,
+		.keeps_images = cfg->image,
+		.opens_seal = cfg->role != DP_CORE_RELAY,
+		.starts_bare = cfg->role == DP_CORE_RELAY,
+	};
+}
+
+static bool is_valid_config(const struct dp_core_config *cfg)
+{
+	bool has_policy = cfg->role == DP_CORE_CONTROLLER && cfg->down_count > 0;
+	return cfg->down_count <= DP_DOWN_MAX && cfg->window_bytes > 0 &&
+		(!has_policy || cfg->ack_legs <= cfg->down_count);
+}
+
+static bool is_permutation(const uint8_t *order, uint32_t count)
+{
+	uint32_t seen = 0;
+	for (uint32_t i = 0; i < count; i++)
+		seen |= order[i] < count ? 1u << order[i] : 0;
+	return seen == (1u << count) - 1;
+}
+
+/* Names and order of links that the configuration leaves open. */
+static void complete_config(struct dp_core_config *cfg)
+{
+	bool unordered = !is_permutation(cfg->read_order, cfg->down_count);
+	for (uint32_t i = 0; i < cfg->down_count; i++) {
+		if (unordered)
+			cfg->read_order[i] = (uint8_t)i;
+		if (!cfg->leg_ids[i])
+			cfg->leg_ids[i] = i + 1;
 	}
-	struct dp_action *a = &out->list[out->count++];
-	memset(a, 0, sizeof *a);
-	a->type = type;
-	return a;
-}
-
-void dp_actions_clear(struct dp_actions *a)
-{
-	for (uint32_t i = 0; i < a->count; i++) {
-		dp_msg_clear(&a->list[i].msg);
-		dp_record_unref(&a->list[i].record);
-		dp_buf_unref(&a->list[i].data);
-		free(a->list[i].meta);
-	}
-	a->count = 0;
-}
-
-void dp_actions_free(struct dp_actions *a)
-{
-	dp_actions_clear(a);
-	free(a->list);
-	*a = (struct dp_actions){0};
-}
-
-void dp_raise(struct dp_actions *out, enum dp_alarm alarm, uint32_t peer)
-{
-	struct dp_action *a = dp_act(out, DP_ACT_ALARM);
-	a->alarm = alarm;
-	a->peer = peer;
-}
-
-/* splitmix64: names of sessions need to differ, not to be secret. */
-uint64_t dp_core_random(struct dp_core *c)
-{
-	uint64_t z = c->random += 0x9e3779b97f4a7c15u;
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	z ^= z >> 31;
-	return z ? z : 1;
-}
-
-uint64_t dp_core_cost(uint32_t payload_len)
-{
-	return (192 + (uint64_t)payload_len + 4095) & ~4095ull;
-}
-
-static void send(struct dp_core *c, enum dp_action_type where, uint32_t peer, uint8_t type,
-	struct dp_msg *m, struct dp_actions *out)
-{
-	m->type = type;
-	m->stream = c->cfg.stream;
-	struct dp_action *a = dp_act(out, where);
-	a->peer = peer;
-	a->msg = *m;
-}
-
-void dp_core_send_up(struct dp_core *c, uint32_t peer, uint8_t type, struct dp_msg *m,
-	struct dp_actions *out)
-{
-	if (!m->session)
-		m->session = c->up.session;
-	send(c, DP_ACT_SEND_UP, peer, type, m, out);
-}
-
-void dp_core_send_down(struct dp_core *c, uint32_t link, uint8_t type, struct dp_msg *m,
-	struct dp_actions *out)
-{
-	struct dp_down *d = &c->down[link];
-	m->session = d->session;
-	d->sent_us = c->now_us;
-	send(c, DP_ACT_SEND_DOWN, link, type, m, out);
-}
-
-bool dp_core_lazy(const struct dp_core *c)
-{
-	/* While a leg is away the journal has what it lacks; and a controller that starts from a
-	 * journal that still says so does not ask that leg: that it is back has to be there, too.
-	 */
-	bool all = !c->away && !c->log.last.away && c->durable >= c->insync_seq;
-	return dp_core_may_be_lazy(c) && all && !c->log.last.complete && !c->base_token;
-}
-
-/* By its configuration. */
-bool dp_core_may_be_lazy(const struct dp_core *c)
-{
-	return c->cfg.role == DP_CORE_CONTROLLER && !c->cfg.image && c->cfg.ack != DP_CORE_LOCAL &&
-		c->cfg.ack_legs == c->cfg.down_count;
 }
 
 int dp_core_init(struct dp_core *c, const struct dp_core_config *cfg, const struct dp_meta *tail)
 {
 	memset(c, 0, sizeof *c);
+	if (!is_valid_config(cfg))
+		return DP_EINVAL;
 	c->cfg = *cfg;
-	bool unordered = cfg->down_count > 1 && cfg->read_order[0] == cfg->read_order[1];
-	for (uint32_t i = 0; unordered && i < cfg->down_count; i++)
-		c->cfg.read_order[i] = (uint8_t)i;
-	for (uint32_t i = 0; i < cfg->down_count; i++)
-		if (!cfg->leg_ids[i])
-			c->cfg.leg_ids[i] = i + 1;
+	c->can = capabilities(cfg);
+	complete_config(&c->cfg);
 	struct dp_meta start = *tail;
 	if (start.at.seq == 0)
 		start.at.chain = dp_chain_start(cfg->stream);
-	c->writes.ring = calloc(DP_HOST_REQUESTS_MAX, sizeof *c->writes.ring);
-	c->flushes.ring = calloc(DP_HOST_REQUESTS_MAX, sizeof *c->flushes.ring);
-	c->reads = calloc(DP_READS_MAX, sizeof *c->reads);
 	int err = dp_log_init(&c->log, &start);
-	if (err || !c->writes.ring || !c->flushes.ring || !c->reads) {
+	if (!err)
+		err = dp_sets_init(&c->sets);
+	if (err) {
 		dp_core_clear(c);
-		return DP_ENOMEM;
+		return err;
 	}
-	c->appended = c->in_journal = c->durable = c->agreed = c->applied = c->apply_told =
-		start.at.seq;
+	c->journal.appended = c->journal.handed = c->journal.durable = start.at.seq;
+	c->agreed = c->image.applied = c->image.target = start.at.seq;
 	return 0;
 }
 
 void dp_core_clear(struct dp_core *c)
 {
 	dp_log_clear(&c->log);
-	dp_msg_clear(&c->held_hello);
+	dp_sets_clear(&c->sets);
+	dp_msg_clear(&c->up.hello);
 	for (uint32_t i = 0; i < DP_DOWN_MAX; i++)
 		free(c->down[i].welcome);
-	free(c->reset);
+	free(c->rebuild.reset);
 	free(c->writes.ring);
 	free(c->flushes.ring);
-	free(c->reads);
+	free(c->reads.list);
 	memset(c, 0, sizeof *c);
 }
 
+/* ---- recovery of the journal, before START ---- */
+
 static void restored(struct dp_core *c)
 {
-	c->appended = c->in_journal = c->durable = c->image_seq = c->log.last.at.seq;
-	c->log.evicted = c->log.last.at.seq;
-	if (c->agreed > c->durable)
-		c->agreed = c->durable;
+	uint64_t last = c->log.last.at.seq;
+	c->journal.appended = c->journal.handed = c->journal.durable = last;
+	c->image.replay = c->log.evicted = last;
+	if (c->agreed > last)
+		c->agreed = last;
 }
 
 int dp_core_restore(struct dp_core *c, const struct dp_header *h)
@@ -173,7 +115,7 @@ int dp_core_restore_barrier(struct dp_core *c, const struct dp_meta *meta)
 	struct dp_log *log = &c->log;
 	if (meta->at.seq > log->last.at.seq || meta->at.seq < log->tail.at.seq) {
 		dp_log_reset(log, meta);
-		c->applied = c->apply_told = meta->at.seq;
+		c->image.applied = c->image.target = meta->at.seq;
 		if (c->agreed < meta->at.seq)
 			c->agreed = meta->at.seq;
 		c->sets.count = c->sets.executing = 0;
@@ -191,442 +133,320 @@ int dp_core_restore_barrier(struct dp_core *c, const struct dp_meta *meta)
 	return 0;
 }
 
-bool dp_core_genuine(const struct dp_core *c, const struct dp_record *r)
-{
-	if (c->cfg.role == DP_CORE_RELAY)
-		return true; /* holds what it cannot open */
-	if (!c->cfg.seal)
-		return !(r->h.flags & DP_RECORD_SEALED);
-	return r->h.prior == c->log.last.at.chain && dp_seal_open_record(c->cfg.seal, r, NULL) == 0;
-}
+/* ---- messages: each type goes to one part ---- */
 
-int dp_core_take(struct dp_core *c, struct dp_record *r)
+static void on_session_message(struct dp_core *c, struct dp_msg *m, struct dp_actions *out)
 {
-	int err = dp_log_append(&c->log, r, (uint32_t)(c->now_us / 1000));
-	if (err)
-		return err;
-	dp_sets_note(&c->sets, r->h.set, r->h.seq, r->h.flags & DP_RECORD_CLOSES_SET, c->now_us);
-	c->owed += dp_core_cost(r->h.payload_len);
-	return 0;
-}
-
-uint64_t dp_core_barrier(struct dp_core *c, const struct dp_meta *meta, struct dp_actions *out)
-{
-	struct dp_action *a = dp_act(out, DP_ACT_BARRIER);
-	a->seq = ++c->tokens;
-	a->meta = malloc(sizeof *meta);
-	if (!a->meta) {
-		out->overflow = true;
-		return a->seq;
+	switch (m->type) {
+	case DP_MSG_START:
+		dp_session_on_start(c, m, out);
+		break;
+	case DP_MSG_RESET: /* in a session that has started it is an order */
+		dp_rebuild_on_order(c, m->u.reset->common);
+		break;
+	case DP_MSG_RECORD:
+		dp_take_on_record(c, m->u.record, out);
+		break;
+	case DP_MSG_MARKS:
+		dp_take_on_positions(c, m, out);
+		break;
+	case DP_MSG_PULL:
+		dp_take_on_pull(c, m);
+		break;
+	case DP_MSG_READ:
+		dp_read_on_up(c, m, out);
+		break;
+	case DP_MSG_FILL:
+		dp_rebuild_on_fill(c, m, out);
+		break;
+	default:
+		c->refused++;
 	}
-	*a->meta = *meta;
-	/* A promise that is on its way stands before this one in the journal: it is not taken back.
-	 */
-	if (c->promise_token && a->meta->promised < c->promise_epoch)
-		a->meta->promised = c->promise_epoch;
-	c->in_journal = meta->at.seq;
-	return a->seq;
 }
 
-/* Hands the records up to seq to the journal. Where a lazy journal skipped released records, a
- * barrier says so first: the log on disk then restarts at the tail. */
-void dp_core_append_upto(struct dp_core *c, uint64_t seq, struct dp_actions *out)
+static void on_message_from_up(struct dp_core *c, uint32_t peer, struct dp_msg *m,
+	struct dp_actions *out)
 {
-	if (c->appended >= seq)
-		return;
-	if (c->in_journal < c->appended) {
-		assert(c->log.tail.at.seq == c->appended);
-		dp_core_barrier(c, &c->log.tail, out);
+	bool ours = c->up.active && m->session == c->up.session;
+	bool jumping = c->rebuild.reset || c->rebuild.reset_token;
+	if (m->type == DP_MSG_HELLO) {
+		dp_session_on_hello(c, peer, m, out);
+	} else if (ours && !c->up.started && m->type == DP_MSG_RESET) {
+		if (!c->rebuild.reset_token) /* one that comes twice finds the jump under way */
+			dp_rebuild_on_reset(c, m->u.reset, out);
+	} else if (ours && !c->up.started && jumping) {
+		return; /* what is sent already is asked for again after the jump */
+	} else if (!ours || (!c->up.started && m->type != DP_MSG_START)) {
+		/* Without its START a session has no position: a lost one is asked for again like
+		 * a session that is unknown. */
+		dp_session_on_unknown(c, peer, m, out);
+	} else {
+		c->up.peer = peer; /* the same session may come over a new connection */
+		on_session_message(c, m, out);
 	}
-	while (c->appended < seq) {
-		struct dp_log_entry *e = dp_log_entry(&c->log, c->appended + 1);
-		assert(e && e->record);
-		struct dp_action *a = dp_act(out, DP_ACT_APPEND);
-		a->record = dp_record_ref(e->record);
-		a->seq = ++c->appended;
-		c->owed -= dp_core_cost(e->payload_len);
+}
+
+static void on_message_from_down(struct dp_core *c, uint32_t i, struct dp_msg *m,
+	struct dp_actions *out)
+{
+	struct dp_down *d = &c->down[i];
+	if (!d->session || m->session != d->session)
+		return; /* of a session that is over */
+	d->heard_us = c->now_us;
+	switch (m->type) {
+	case DP_MSG_WELCOME:
+		dp_session_on_welcome(c, i, m);
+		break;
+	case DP_MSG_REFUSE:
+		dp_session_on_refuse(c, i, m, out);
+		break;
+	case DP_MSG_ACK:
+		dp_send_on_ack(c, i, m);
+		break;
+	case DP_MSG_NAK:
+		dp_send_on_nak(c, i, m->u.nak.seq);
+		break;
+	case DP_MSG_RECORD:
+		dp_recover_on_record(c, i, m->u.record, out);
+		break;
+	case DP_MSG_DATA:
+		dp_read_on_data(c, i, m, out);
+		break;
+	case DP_MSG_FETCH:
+		if (d->state == DP_DOWN_ACTIVE && c->can.makes_records)
+			dp_read_on_fetch(c, i, &m->u.read, out);
+		else if (d->state == DP_DOWN_ACTIVE)
+			dp_rebuild_on_fetch(c, m, out);
+		break;
+	default:
+		c->refused++;
 	}
-	c->in_journal = c->appended;
 }
 
-void dp_core_jump(struct dp_core *c, const struct dp_meta *meta)
+/* ---- other events ---- */
+
+static void on_start(struct dp_core *c, const struct dp_event *ev, struct dp_actions *out)
 {
-	uint64_t seq = meta->at.seq;
-	dp_log_reset(&c->log, meta);
-	c->sets.count = c->sets.executing = 0;
-	c->appended = c->in_journal = c->durable = seq;
-	c->owed = 0;
-	if (c->agreed < seq)
-		c->agreed = seq;
-	if (c->cfg.image)
-		c->applied = c->apply_told = seq;
+	c->random = ev->u.start.random;
+	c->instance = ev->u.start.instance;
+	dp_insync_start(c);
+	dp_recover_start(c, out);
 }
 
-/* Cuts a divergent tail: only what was never agreed and so never applied (law 6). */
-void dp_core_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out)
+static void on_limits(struct dp_core *c, const struct dp_core_limits *limits)
 {
-	assert(seq >= c->apply_told && seq >= c->log.tail.at.seq);
-	/* The barrier takes back records that the journal has; so it gets all of them. */
-	dp_core_append_upto(c, c->log.last.at.seq, out);
-	dp_log_cut(&c->log, seq);
-	dp_sets_cut(&c->sets, seq);
-	dp_resync_cut(c, seq, out);
-	dp_core_barrier(c, &c->log.last, out);
-	c->appended = seq;
-	if (c->durable > seq)
-		c->durable = seq;
-	if (c->agreed > seq)
-		c->agreed = seq;
-	if (c->image_seq > seq)
-		c->image_seq = seq;
-	if (c->committed > seq)
-		c->committed = seq; /* below had it, but what comes in its place is another record
-				     */
-	dp_act(out, DP_ACT_CUT)->seq = seq;
-	for (uint32_t i = 0; i < c->cfg.down_count; i++)
-		dp_down_cut(c, i, seq, out);
-}
-
-uint64_t dp_core_all(const struct dp_core *c, enum dp_core_stage stage)
-{
-	uint64_t least = c->log.last.at.seq;
+	c->cfg.high_room = limits->high_room;
+	c->cfg.track = limits->track;
 	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
-		const struct dp_down *d = &c->down[i];
-		uint64_t position = stage == DP_CORE_COMMITTED ? d->committed : d->cached;
-		if (position < least)
-			least = position;
-	}
-	return least;
-}
-
-/* What a leg has; nothing, as long as its images are being resynced. */
-static uint64_t position(const struct dp_down *d, enum dp_core_stage stage)
-{
-	if (dp_is_hollow(d))
-		return 0;
-	return stage == DP_CORE_COMMITTED ? d->committed : d->cached;
-}
-
-/* The position that enough of the in-sync set has. */
-static uint64_t reached_by_set(const struct dp_core *c, enum dp_core_stage stage)
-{
-	if (stage == DP_CORE_LOCAL || c->cfg.down_count == 0)
-		return c->durable;
-	uint64_t positions[DP_DOWN_MAX];
-	uint32_t n = 0;
-	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
-		if (dp_core_is_away(c, i))
-			continue;
-		uint64_t p = position(&c->down[i], stage);
-		uint32_t j = n++;
-		for (; j > 0 && positions[j - 1] < p; j--)
-			positions[j] = positions[j - 1];
-		positions[j] = p;
-	}
-	if (n == 0)
-		return c->durable;
-	uint64_t reached = positions[(c->cfg.ack_legs < n ? c->cfg.ack_legs : n) - 1];
-	/* Fewer than all legs: the controller's own journal is the copy the others get theirs
-	 * from, so it counts too. */
-	return dp_core_lazy(c) || reached < c->durable ? reached : c->durable;
-}
-
-uint64_t dp_core_reached(const struct dp_core *c, enum dp_core_stage stage)
-{
-	/* Legs that are resynced leave the set even where too few are left: then nobody is told
-	 * anything, while what there is goes on being agreed, or no resync would end. */
-	unsigned counting = dp_insync_count(c, c->away);
-	bool too_few = counting < dp_insync_needed(c) && counting < c->cfg.down_count;
-	return too_few && stage != DP_CORE_LOCAL ? 0 : reached_by_set(c, stage);
-}
-
-bool dp_core_writes_wait(const struct dp_core *c)
-{
-	return dp_insync_count(c, c->log.last.away) < dp_insync_needed(c);
-}
-
-bool dp_core_can_resync(const struct dp_core *c, uint32_t link)
-{
-	return dp_resync_possible(c, link);
-}
-
-bool dp_core_is_current(const struct dp_core *c)
-{
-	unsigned there = 0;
-	for (uint32_t i = 0; i < c->cfg.down_count; i++)
-		there += c->down[i].state == DP_DOWN_ACTIVE && !dp_core_is_away(c, i);
-	return c->state == DP_CORE_OPEN && !c->superseded &&
-		(there >= dp_insync_needed(c) || there == c->cfg.down_count);
-}
-
-static void settle_agreed(struct dp_core *c, struct dp_actions *out)
-{
-	if (c->cfg.role == DP_CORE_CONTROLLER && c->state == DP_CORE_OPEN) {
-		uint64_t reached = reached_by_set(c, c->cfg.ack);
-		uint64_t safe = dp_core_all(c, DP_CORE_CACHED);
-		if (safe < c->durable)
-			safe = c->durable;
-		uint64_t agreed = reached < safe ? reached : safe;
-		if (agreed > c->agreed)
-			c->agreed = agreed;
-	}
-	uint64_t apply = c->agreed < c->durable ? c->agreed : c->durable;
-	bool stands_still = c->refill_token || (c->refill && c->apply_told >= c->image_seq);
-	if (c->cfg.image && apply > c->apply_told && !stands_still) {
-		c->apply_told = apply;
-		dp_act(out, DP_ACT_APPLY)->seq = apply;
+		if (c->cfg.link_rate[i] != limits->link_rate[i])
+			c->down[i].free_us = 0; /* what the old rate had still to make up for */
+		c->cfg.link_rate[i] = limits->link_rate[i];
 	}
 }
 
-static void settle_committed(struct dp_core *c)
+static void on_durable(struct dp_core *c, uint64_t seq)
 {
-	uint64_t committed = dp_core_all(c, DP_CORE_COMMITTED);
-	bool own = c->cfg.role != DP_CORE_CONTROLLER || c->cfg.down_count == 0;
-	if (own && committed > c->durable)
-		committed = c->durable;
-	if (committed <= c->committed)
+	/* A completion from before a cut speaks of records that the cut has removed. */
+	if (seq > c->journal.handed)
+		seq = c->journal.handed;
+	if (seq <= c->journal.durable)
 		return;
-	c->committed = committed;
+	c->journal.durable = seq;
 	c->up.ack_due = true;
-	dp_sets_commit(&c->sets, committed, c->now_us);
 }
 
-/* Up to which seq the journal is to keep nothing for a link, though it lacks that: its leg is lost,
- * room is short or an operator says so, and there is a copy to resync it from. */
-static uint64_t given_up(const struct dp_core *c, uint32_t i)
-{
-	bool full = c->cfg.track && c->room < c->cfg.low_room;
-	uint64_t wanted = full ? UINT64_MAX : c->down[i].drop_to;
-	bool may = wanted && dp_core_is_away(c, i) && c->down[i].state != DP_DOWN_ACTIVE &&
-		dp_resync_possible(c, i);
-	return may ? wanted : 0;
-}
-
-/* The retention rule. */
-static uint64_t needless(const struct dp_core *c)
-{
-	uint64_t least = c->log.last.at.seq;
-	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
-		const struct dp_down *d = &c->down[i];
-		uint64_t has = c->cfg.retain_next_hop ? d->cached : d->committed;
-		uint64_t without = has < least ? given_up(c, i) : 0;
-		has = without > has ? without : has;
-		least = has < least ? has : least;
-	}
-	return least;
-}
-
-/* Says which legs lack records that leave the journal now. */
-static void tell_given_up(const struct dp_core *c, uint64_t tail, struct dp_actions *out)
-{
-	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
-		const struct dp_down *d = &c->down[i];
-		uint64_t has = c->cfg.retain_next_hop ? d->cached : d->committed;
-		if (has >= c->log.tail.at.seq && has < tail)
-			dp_raise(out,
-				d->order == DP_LEG_DROP ? DP_ALARM_LEG_DROPPED_ORDERED
-							: DP_ALARM_LEG_DROPPED_FULL,
-				i);
-	}
-}
-
-static void settle_release(struct dp_core *c, struct dp_actions *out)
-{
-	uint64_t seq = needless(c);
-	if (seq > c->agreed)
-		seq = c->agreed;
-	if (c->cfg.image && seq > c->applied)
-		seq = c->applied;
-	if (!dp_core_lazy(c) && seq > c->durable)
-		seq = c->durable;
-	if (seq > c->log.tail.at.seq) {
-		for (uint64_t s = c->appended + 1; s <= seq; s++)
-			c->owed -= dp_core_cost(dp_log_entry(&c->log, s)->payload_len);
-		tell_given_up(c, seq, out);
-		dp_log_release(&c->log, seq);
-		if (c->appended < seq)
-			c->appended = seq;
-		dp_act(out, DP_ACT_RELEASE)->seq = seq;
-	}
-	dp_log_evict(&c->log, c->durable, c->cfg.window_bytes / 2);
-}
-
-/* A lazy journal gets the next records when it has written the last ones: on a disk that is slower
- * than the legs it skips what they have in the meantime, and neither memory nor its room fills up
- * with that. */
-static bool may_queue(const struct dp_core *c)
-{
-	return c->queued == 0;
-}
-
-static void settle(struct dp_core *c, struct dp_actions *out)
+static void on_barrier(struct dp_core *c, uint64_t token, struct dp_actions *out)
 {
 	if (c->state == DP_CORE_FAILED)
 		return;
-	dp_insync_settle(c, out);
-	if (!dp_core_lazy(c) || (c->log.memory > c->cfg.window_bytes / 2 && may_queue(c)))
-		dp_core_append_upto(c, c->log.last.at.seq, out);
-	settle_agreed(c, out);
-	settle_committed(c);
-	dp_resync_settle(c, out);
-	dp_host_settle(c, out);
-	for (uint32_t i = 0; i < c->cfg.down_count; i++)
-		dp_down_pump(c, i, out);
-	settle_release(c, out);
-	dp_recover_settle(c, out);
-	dp_read_settle(c, out);
-	dp_up_settle(c, out);
+	dp_rebuild_on_barrier(c, token, out);
+	dp_promise_on_barrier(c, token);
 }
 
-static void watch_room(struct dp_core *c, struct dp_actions *out)
-{
-	bool high = c->room < c->cfg.high_room;
-	if (high && !c->high)
-		dp_raise(out, DP_ALARM_HIGH_WATER, DP_PEER_SELF);
-	c->high = high;
-}
-
-static void tick(struct dp_core *c, struct dp_actions *out)
-{
-	watch_room(c, out);
-	uint64_t due_ms = (c->now_us - DP_CORE_LAZY_US) / 1000, seq = c->appended;
-	while (dp_core_lazy(c) && may_queue(c) && seq < c->log.last.at.seq &&
-		(int32_t)((uint32_t)due_ms - dp_log_entry(&c->log, seq + 1)->stamp_ms) >= 0)
-		seq++;
-	dp_core_append_upto(c, seq, out);
-	for (uint32_t i = 0; i < c->cfg.down_count; i++)
-		dp_down_tick(c, i, out);
-	if (c->up.pull_loading == DP_LOAD_LATER)
-		c->up.pull_loading = 0;
-	dp_up_pump(c, out);
-	dp_recover_tick(c, out);
-	dp_read_tick(c, out);
-}
-
-static void failed(struct dp_core *c, enum dp_alarm alarm, struct dp_actions *out)
+static void on_failed(struct dp_core *c, enum dp_alarm alarm, struct dp_actions *out)
 {
 	if (c->state == DP_CORE_FAILED)
 		return;
-	c->state = DP_CORE_FAILED;
+	dp_core_move(c, DP_CORE_FAILED);
 	dp_raise(out, alarm, DP_PEER_SELF);
 	if (c->up.active) {
 		struct dp_msg m = {.u.refuse.reason = DP_REFUSE_FAILED};
 		dp_core_send_up(c, c->up.peer, DP_MSG_REFUSE, &m, out);
 	}
-	c->up.active = false;
+	dp_up_end(c);
 }
 
-static void durable(struct dp_core *c, uint64_t seq)
-{
-	/* A completion from before a cut speaks of records that are no more. */
-	if (seq > c->in_journal)
-		seq = c->in_journal;
-	if (seq <= c->durable)
-		return;
-	c->durable = seq;
-	c->up.ack_due = true;
-}
-
-static void loaded(struct dp_core *c, uint64_t seq, struct dp_record *r, struct dp_actions *out)
+static void on_loaded(struct dp_core *c, uint64_t seq, struct dp_record *r, struct dp_actions *out)
 {
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)
-		dp_down_loaded(c, i, seq, r, out);
-	if (c->up.pull_loading == seq) {
-		c->up.pull_loading = r ? 0 : DP_LOAD_LATER;
-		if (r && c->up.active && c->up.pull == seq) {
-			dp_up_pulled(c, r, out);
-			dp_up_pump(c, out);
-		}
+		dp_send_on_loaded(c, i, seq, r, out);
+	dp_take_on_loaded(c, seq, r, out);
+}
+
+static void on_tick(struct dp_core *c, struct dp_actions *out)
+{
+	dp_retain_tick(c, out);
+	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
+		dp_session_tick(c, i, out);
+		dp_rebuild_tick(c, i, out);
+		dp_send_tick(c, i, out);
 	}
+	dp_take_tick(c);
+	dp_recover_tick(c);
+	dp_read_tick(c, out);
 }
 
 /* What is acknowledged from now on, too, is in the journal first. It can be started again with
- * other legs and policies then, and asks nobody what was acknowledged. */
-static void stop(struct dp_core *c, struct dp_actions *out)
+ * other legs and policies then, and asks no leg what was acknowledged. */
+static void on_stop(struct dp_core *c, struct dp_actions *out)
 {
-	if (c->cfg.role != DP_CORE_CONTROLLER || c->state != DP_CORE_OPEN || c->log.last.complete)
+	if (c->can.makes_records && c->state == DP_CORE_OPEN && !c->log.last.complete)
+		dp_core_complete(c, true, out);
+}
+
+static void on_event(struct dp_core *c, const struct dp_event *ev, struct dp_actions *out)
+{
+	switch (ev->type) {
+	case DP_EV_START:
+		on_start(c, ev, out);
+		break;
+	case DP_EV_FROM_UP:
+		on_message_from_up(c, ev->peer, ev->u.msg, out);
+		break;
+	case DP_EV_BAD_UP:
+		dp_take_on_bad(c, ev->peer, ev->u.msg, out);
+		break;
+	case DP_EV_FROM_DOWN:
+		on_message_from_down(c, ev->peer, ev->u.msg, out);
+		break;
+	case DP_EV_LINK:
+		dp_session_on_link(c, ev->peer, ev->u.up);
+		break;
+	case DP_EV_LEG:
+		dp_rebuild_on_leg_order(c, ev->peer, &ev->u.order);
+		dp_session_on_order(c, ev->peer, &ev->u.order);
+		break;
+	case DP_EV_LIMITS:
+		on_limits(c, ev->u.limits);
+		break;
+	case DP_EV_SHRUNK:
+		dp_send_on_shrunk(c, ev->peer, ev->u.bytes);
+		break;
+	case DP_EV_HOST:
+		dp_host_on_request(c, ev->u.host, out);
+		break;
+	case DP_EV_READ:
+		dp_read_on_host(c, ev->u.host, out);
+		break;
+	case DP_EV_DURABLE:
+		on_durable(c, ev->u.seq);
+		break;
+	case DP_EV_BARRIER:
+		on_barrier(c, ev->u.seq, out);
+		break;
+	case DP_EV_FAILED:
+		on_failed(c, ev->u.alarm, out);
+		break;
+	case DP_EV_APPLIED:
+		if (ev->u.seq > c->image.applied)
+			c->image.applied = ev->u.seq;
+		break;
+	case DP_EV_LOADED:
+		on_loaded(c, ev->u.loaded.seq, ev->u.loaded.record, out);
+		break;
+	case DP_EV_IMAGE:
+		dp_read_on_image(c, &ev->u.image.found, ev->u.image.data, out);
+		break;
+	case DP_EV_WANT:
+		dp_rebuild_on_want(c, &ev->u.want, out);
+		break;
+	case DP_EV_COPIED:
+		dp_rebuild_on_copied(c, ev->u.copied.bytes, ev->u.copied.valid_seq,
+			ev->u.copied.all, out);
+		break;
+	case DP_EV_BAD_FILL:
+		dp_rebuild_on_bad_fill(c, out);
+		break;
+	case DP_EV_TICK:
+		on_tick(c, out);
+		break;
+	case DP_EV_STOP:
+		on_stop(c, out);
+		break;
+	}
+}
+
+/* ---- settling ---- */
+
+/* What an event has changed is followed up here, by all parts in one order: first who talks to
+ * whom, then who counts, then how far everything has come by that, then what leaves. A position
+ * reported upwards is the last, so that it says all that this step has reached. */
+static void settle(struct dp_core *c, struct dp_actions *out)
+{
+	dp_session_settle_connect(c, out);
+	dp_recover_settle(c, out);
+	dp_session_settle(c, out);
+	if (c->state == DP_CORE_FAILED)
 		return;
-	dp_core_complete(c, true, out);
+	dp_rebuild_settle_resume(c, out);
+	dp_take_settle_pull(c, out);
+	dp_insync_settle(c, out);
+	dp_retain_settle_positions(c, out);
+	dp_rebuild_settle(c, out);
+	dp_session_settle_connect(c, out); /* the log may have jumped */
+	if (c->can.makes_records)
+		dp_host_settle(c, out);
+	dp_send_settle(c, out);
+	dp_retain_settle(c, out);
+	dp_recover_settle_pull(c, out);
+	dp_read_settle(c, out);
+	dp_take_settle(c, out);
+}
+
+/* What holds between two steps, whatever the other nodes, hosts and disks do. */
+static void core_check(const struct dp_core *c)
+{
+	uint64_t tail = c->log.tail.at.seq, last = c->log.last.at.seq;
+	const struct dp_core_journal *j = &c->journal;
+	assert(tail <= j->appended && j->appended <= last);
+	assert(j->durable <= j->handed && j->handed <= j->appended);
+	assert(tail <= c->agreed && c->agreed <= last && c->committed <= last);
+	assert(c->image.applied <= c->image.target || !c->can.keeps_images);
+	assert(!c->promise.token || c->promise.epoch > c->log.last.promised);
+	assert(c->reads.count <= DP_READS_MAX && c->writes.count <= DP_HOST_REQUESTS_MAX &&
+		c->flushes.count <= DP_HOST_REQUESTS_MAX);
+	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
+		const struct dp_down *d = &c->down[i];
+		assert(d->committed <= d->cached && d->cached <= d->sent);
+		assert(d->state != DP_DOWN_ACTIVE || d->sent <= last || c->state != DP_CORE_OPEN);
+		assert((d->state == DP_DOWN_WAITING) == (d->welcome != NULL));
+	}
 }
 
 void dp_core_step(struct dp_core *c, const struct dp_event *ev, struct dp_actions *out)
 {
 	c->now_us = ev->now_us;
-	switch (ev->type) {
-	case DP_EV_START:
-		c->random = ev->u.random;
-		dp_recover_start(c, out);
-		break;
-	case DP_EV_FROM_UP:
-		dp_up_message(c, ev->peer, ev->u.msg, out);
-		break;
-	case DP_EV_BAD_UP:
-		dp_up_bad(c, ev->peer, ev->u.msg, out);
-		break;
-	case DP_EV_FROM_DOWN:
-		dp_down_message(c, ev->peer, ev->u.msg, out);
-		break;
-	case DP_EV_LINK:
-		dp_down_link(c, ev->peer, ev->u.up, out);
-		break;
-	case DP_EV_LEG:
-		dp_down_order(c, ev->peer, &ev->u.order, out);
-		break;
-	case DP_EV_SHRUNK:
-		dp_down_shrunk(c, ev->peer, ev->u.bytes);
-		break;
-	case DP_EV_HOST:
-		dp_host_request(c, ev->u.host, out);
-		break;
-	case DP_EV_READ:
-		dp_read_host(c, ev->u.host, out);
-		break;
-	case DP_EV_DURABLE:
-		durable(c, ev->u.seq);
-		break;
-	case DP_EV_BARRIER:
-		dp_up_barrier(c, ev->u.seq, out);
-		break;
-	case DP_EV_FAILED:
-		failed(c, ev->u.alarm, out);
-		break;
-	case DP_EV_APPLIED:
-		if (ev->u.seq > c->applied)
-			c->applied = ev->u.seq;
-		break;
-	case DP_EV_LOADED:
-		loaded(c, ev->u.loaded.seq, ev->u.loaded.record, out);
-		break;
-	case DP_EV_IMAGE:
-		dp_read_image(c, &ev->u.image.found, ev->u.image.data, out);
-		break;
-	case DP_EV_WANT:
-		dp_resync_want(c, &ev->u.want, out);
-		break;
-	case DP_EV_COPIED:
-		dp_resync_copied(c, ev->u.copied.bytes, ev->u.copied.valid_seq, ev->u.copied.all,
-			out);
-		break;
-	case DP_EV_TICK:
-		tick(c, out);
-		break;
-	case DP_EV_STOP:
-		stop(c, out);
-		break;
-	}
+	c->journal.room = ev->room;
+	c->journal.unwritten = ev->unwritten;
+	on_event(c, ev, out);
 	settle(c, out);
+	if (!out->overflow)
+		core_check(c);
 }
 
-const char *dp_core_state_name(enum dp_core_state state)
+static uint64_t earlier(uint64_t a, uint64_t b)
 {
-	static const char *const names[] = {
-		"Promising", "Recovering", "Adopting", "Open", "Failed"};
-	return names[state];
+	return a < b ? a : b;
 }
 
-const char *dp_down_state_name(enum dp_down_state state)
+uint64_t dp_core_due_us(const struct dp_core *c)
 {
-	static const char *const names[] = {
-		"Connecting", "Waiting", "Connected", "Inconsistent", "Down"};
-	return names[state];
+	uint64_t due = earlier(dp_retain_due_us(c), dp_recover_due_us(c));
+	due = earlier(due, dp_read_due_us(c));
+	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
+		due = earlier(due, dp_session_due_us(c, i));
+		due = earlier(due, dp_rebuild_due_us(c, i));
+		due = earlier(due, dp_send_due_us(c, i));
+	}
+	return c->up.pull_loading == DP_LOAD_LATER ? 0 : due;
 }

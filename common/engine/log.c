@@ -6,7 +6,7 @@
 
 #include "base/err.h"
 
-#define CAPACITY_START 1024u
+#define CAPACITY_START 16u
 
 static struct dp_log_entry *slot(const struct dp_log *log, uint64_t seq)
 {

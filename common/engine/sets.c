@@ -2,31 +2,66 @@
 #include "engine/sets.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 
-static struct dp_set *at(struct dp_sets *s, uint32_t index)
+#include "base/err.h"
+
+#define SETS_START 16u
+
+static struct dp_set *set_at(struct dp_sets *s, uint32_t index)
 {
-	return &s->ring[(s->head + index) % DP_SETS_MAX];
+	return &s->ring[(s->head + index) & (s->capacity - 1)];
 }
 
 const struct dp_set *dp_sets_at(const struct dp_sets *s, uint32_t index)
 {
-	return &s->ring[(s->head + index) % DP_SETS_MAX];
+	return &s->ring[(s->head + index) & (s->capacity - 1)];
+}
+
+int dp_sets_init(struct dp_sets *s)
+{
+	*s = (struct dp_sets){.capacity = SETS_START};
+	s->ring = calloc(s->capacity, sizeof *s->ring);
+	return s->ring ? 0 : DP_ENOMEM;
+}
+
+void dp_sets_clear(struct dp_sets *s)
+{
+	free(s->ring);
+	*s = (struct dp_sets){0};
+}
+
+/* false: it is full, and stays so. */
+static bool grow_sets(struct dp_sets *s)
+{
+	uint32_t capacity = s->capacity * 2;
+	struct dp_set *ring = capacity <= DP_SETS_MAX ? calloc(capacity, sizeof *ring) : NULL;
+	if (!ring)
+		return false;
+	for (uint32_t i = 0; i < s->count; i++)
+		ring[i] = *set_at(s, i);
+	free(s->ring);
+	s->ring = ring;
+	s->head = 0;
+	s->capacity = capacity;
+	return true;
 }
 
 static struct dp_set *open_set(struct dp_sets *s, uint64_t id, uint64_t seq, uint64_t now_us)
 {
-	if (s->count == DP_SETS_MAX && s->executing == 0) {
-		struct dp_set *newest = at(s, s->count - 1);
+	bool full = s->count == s->capacity && !grow_sets(s);
+	if (full && s->executing == 0) {
+		struct dp_set *newest = set_at(s, s->count - 1);
 		newest->last_id = id;
 		newest->closed = newest->ended = false;
 		return newest;
 	}
-	if (s->count == DP_SETS_MAX) {
-		s->head = (s->head + 1) % DP_SETS_MAX;
+	if (full) {
+		s->head = (s->head + 1) & (s->capacity - 1);
 		s->count--;
 		s->executing--;
 	}
-	struct dp_set *set = at(s, s->count++);
+	struct dp_set *set = set_at(s, s->count++);
 	*set = (struct dp_set){
 		.first_id = id, .last_id = id, .first_seq = seq, .opened_us = now_us};
 	return set;
@@ -34,7 +69,7 @@ static struct dp_set *open_set(struct dp_sets *s, uint64_t id, uint64_t seq, uin
 
 void dp_sets_note(struct dp_sets *s, uint64_t id, uint64_t seq, bool closes, uint64_t now_us)
 {
-	struct dp_set *set = s->count ? at(s, s->count - 1) : NULL;
+	struct dp_set *set = s->count ? set_at(s, s->count - 1) : NULL;
 	if (!set || set->last_id != id) {
 		if (set)
 			set->closed = true; /* the next set has begun */
@@ -47,7 +82,7 @@ void dp_sets_note(struct dp_sets *s, uint64_t id, uint64_t seq, bool closes, uin
 void dp_sets_commit(struct dp_sets *s, uint64_t committed, uint64_t now_us)
 {
 	while (s->executing < s->count) {
-		struct dp_set *set = at(s, s->executing);
+		struct dp_set *set = set_at(s, s->executing);
 		if (!set->closed || set->last_seq > committed)
 			return;
 		set->committed = true;
@@ -58,11 +93,11 @@ void dp_sets_commit(struct dp_sets *s, uint64_t committed, uint64_t now_us)
 
 void dp_sets_cut(struct dp_sets *s, uint64_t seq)
 {
-	while (s->count > s->executing && at(s, s->count - 1)->first_seq > seq)
+	while (s->count > s->executing && set_at(s, s->count - 1)->first_seq > seq)
 		s->count--;
 	if (s->count == s->executing)
 		return;
-	struct dp_set *newest = at(s, s->count - 1);
+	struct dp_set *newest = set_at(s, s->count - 1);
 	if (newest->last_seq > seq) {
 		newest->last_seq = seq;
 		newest->ended = false;
@@ -72,7 +107,7 @@ void dp_sets_cut(struct dp_sets *s, uint64_t seq)
 
 bool dp_sets_committed(const struct dp_sets *s, uint64_t id)
 {
-	if (s->count == 0 || id > at((struct dp_sets *)s, s->count - 1)->last_id)
+	if (s->count == 0 || id > dp_sets_at(s, s->count - 1)->last_id)
 		return false;
 	for (uint32_t i = s->executing; i < s->count; i++)
 		if (dp_sets_at(s, i)->first_id <= id && id <= dp_sets_at(s, i)->last_id)

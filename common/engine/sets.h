@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Write sets: which are executing, which are committed. A bounded ring of consecutive
- * entries; when it is full of executing sets, the newest entry widens instead of a new one. */
+/* Write sets: which are executing, which are committed. A ring of consecutive entries that grows up
+ * to DP_SETS_MAX; when it is full of executing sets, the newest entry widens instead of a new one.
+ * The same happens where there is no memory to grow. */
 #ifndef DP_ENGINE_SETS_H
 #define DP_ENGINE_SETS_H
 
@@ -18,10 +19,13 @@ struct dp_set {
 };
 
 struct dp_sets {
-	struct dp_set ring[DP_SETS_MAX];
-	uint32_t head, count;
+	struct dp_set *ring;
+	uint32_t head, count, capacity; /* a power of two */
 	uint32_t executing; /* index, from head, of the first entry that is not committed */
 };
+
+int dp_sets_init(struct dp_sets *s); /* 0 or DP_ENOMEM */
+void dp_sets_clear(struct dp_sets *s);
 
 /* Notes a record of set `id`. */
 void dp_sets_note(struct dp_sets *s, uint64_t id, uint64_t seq, bool closes, uint64_t now_us);

@@ -174,10 +174,10 @@ static json_t *stream_status(struct node *n, const struct node_stream *s)
 	json_t *o = json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:o,s:I,s:I,s:I,s:I,s:I}", "name",
 		s->cfg->name, "state", dp_core_state_name(c->state), "epoch",
 		(json_int_t)c->log.last.promised, "released", (json_int_t)c->log.tail.at.seq,
-		"last", (json_int_t)c->log.last.at.seq, "durable", (json_int_t)c->durable, "agreed",
-		(json_int_t)c->agreed, "applied",
-		c->cfg.image ? json_integer((json_int_t)c->applied) : json_null(), "committed",
-		(json_int_t)c->committed, "acked_requests", (json_int_t)c->acked,
+		"last", (json_int_t)c->log.last.at.seq, "durable", (json_int_t)c->journal.durable,
+		"agreed", (json_int_t)c->agreed, "applied",
+		c->cfg.image ? json_integer((json_int_t)c->image.applied) : json_null(),
+		"committed", (json_int_t)c->committed, "acked_requests", (json_int_t)c->acked,
 		"waiting_requests", (json_int_t)(c->writes.count + c->flushes.count), "set",
 		(json_int_t)c->log.last.set, "memory_bytes", (json_int_t)c->log.memory);
 	json_object_set_new(o, "journal",
@@ -328,7 +328,7 @@ static json_t *leg(struct node *n, const json_t *request)
 		const struct dp_core *c = dp_stream_core(s->stream);
 		bool waits = k == DP_LEG_RESYNC
 			? dp_core_writes_wait(c)
-			: k != DP_LEG_RESUME && !(c->log.last.away >> c->place[i] & 1);
+			: k != DP_LEG_RESUME && !(c->log.last.away >> c->insync.slot[i] & 1);
 		return json_pack("{s:b,s:b}", "ok", 1, "writes_wait", waits);
 	}
 	return fail("\"order\" must be pause, drop, resume or resync");

@@ -226,9 +226,11 @@ static void check_stream(struct comparison *c, struct node *n, struct node_strea
 static void take_streams(struct node *n, const struct dp_node_config *new)
 {
 	for (unsigned i = 0; i < n->cfg->stream_count; i++) {
+		const struct dp_core_config *core = &new->streams[i].core;
+		struct dp_core_limits limits = {.high_room = core->high_room, .track = core->track};
+		memcpy(limits.link_rate, core->link_rate, sizeof limits.link_rate);
 		n->live->streams[i] = new->streams[i];
-		dp_stream_limits(n->streams[i].stream, &new->streams[i].core,
-			new->streams[i].resync_rate);
+		dp_stream_limits(n->streams[i].stream, &limits, new->streams[i].resync_rate);
 	}
 }
 

@@ -72,8 +72,8 @@ static void watch_arrivals(struct dp_stages *s, const struct dp_core *c, uint64_
 
 static void watch_journal(struct dp_stages *s, const struct dp_core *c, uint64_t now_us)
 {
-	uint64_t first = pass(&s->durable, c->durable, c->log.last.at.seq);
-	for (uint64_t seq = first; seq <= c->durable && !dp_core_lazy(c); seq++) {
+	uint64_t first = pass(&s->durable, c->journal.durable, c->log.last.at.seq);
+	for (uint64_t seq = first; seq <= c->journal.durable && !dp_core_lazy(c); seq++) {
 		const struct watched *w = find(s, seq);
 		if (w)
 			dp_hist_add(&s->own, now_us - w->received_us);

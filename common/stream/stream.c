@@ -44,7 +44,6 @@ struct dp_stream {
 	uint64_t now_us, random;
 	uint64_t commit_us; /* when the last group commit began */
 	bool stepping, broken;
-	bool forged;             /* what came for a resync was refused, and that was said */
 	struct dp_event *events; /* that arise while actions are carried out, in order */
 	uint32_t event_count, event_capacity;
 	/* Reads need not wait behind writes that are not answered yet: a full journal stops writes.
@@ -173,16 +172,6 @@ static void end_ticket(struct dp_stream *s, struct ticket *t, int err, uint64_t 
 	free(t);
 }
 
-static void fill(struct dp_stream *s, const struct dp_action *a)
-{
-	if (dp_store_fill(s->store, &a->found, a->data) == 0)
-		return;
-	s->core.bad_records++;
-	if (!s->forged)
-		s->ops.alarm(s->ctx, s, DP_ALARM_CHUNK_NOT_SEALED, DP_PEER_UPSTREAM);
-	s->forged = true;
-}
-
 static void act(struct dp_stream *s, struct dp_action *a)
 {
 	switch (a->type) {
@@ -233,7 +222,8 @@ static void act(struct dp_stream *s, struct dp_action *a)
 			dp_store_resync_stop(s->store);
 		break;
 	case DP_ACT_FILL:
-		fill(s, a);
+		if (dp_store_fill(s->store, &a->found, a->data))
+			post(s, (struct dp_event){.type = DP_EV_BAD_FILL});
 		break;
 	case DP_ACT_SWITCH:
 		dp_store_switch(s->store);
@@ -255,8 +245,8 @@ static void step(struct dp_stream *s, struct dp_event *ev)
 	 * room. What a barrier said the core has yet to hear, and its tail to say. */
 	if (ev->type != DP_EV_BARRIER)
 		dp_journal_release(s->journal, &s->core.log.tail);
-	s->core.room = dp_journal_room(s->journal);
-	s->core.queued = dp_journal_queued(s->journal);
+	ev->room = dp_journal_room(s->journal);
+	ev->unwritten = dp_journal_queued(s->journal);
 	dp_core_step(&s->core, ev, &s->actions);
 	s->broken = s->actions.overflow;
 	for (uint32_t i = 0; i < s->actions.count && !s->broken; i++)
@@ -320,7 +310,7 @@ static void note(struct dp_stream *s, struct ticket *t, struct dp_host_request *
 
 static bool read_fits(const struct dp_stream *s, const struct dp_host_request *r)
 {
-	return s->core.state == DP_CORE_OPEN && s->core.read_count < DP_READS_MAX &&
+	return s->core.state == DP_CORE_OPEN && s->core.reads.count < DP_READS_MAX &&
 		(!s->read_bytes || s->read_bytes + r->length <= s->core.cfg.window_bytes);
 }
 
@@ -329,7 +319,8 @@ static bool feed_one(struct dp_stream *s, struct queue *q)
 	struct waiting *w = &q->ring[q->head];
 	struct dp_host_request *r = &w->request;
 	uint32_t length = r->payload ? (uint32_t)r->payload->size : 0;
-	bool room = is_read(r) ? read_fits(s, r) : dp_core_accepts(&s->core, length);
+	bool room = is_read(r) ? read_fits(s, r)
+			       : dp_core_accepts(&s->core, length, dp_journal_room(s->journal));
 	struct ticket *t = room ? calloc(1, sizeof *t) : NULL;
 	if (!t)
 		return false;
@@ -357,11 +348,10 @@ static bool feed_one(struct dp_stream *s, struct queue *q)
 
 static void feed(struct dp_stream *s)
 {
-	s->core.room = dp_journal_room(s->journal);
 	while (s->reads.count && !s->stepping && feed_one(s, &s->reads))
 		;
 	while (s->writes.count && !s->stepping && feed_one(s, &s->writes))
-		s->core.room = dp_journal_room(s->journal);
+		;
 }
 
 bool dp_stream_full(const struct dp_stream *s)
@@ -461,15 +451,11 @@ void dp_stream_leg(struct dp_stream *s, uint32_t link, struct dp_order order)
 	step_all(s, &ev);
 }
 
-void dp_stream_limits(struct dp_stream *s, const struct dp_core_config *core, uint64_t resync_rate)
+void dp_stream_limits(struct dp_stream *s, const struct dp_core_limits *limits,
+	uint64_t resync_rate)
 {
-	s->core.cfg.high_room = core->high_room;
-	s->core.cfg.track = core->track;
-	for (unsigned i = 0; i < s->core.cfg.down_count; i++)
-		if (s->core.cfg.link_rate[i] != core->link_rate[i])
-			s->core.down[i]
-				.free_us = 0; /* what the old rate had still to make up for */
-	memcpy(s->core.cfg.link_rate, core->link_rate, sizeof core->link_rate);
+	struct dp_event ev = {.type = DP_EV_LIMITS, .u.limits = limits};
+	step_all(s, &ev);
 	if (s->store)
 		dp_store_resync_rate(s->store, resync_rate);
 }
@@ -479,7 +465,7 @@ void dp_stream_tick(struct dp_stream *s, uint64_t now_us)
 	s->now_us = now_us;
 	struct dp_event ev = {.type = DP_EV_TICK};
 	step_all(s, &ev);
-	if (s->store && s->core.refill)
+	if (s->store && s->core.rebuild.ordered)
 		dp_store_hurry(s->store); /* it waits for that */
 	if (s->store)
 		dp_store_tick(s->store, now_us);
@@ -523,7 +509,8 @@ uint64_t dp_stream_wake_us(struct dp_stream *s)
 void dp_stream_start(struct dp_stream *s, uint64_t now_us)
 {
 	s->now_us = now_us;
-	struct dp_event ev = {.type = DP_EV_START, .u.random = s->random};
+	struct dp_event ev = {.type = DP_EV_START,
+		.u.start = {.random = s->random, .instance = dp_journal_instance(s->journal)}};
 	step_all(s, &ev);
 	dp_stream_flush(s);
 }
@@ -563,7 +550,6 @@ static int open_parts(struct dp_stream *s, struct dp_disk *disk, const struct dp
 	int err = dp_journal_open(disk, cfg->journal_file, &jc, &je, &scan, &s->journal);
 	if (err)
 		return err;
-	s->core.cfg.instance = dp_journal_instance(s->journal);
 	s->stages = dp_stages_new(&s->core);
 	if (!s->stages)
 		return DP_ENOMEM;

@@ -25,7 +25,7 @@ struct dp_stream_ops {
 };
 
 struct dp_stream_config {
-	struct dp_core_config core; /* instance is set here */
+	struct dp_core_config core;
 	const char *journal_file;
 	uint64_t journal_size;
 	uint64_t random; /* names the journal if it is made now, and seeds session names */
@@ -57,9 +57,9 @@ bool dp_stream_busy(const struct dp_stream *s);
 void dp_stream_from_up(struct dp_stream *s, uint32_t peer, struct dp_msg *m, bool bad);
 /* Heartbeats say that link `link` went down or came back. */
 void dp_stream_link(struct dp_stream *s, uint32_t link, bool up);
-/* Limits that may change while it runs: high_room, track and link_rate of `core`, and the rate of
- * resyncs. */
-void dp_stream_limits(struct dp_stream *s, const struct dp_core_config *core, uint64_t resync_rate);
+/* Limits that may change while it runs, and the rate of resyncs. */
+void dp_stream_limits(struct dp_stream *s, const struct dp_core_limits *limits,
+	uint64_t resync_rate);
 /* Records sent over the link took so many bytes less than they have. */
 void dp_stream_shrunk(struct dp_stream *s, uint32_t link, uint64_t bytes);
 void dp_stream_leg(struct dp_stream *s, uint32_t link, struct dp_order order);

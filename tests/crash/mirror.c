@@ -390,7 +390,7 @@ static bool settled(const struct mirror *m)
 {
 	uint64_t head = seq_of(m, m->above.head);
 	uint64_t agreed = m->above.agreed < head ? m->above.agreed : head;
-	return m->acked == head && mirror_core(m)->applied >= agreed && m->told_whole;
+	return m->acked == head && mirror_core(m)->image.applied >= agreed && m->told_whole;
 }
 
 void mirror_settle(struct mirror *m)

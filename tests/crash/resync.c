@@ -107,7 +107,7 @@ static void go_without_it(struct mirror *m, struct rng *rng)
 /* The last session of the resync begins when all is copied and something is yet to be applied. */
 static void copy_all(struct mirror *m, struct rng *rng)
 {
-	for (unsigned i = 0; i < STEPS && !mirror_core(m)->copied; i++)
+	for (unsigned i = 0; i < STEPS && !mirror_core(m)->rebuild.copied; i++)
 		live(m, rng);
 	mirror_agree(m, last_made(m));
 	mirror_marks(m);

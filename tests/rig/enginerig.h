@@ -15,6 +15,7 @@
 static struct dp_core core;
 static struct dp_actions actions; /* of the last event */
 static uint64_t room = 64 << 20;  /* in the journal */
+static uint64_t unwritten;        /* bytes that wait for it */
 
 static inline void make(enum dp_core_role role, unsigned downs, unsigned ack_legs,
 	enum dp_core_stage ack)
@@ -22,7 +23,6 @@ static inline void make(enum dp_core_role role, unsigned downs, unsigned ack_leg
 	cr_assert_geq(sodium_init(), 0);
 	struct dp_core_config cfg = {.stream = STREAM,
 		.config = 1,
-		.instance = 5,
 		.role = role,
 		.image = role == DP_CORE_MIRROR,
 		.ack = ack,
@@ -39,7 +39,6 @@ static inline void make_released_relay(bool next_hop)
 {
 	struct dp_core_config cfg = {.stream = STREAM,
 		.config = 1,
-		.instance = 5,
 		.role = DP_CORE_RELAY,
 		.retain_next_hop = next_hop,
 		.down_count = 1,
@@ -55,7 +54,8 @@ static inline void step(struct dp_event ev)
 {
 	dp_actions_clear(&actions);
 	ev.now_us = now += 1000;
-	core.room = room;
+	ev.room = room;
+	ev.unwritten = unwritten;
 	dp_core_step(&core, &ev, &actions);
 }
 
@@ -127,7 +127,7 @@ static inline void start_at_zero(uint64_t session)
 static inline void open_mirror(void)
 {
 	make(DP_CORE_MIRROR, 0, 0, DP_CORE_CACHED);
-	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	step((struct dp_event){.type = DP_EV_START, .u.start = {.random = 3, .instance = 5}});
 	hello(1, 100);
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
 	start_at_zero(100);
@@ -164,7 +164,7 @@ static inline void welcome_from(uint32_t leg)
 static inline void open_relay(void)
 {
 	make(DP_CORE_RELAY, 1, 1, DP_CORE_CACHED);
-	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	step((struct dp_event){.type = DP_EV_START, .u.start = {.random = 3, .instance = 5}});
 	hello(1, 100);
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
 	welcome_from(0);
@@ -176,7 +176,7 @@ static inline void open_relay(void)
 static inline void open_controller(unsigned ack_legs, enum dp_core_stage ack)
 {
 	make(DP_CORE_CONTROLLER, 2, ack_legs, ack);
-	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	step((struct dp_event){.type = DP_EV_START, .u.start = {.random = 3, .instance = 5}});
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
 	for (unsigned asked = 0; asked < 2;
 		asked++) { /* the second time for an epoch that is its own for sure */

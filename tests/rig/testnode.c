@@ -60,7 +60,7 @@ struct testnode *testnode_new(const char *name, enum dp_core_role role)
 		.image = role == DP_CORE_MIRROR,
 		.ack = DP_CORE_LOCAL,
 		.flush = DP_CORE_LOCAL,
-		.keep_serving = DP_DOWN_MAX,
+		.keep_serving = 1,
 		.window_bytes = DP_WINDOW_BYTES};
 	s->volume_count = 1;
 	s->volumes[0] = (struct dp_node_volume){.name = "v", .id = TEST_VOLUME, .size = TEST_SIZE};

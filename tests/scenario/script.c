@@ -177,7 +177,7 @@ static bool converged(struct sim *sim)
 
 static bool shrunk(struct sim *sim)
 {
-	return sim->nodes[0].stream && dp_stream_core(sim->nodes[0].stream)->away;
+	return sim->nodes[0].stream && dp_stream_core(sim->nodes[0].stream)->insync.away;
 }
 
 static const struct {

@@ -232,7 +232,7 @@ static struct state state_of(const struct node *n)
 	const struct dp_core *c = dp_stream_core(n->stream);
 	now.core = c->state;
 	now.last = c->log.last.at.seq;
-	now.away = n->role == DP_CORE_CONTROLLER ? c->away : 0;
+	now.away = n->role == DP_CORE_CONTROLLER ? c->insync.away : 0;
 	now.building = c->log.last.images.building != 0;
 	now.generation = c->log.last.images.generation;
 	for (unsigned i = 0; i < n->down_count; i++)

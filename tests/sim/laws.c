@@ -73,7 +73,8 @@ static void check_image(struct sim *sim, struct node *n, const struct dp_images 
 static void check_copied(struct sim *sim, struct node *n, const struct dp_images *images)
 {
 	const struct dp_core *c = n->stream ? dp_stream_core(n->stream) : NULL;
-	if (!images->copied || !c || c->reset_token || c->log.last.at.seq < images->valid_seq ||
+	if (!images->copied || !c || c->rebuild.reset_token ||
+		c->log.last.at.seq < images->valid_seq ||
 		c->log.last.images.building != images->building ||
 		c->log.last.images.copied < images->copied)
 		return; /* it begins anew already, or records are still to come */
@@ -110,7 +111,7 @@ static void group_counts(struct node *n, const uint8_t *data, uint64_t size)
 			dp_meta_decode(body, f.length - DP_FRAME_SIZE, &meta))
 			continue;
 		check_keep(n->sim->check, n->index, meta.at);
-		if (n->stream && dp_stream_core(n->stream)->reset_token)
+		if (n->stream && dp_stream_core(n->stream)->rebuild.reset_token)
 			n->jumped = meta.at.seq;
 		if (meta.images.building)
 			check_copied(n->sim, n, &meta.images);
@@ -186,7 +187,7 @@ static const struct node *lacks(const struct sim *sim, const struct node *n, str
 static uint64_t away(const struct sim *sim)
 {
 	const struct node *controller = &sim->nodes[0];
-	return controller->stream ? dp_stream_core(controller->stream)->away : 0;
+	return controller->stream ? dp_stream_core(controller->stream)->insync.away : 0;
 }
 
 static bool lazy(const struct sim *sim)
@@ -243,15 +244,16 @@ static const struct node *unsatisfied(const struct sim *sim, struct dp_position 
 static void check_shrunk(struct sim *sim, struct node *n, const struct dp_core *c)
 {
 	struct dp_position p;
-	if (n->role != DP_CORE_CONTROLLER || !c->away || !dp_log_position(&c->log, c->away_seq, &p))
+	if (n->role != DP_CORE_CONTROLLER || !c->insync.away ||
+		!dp_log_position(&c->log, c->insync.away_seq, &p))
 		return;
 	const struct node *missing = check_kept(sim->check, n->index, p) ? NULL : n;
 	for (unsigned i = 0; i < n->down_count && !missing; i++)
-		if (!(c->away >> i & 1) && !holds(sim, &sim->nodes[n->down[i]], p))
+		if (!(c->insync.away >> i & 1) && !holds(sim, &sim->nodes[n->down[i]], p))
 			missing = &sim->nodes[n->down[i]];
 	if (missing)
 		sim_fail("law 5: legs %#" PRIx64 " do not count any more, and %s does not know",
-			c->away, missing->name);
+			c->insync.away, missing->name);
 }
 
 static const char *const stage_name[] = {"durable here", "cached", "committed"};
@@ -418,14 +420,14 @@ static void check_applied(struct sim *sim, struct node *n, const struct dp_core 
 {
 	struct dp_position p;
 	/* What the images hold when a resync begins is what there is to fall back on. */
-	bool begins = c->reset_token || c->refill_token;
+	bool begins = c->rebuild.reset_token || c->rebuild.order_token;
 	if (begins && !n->jumping && !n->images.building)
 		n->fallback = n->applied;
-	else if (begins && !n->jumping && c->switch_token)
+	else if (begins && !n->jumping && c->rebuild.switch_token)
 		n->next_fallback = n->applied;
 	n->jumping = begins;
-	if (!c->cfg.image || c->apply_told <= n->applied.seq ||
-		!dp_log_position(&c->log, c->apply_told, &p))
+	if (!c->cfg.image || c->image.target <= n->applied.seq ||
+		!dp_log_position(&c->log, c->image.target, &p))
 		return;
 	if (!check_on_path(sim->check, p, sim->agreed))
 		sim_fail("law 6: %s applies %" PRIu64 ", which can still be cut: %" PRIu64
@@ -438,12 +440,12 @@ static void check_applied(struct sim *sim, struct node *n, const struct dp_core 
 static void check_released(struct sim *sim, struct node *n, const struct dp_core *c)
 {
 	struct dp_position tail = c->log.tail.at;
-	bool moved = tail.seq > n->seen_tail && n->was_open && !c->reset_token;
+	bool moved = tail.seq > n->seen_tail && n->was_open && !c->rebuild.reset_token;
 	n->seen_tail = tail.seq;
 	n->was_open = c->state == DP_CORE_OPEN;
 	for (unsigned i = 0; i < n->down_count && moved; i++) {
 		const struct node *below = &sim->nodes[n->down[i]];
-		if ((c->cfg.track || c->down[i].drop_to >= tail.seq) && (c->away >> i & 1))
+		if ((c->cfg.track || c->down[i].drop_to >= tail.seq) && (c->insync.away >> i & 1))
 			continue;
 		/* A controller that was restarted meanwhile knows of no order any more. */
 		if (below->jumped >= tail.seq && (c->log.last.away >> i & 1))
@@ -471,11 +473,12 @@ void laws_watch(struct sim *sim, struct node *n)
 	/* One record and one group beyond the window at most. */
 	if (c->log.memory > c->cfg.window_bytes + 2 * DP_MIB)
 		sim_fail("law 7: %s holds %" PRIu64 " bytes in memory", n->name, c->log.memory);
-	if (c->durable > c->log.last.at.seq || c->agreed > c->log.last.at.seq ||
+	if (c->journal.durable > c->log.last.at.seq || c->agreed > c->log.last.at.seq ||
 		c->log.tail.at.seq > c->agreed)
 		sim_fail("positions of %s are out of order (tail %" PRIu64 " agreed %" PRIu64
 			 " durable %" PRIu64 " last %" PRIu64 ")",
-			n->name, c->log.tail.at.seq, c->agreed, c->durable, c->log.last.at.seq);
+			n->name, c->log.tail.at.seq, c->agreed, c->journal.durable,
+			c->log.last.at.seq);
 	for (unsigned i = 0; i < c->cfg.down_count; i++)
 		if (c->down[i].cached > c->down[i].sent || c->down[i].committed > c->down[i].cached)
 			sim_fail("positions of link %u of %s are out of order", i, n->name);

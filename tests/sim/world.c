@@ -461,14 +461,15 @@ static bool others_are_whole(struct sim *sim, const struct node *n)
 	const struct dp_core *controller = sim->nodes[0].stream
 		? dp_stream_core(sim->nodes[0].stream)
 		: NULL;
-	bool whole = controller && controller->state == DP_CORE_OPEN && !controller->away &&
+	bool whole = controller && controller->state == DP_CORE_OPEN && !controller->insync.away &&
 		!controller->log.last.away;
 	for (unsigned i = 0; i < sim->node_count && whole; i++) {
 		const struct node *m = &sim->nodes[i];
 		const struct dp_core *c = m->stream ? dp_stream_core(m->stream) : NULL;
 		if (m->role == DP_CORE_MIRROR && m != n)
-			whole = c && !c->log.last.images.building && !c->switch_token &&
-				!c->reset && !c->reset_token && c->durable >= controller->agreed;
+			whole = c && !c->log.last.images.building && !c->rebuild.switch_token &&
+				!c->rebuild.reset && !c->rebuild.reset_token &&
+				c->journal.durable >= controller->agreed;
 	}
 	return whole;
 }
@@ -480,7 +481,7 @@ static void crash_later(struct sim *sim, void *arg, uint64_t life)
 	if (!n->stream || n->life != life)
 		return;
 	const struct dp_core *core = dp_stream_core(n->stream);
-	n->was_whole = !core->away && !core->log.last.away;
+	n->was_whole = !core->insync.away && !core->log.last.away;
 	world_crash(sim, n);
 	sim_at(sim, RESTART_US, start_node, n, 0);
 }
@@ -502,7 +503,7 @@ static void fault_crash(struct sim *sim, void *arg, uint64_t number)
 		return;
 	/* Nor may the journal be lost that has what a leg lacks. */
 	const struct dp_core *core = n->stream ? dp_stream_core(n->stream) : NULL;
-	bool whole = core && !core->away && !core->log.last.away;
+	bool whole = core && !core->insync.away && !core->log.last.away;
 	n->was_whole = whole;
 	if (sim->opt.changes && n->stream && rng_chance(&sim->change_rng, 0.5)) {
 		dp_stream_drain(n->stream); /* a stop in good order, or cut short */
@@ -879,13 +880,13 @@ bool world_settled(struct sim *sim)
 		if (!sim->nodes[i].stream)
 			return false;
 	const struct dp_core *c = dp_stream_core(sim->nodes[0].stream);
-	if (c->committed != c->log.last.at.seq || c->away || c->log.last.away)
+	if (c->committed != c->log.last.at.seq || c->insync.away || c->log.last.away)
 		return false;
 	for (unsigned i = 0; i < sim->node_count; i++) {
 		const struct dp_core *n = dp_stream_core(sim->nodes[i].stream);
 		if (n->log.last.at.seq != c->log.last.at.seq ||
-			(n->cfg.image && n->applied != c->log.last.at.seq) ||
-			n->log.last.images.building || n->switch_token)
+			(n->cfg.image && n->image.applied != c->log.last.at.seq) ||
+			n->log.last.images.building || n->rebuild.switch_token)
 			return false;
 	}
 	return true;
@@ -904,14 +905,14 @@ static void explain(struct sim *sim)
 		       " durable %" PRIu64 " last %" PRIu64 " committed %" PRIu64 " room %" PRIu64
 		       " up %d memory %" PRIu64 "\n",
 			sim->nodes[i].name, dp_core_state_name(c->state), c->log.tail.at.seq,
-			c->applied, c->agreed, c->durable, c->log.last.at.seq, c->committed,
-			c->room, c->up.started, c->log.memory);
+			c->image.applied, c->agreed, c->journal.durable, c->log.last.at.seq,
+			c->committed, c->journal.room, c->up.started, c->log.memory);
 		for (unsigned l = 0; l < c->cfg.down_count; l++)
 			printf("    link %u %s%s%s: sent %" PRIu64 " cached %" PRIu64
 			       " committed %" PRIu64 " flight %" PRIu64 " room %" PRIu64
 			       " loading %" PRIu64 "\n",
 				l, dp_down_state_name(c->down[l].state),
-				c->away >> l & 1 ? " away" : "",
+				c->insync.away >> l & 1 ? " away" : "",
 				c->down[l].images == DP_IMAGES_WHOLE ? "" : " not whole",
 				c->down[l].sent, c->down[l].cached, c->down[l].committed,
 				c->down[l].flight, c->down[l].room, c->down[l].loading);
@@ -944,12 +945,12 @@ static void fail_progress(struct sim *sim)
 			sim_fail("progress: the resync of %s does not end (%" PRIu64
 				 " bytes are copied)",
 				n->name, c->log.last.images.copied);
-		if (c->cfg.image && c->applied < last)
+		if (c->cfg.image && c->image.applied < last)
 			sim_fail("progress: %s has applied %" PRIu64 " of %" PRIu64
 				 " records, %" PRIu64 " are agreed",
-				n->name, c->applied, last, c->agreed);
+				n->name, c->image.applied, last, c->agreed);
 	}
-	if (dp_stream_core(sim->nodes[0].stream)->away)
+	if (dp_stream_core(sim->nodes[0].stream)->insync.away)
 		sim_fail("progress: a leg that has caught up does not count again");
 	sim_fail("progress: %s",
 		host_idle(sim) ? "all is sent, and not committed"

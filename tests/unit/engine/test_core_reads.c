@@ -34,7 +34,7 @@ Test(reads, go_to_the_nearest_and_come_back_to_it, .fini = done)
 	answer_read(0, a->msg.u.read.id, 0);
 	cr_assert_eq(find(DP_ACT_DATA, 0)->err, 0);
 	cr_assert_eq(read_host()->peer, 0, "the next read goes to the copy that failed");
-	core.read_back_us = 0;
+	core.reads.back_us = 0;
 	step((struct dp_event){.type = DP_EV_TICK});
 	cr_assert_eq(read_host()->peer, 1, "reads stay with the far copy for ever");
 }
@@ -42,7 +42,7 @@ Test(reads, go_to_the_nearest_and_come_back_to_it, .fini = done)
 Test(reads, of_an_image_that_cannot_be_read_go_to_a_mirror, .fini = done)
 {
 	open_controller(2, DP_CORE_CACHED);
-	core.cfg.image = true;
+	core.can.keeps_images = true;
 	cr_assert_null(read_host());
 	struct dp_found f = {.id = find(DP_ACT_READ, 0)->want.id, .status = DP_EIO};
 	step((struct dp_event){.type = DP_EV_IMAGE, .u.image.found = f});

@@ -95,7 +95,7 @@ Test(resync, a_leg_does_not_count_any_more_at_once, .fini = done)
 	host(DP_OP_TRIM, 1, &write);
 	ack_images(0, 1, DP_IMAGES_WHOLE);
 	ack_images(1, 1, DP_IMAGES_RESYNCING);
-	cr_assert_eq(core.away, 0);
+	cr_assert_eq(core.insync.away, 0);
 	cr_assert_null(find(DP_ACT_REPLY, 0), "a resynced leg counts");
 	durable(2);
 	cr_assert_null(find(DP_ACT_REPLY, 0), "a resynced leg counts");
@@ -240,12 +240,13 @@ Test(resync, nothing_is_lazy_before_the_journal_says_who_counts, .fini = done)
 	welcome_from(1);
 	ack_images(1, 0, DP_IMAGES_WHOLE);
 	cr_assert_eq(core.log.last.away, 0);
-	cr_assert_eq(core.away, 0, "it was away before that was durable");
+	cr_assert_eq(core.insync.away, 0, "it was away before that was durable");
 	uint64_t last = core.log.last.at.seq;
 	host(DP_OP_TRIM, 1, &core);
 	ack(0, last + 1, last + 1);
 	ack_images(1, last + 1, DP_IMAGES_WHOLE);
-	cr_assert_eq(core.in_journal, last + 1, "lazy, while the journal says that a leg is away");
+	cr_assert_eq(core.journal.handed, last + 1,
+		"lazy, while the journal says that a leg is away");
 	cr_assert_null(find(DP_ACT_REPLY, 0),
 		"answered, while the journal says that a leg is away");
 	durable(last + 1);
@@ -415,7 +416,8 @@ Test(resync, new_images_count_when_what_they_may_show_is_applied, .fini = done)
 	copied(1000, 12, true);
 	cr_assert_not_null(find(DP_ACT_BARRIER, 0));
 	cr_assert_eq(find(DP_ACT_BARRIER, 0)->meta->images.building, 1);
-	cr_assert_eq(core.switch_token, 0, "new images count before what they may show is applied");
+	cr_assert_eq(core.rebuild.switch_token, 0,
+		"new images count before what they may show is applied");
 	marks(101, 12);
 	applied(11);
 	cr_assert_null(find(DP_ACT_BARRIER, 0),
@@ -590,13 +592,13 @@ Test(resync, an_ordered_leg_leaves_the_set_before_it_begins, .fini = done)
 	cr_assert_null(find(DP_ACT_SEND_DOWN, DP_MSG_RESET), "it begins while it counts");
 	durable(1);
 	ack_images(0, 1, DP_IMAGES_WHOLE);
-	cr_assert_eq(core.away, 2);
+	cr_assert_eq(core.insync.away, 2);
 	step((struct dp_event){.type = DP_EV_TICK});
 	struct dp_action *a = find(DP_ACT_SEND_DOWN, DP_MSG_RESET);
 	cr_assert(a && a->peer == 1);
 	uint64_t id = a->msg.u.reset->common;
 	ack_order(1, 1, DP_IMAGES_WHOLE, id + 2);
-	cr_assert_eq(core.away, 2, "it counts before it has begun");
+	cr_assert_eq(core.insync.away, 2, "it counts before it has begun");
 	ack_order(1, 1, DP_IMAGES_RESYNCING, id);
 	step((struct dp_event){.type = DP_EV_TICK});
 	cr_assert_null(find(DP_ACT_SEND_DOWN, DP_MSG_RESET), "it is told again");
@@ -612,7 +614,7 @@ Test(resync, an_order_without_another_copy_is_refused, .fini = done)
 	step((struct dp_event){.type = DP_EV_TICK});
 	cr_assert_not_null(find(DP_ACT_ALARM, 0));
 	cr_assert_null(find(DP_ACT_SEND_DOWN, DP_MSG_RESET));
-	cr_assert_not(core.down[1].refill);
+	cr_assert_not(core.down[1].ordered);
 }
 
 Test(resync, by_order_begins_when_what_was_to_be_applied_is, .fini = done)
@@ -640,9 +642,9 @@ Test(resync, by_order_begins_when_what_was_to_be_applied_is, .fini = done)
 	cr_assert_eq(find(DP_ACT_APPLY, 0)->seq, 2);
 	core.log.last.images = core.log.tail.images = (struct dp_images){.generation = 1};
 	reset(100, 1, 0);
-	cr_assert_not(core.refill, "an order that comes late is carried out again");
+	cr_assert_not(core.rebuild.ordered, "an order that comes late is carried out again");
 	reset(100, 2, 0);
-	cr_assert(core.refill, "a second order is taken for the first");
+	cr_assert(core.rebuild.ordered, "a second order is taken for the first");
 }
 
 /* The images may hold half of what had been agreed before a crash: they are what there is to fall
@@ -657,7 +659,7 @@ Test(engine, ordered_images_to_fall_back_on_are_whole_after_a_restart, .fini = d
 		chain = r->h.chain;
 		dp_record_unref(&r);
 	}
-	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	step((struct dp_event){.type = DP_EV_START, .u.start = {.random = 3, .instance = 5}});
 	hello(1, 100);
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
 	from_up((struct dp_msg){
@@ -702,7 +704,7 @@ static void start_with(const struct dp_meta *meta, unsigned legs, const uint32_t
 	memset(cfg.leg_ids, 0, sizeof cfg.leg_ids);
 	memcpy(cfg.leg_ids, ids, legs * sizeof *ids);
 	cr_assert_eq(dp_core_init(&core, &cfg, meta), 0);
-	step((struct dp_event){.type = DP_EV_START, .u.random = 4});
+	step((struct dp_event){.type = DP_EV_START, .u.start = {.random = 4, .instance = 5}});
 	barrier_done(barrier_token());
 }
 
@@ -808,8 +810,8 @@ Test(change, legs_keep_their_places, .fini = done)
 	struct dp_meta meta = core.log.last;
 	start_with(&meta, 2, (uint32_t[]){2, 5}, 1);
 	cr_assert_eq(core.state, DP_CORE_OPEN, "a journal that had all asks a leg");
-	cr_assert_eq(core.place[0], 1);
-	cr_assert_eq(core.place[1], 0, "the place that is free");
+	cr_assert_eq(core.insync.slot[0], 1);
+	cr_assert_eq(core.insync.slot[1], 0, "the place that is free");
 	cr_assert_eq(core.log.last.away, 3, "one is away still, the other is new");
 }
 
@@ -833,7 +835,7 @@ Test(change, complete_is_said_behind_the_records, .fini = done)
 		host(DP_OP_TRIM, i, &core);
 	ack_images(0, 3, DP_IMAGES_WHOLE);
 	ack_images(1, 3, DP_IMAGES_WHOLE);
-	cr_assert(core.log.tail.at.seq == 3 && core.in_journal == 0, "nothing was skipped");
+	cr_assert(core.log.tail.at.seq == 3 && core.journal.handed == 0, "nothing was skipped");
 	host(DP_OP_TRIM, 4, &core);
 	step((struct dp_event){.type = DP_EV_STOP});
 	uint64_t token = 0;

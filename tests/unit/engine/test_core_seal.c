@@ -132,10 +132,10 @@ Test(core_seal, a_controller_adopts_only_what_a_holder_sealed)
 {
 	make(DP_CORE_CONTROLLER, 1, 1, DP_CORE_CACHED);
 	core.cfg.seal = seals[CONTROLLER];
-	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	step((struct dp_event){.type = DP_EV_START, .u.start = {.random = 3, .instance = 5}});
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
 	core.log.last.promised = core.epoch = 9;
-	core.asked = true; /* which epochs are taken */
+	core.recover.epochs_known = true; /* which epochs are taken */
 	struct dp_record *right = sealed_record(CONTROLLER, 1, dp_chain_start(STREAM));
 	struct dp_record *forged = sealed_record(FORGER, 1, dp_chain_start(STREAM));
 	welcome_with(0, (struct dp_position){1, 1, right->h.chain});
@@ -212,7 +212,7 @@ static void refused(struct dp_found f, const struct dp_wanted *w, struct dp_buf 
 	struct dp_found right = {.id = w->id, .seq = 9, .length = 512};
 	answer(1, right, close_answer(MIRROR, w, &right));
 	cr_assert_eq(find(DP_ACT_DATA, 0)->err, 0, "%s", what);
-	core.read_turn = 0;
+	core.reads.turn = 0;
 }
 
 Test(core_seal, a_host_never_reads_what_a_relay_makes_up)
@@ -269,7 +269,7 @@ Test(core_seal, a_controller_seals_what_it_fills_a_mirror_with)
 {
 	open_controller(2, DP_CORE_CACHED);
 	core.cfg.seal = seals[CONTROLLER];
-	core.cfg.image = true;
+	core.can.keeps_images = true;
 	struct dp_wanted w = {.id = 7, .volume = 1, .length = 512, .compare = true};
 	from_down(0, (struct dp_msg){.type = DP_MSG_FETCH, .u.read = w});
 	struct dp_found f = {

@@ -5,7 +5,7 @@
 Test(engine, promise_is_answered_only_when_durable, .fini = done)
 {
 	make(DP_CORE_MIRROR, 0, 0, DP_CORE_CACHED);
-	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	step((struct dp_event){.type = DP_EV_START, .u.start = {.random = 3, .instance = 5}});
 	hello(4, 100);
 	cr_assert_null(find(DP_ACT_SEND_UP, DP_MSG_WELCOME),
 		"a promise is answered before it is durable");
@@ -170,7 +170,7 @@ Test(engine, relay_waits_for_the_mirror, .fini = done)
 Test(engine, a_relays_base_does_not_take_a_promise_back, .fini = done)
 {
 	make(DP_CORE_RELAY, 1, 1, DP_CORE_CACHED);
-	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	step((struct dp_event){.type = DP_EV_START, .u.start = {.random = 3, .instance = 5}});
 	hello(1, 100);
 	barrier_done(barrier_token());
 	hello(2, 101);
@@ -185,7 +185,8 @@ Test(engine, released_is_not_committed_after_a_restart, .fini = done)
 {
 	for (unsigned next_hop = 0; next_hop < 2; next_hop++) {
 		make_released_relay(next_hop);
-		step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+		step((struct dp_event){
+			.type = DP_EV_START, .u.start = {.random = 3, .instance = 5}});
 		hello(1, 100);
 		struct dp_welcome *w = find(DP_ACT_SEND_UP, DP_MSG_WELCOME)->msg.u.welcome;
 		cr_assert_eq(w->cached, 5);
@@ -200,7 +201,7 @@ Test(engine, released_is_not_committed_after_a_restart, .fini = done)
 Test(engine, a_new_relay_passes_a_newer_epoch_up, .fini = done)
 {
 	make(DP_CORE_RELAY, 1, 1, DP_CORE_CACHED);
-	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	step((struct dp_event){.type = DP_EV_START, .u.start = {.random = 3, .instance = 5}});
 	hello(1, 100);
 	barrier_done(barrier_token());
 	cr_assert_eq(find(DP_ACT_SEND_DOWN, DP_MSG_HELLO)->msg.u.hello.epoch, 1);
@@ -255,7 +256,7 @@ Test(engine, ack_policy_counts_legs_and_stages, .fini = done)
 Test(engine, a_controller_without_a_journal_makes_no_record_in_its_first_epoch, .fini = done)
 {
 	make(DP_CORE_CONTROLLER, 1, 1, DP_CORE_CACHED);
-	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	step((struct dp_event){.type = DP_EV_START, .u.start = {.random = 3, .instance = 5}});
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
 	cr_assert_eq(find(DP_ACT_SEND_DOWN, DP_MSG_HELLO)->msg.u.hello.epoch, 1);
 	welcome_from(0);
@@ -271,7 +272,7 @@ Test(engine, a_controller_without_a_journal_makes_no_record_in_its_first_epoch, 
 Test(engine, a_controller_without_a_journal_begins_behind_what_was_promised, .fini = done)
 {
 	make(DP_CORE_CONTROLLER, 1, 1, DP_CORE_CACHED);
-	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	step((struct dp_event){.type = DP_EV_START, .u.start = {.random = 3, .instance = 5}});
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
 	from_down(0,
 		(struct dp_msg){.type = DP_MSG_REFUSE,
@@ -290,10 +291,11 @@ Test(engine, controller_adopts_the_longest_history, .fini = done)
 {
 	for (uint32_t longest = 0; longest < 2; longest++) {
 		make(DP_CORE_CONTROLLER, 2, 2, DP_CORE_CACHED);
-		step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+		step((struct dp_event){
+			.type = DP_EV_START, .u.start = {.random = 3, .instance = 5}});
 		step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
 		core.log.last.promised = core.epoch = 9;
-		core.asked = true; /* which epochs are taken */
+		core.recover.epochs_known = true; /* which epochs are taken */
 		for (uint32_t i = 0; i < 2; i++) {
 			cr_assert_eq(core.state, DP_CORE_RECOVERING,
 				"goes on before all legs have answered");
@@ -312,10 +314,10 @@ Test(engine, controller_adopts_the_longest_history, .fini = done)
 Test(engine, a_claim_in_the_middle_of_adopting_has_what_was_adopted_so_far, .fini = done)
 {
 	make(DP_CORE_CONTROLLER, 1, 1, DP_CORE_CACHED);
-	step((struct dp_event){.type = DP_EV_START, .u.random = 3});
+	step((struct dp_event){.type = DP_EV_START, .u.start = {.random = 3, .instance = 5}});
 	step((struct dp_event){.type = DP_EV_BARRIER, .u.seq = barrier_token()});
 	core.log.last.promised = core.epoch = 9;
-	core.asked = true; /* which epochs are taken */
+	core.recover.epochs_known = true; /* which epochs are taken */
 	welcome_with(0, (struct dp_position){1, 2, 70});
 	from_down(0,
 		(struct dp_msg){

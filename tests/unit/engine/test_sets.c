@@ -7,7 +7,19 @@
 
 #include "engine/sets.h"
 
-static struct dp_sets sets; /* large; each test is a process of its own */
+static struct dp_sets sets;
+
+static void make_sets(void)
+{
+	cr_assert_eq(dp_sets_init(&sets), 0);
+}
+
+static void clear_sets(void)
+{
+	dp_sets_clear(&sets);
+}
+
+TestSuite(sets, .init = make_sets, .fini = clear_sets);
 
 static void check(uint32_t index, uint64_t id, uint64_t first, uint64_t last, bool closed,
 	bool committed)

@@ -548,7 +548,7 @@ Test(link, carries_writes_down_and_data_up)
 			.payload = payload};
 		request(t, below, &write);
 		cr_assert_eq(core(below)->log.last.at.seq, 1);
-		cr_assert_eq(core(below)->durable, 1);
+		cr_assert_eq(core(below)->journal.durable, 1);
 		struct dp_host_request read = {.offset = 1000, .length = 70000};
 		request(t, below, &read);
 		struct dp_buf *data = t->replies[0].data;

@@ -51,7 +51,7 @@ Test(stages, of_a_record_at_two_links, .fini = end)
 	at(1000);
 	core.down[1].sent = 1;
 	at(1010);
-	core.durable = 1;
+	core.journal.durable = 1;
 	at(1100);
 	core.down[0].cached = 1;
 	at(1500);
@@ -73,7 +73,7 @@ Test(stages, each_record_of_a_group_counts_once, .fini = end)
 		core.log.last.at.seq = core.down[0].sent = i;
 		at(i * 10);
 	}
-	core.durable = core.down[0].cached = 10;
+	core.journal.durable = core.down[0].cached = 10;
 	at(200);
 	at(300);
 	check(DP_TIMED_DURABLE, 0, 10, 10 * 200 - 550);
@@ -107,7 +107,7 @@ Test(stages, a_cut_forgets, .fini = end)
 	at(200);
 	core.log.last.at.seq = 3;
 	at(1000);
-	core.durable = 3;
+	core.journal.durable = 3;
 	at(1001);
 	check(DP_TIMED_DURABLE, 0, 3, 901 + 901 + 1);
 }
@@ -118,11 +118,12 @@ Test(stages, what_was_there_before_does_not_count, .fini = end)
 	memset(&core, 0, sizeof core);
 	core.cfg.down_count = 1;
 	core.cfg.role = DP_CORE_RELAY;
-	core.log.last.at.seq = core.durable = 1000;
+	core.log.last.at.seq = core.journal.durable = 1000;
 	stages = dp_stages_new(&core);
 	core.log.last.at.seq = 1001;
 	at(50);
-	core.down[0].sent = core.down[0].cached = core.down[0].committed = core.durable = 1001;
+	core.down[0].sent = core.down[0].cached = core.down[0].committed = core.journal
+										   .durable = 1001;
 	at(60);
 	check(DP_TIMED_DURABLE, 0, 1, 10);
 	check(DP_TIMED_FORWARDED, 0, 1, 10);
@@ -136,7 +137,7 @@ Test(stages, a_long_way_is_bounded, .fini = end)
 	core.log.last.at.seq = 1000000000000;
 	at(10);
 	core.down[0].sent = core.log.last.at.seq;
-	core.durable = core.log.last.at.seq - DP_STAGES_RING - 5;
+	core.journal.durable = core.log.last.at.seq - DP_STAGES_RING - 5;
 	at(20);
 	check(DP_TIMED_DURABLE, 0, 0, 0);
 	check(DP_TIMED_FORWARDED, 0, DP_STAGES_RING, DP_STAGES_RING * 10);
@@ -147,13 +148,13 @@ Test(stages, a_long_way_is_bounded, .fini = end)
 Test(stages, a_lazy_journal_is_not_measured, .fini = end)
 {
 	begin(1);
-	core.cfg.role = DP_CORE_CONTROLLER;
+	core.can.makes_records = true;
 	core.cfg.ack = core.cfg.flush = DP_CORE_CACHED;
 	core.cfg.ack_legs = core.cfg.keep_serving = 1;
 	cr_assert(dp_core_lazy(&core), "this is about a lazy one");
 	core.log.last.at.seq = 1;
 	at(10);
-	core.durable = 1;
+	core.journal.durable = 1;
 	at(20);
 	check(DP_TIMED_DURABLE, 0, 0, 0);
 }
