@@ -39,7 +39,7 @@ void dp_recover_start(struct dp_core *c, struct dp_actions *out)
 		c->down[i].connect_due = true;
 }
 
-static void open_stream(struct dp_core *c, struct dp_actions *out)
+static void open_core(struct dp_core *c, struct dp_actions *out)
 {
 	dp_core_move(c, DP_CORE_OPEN);
 	c->replied = c->log.last.at.seq;
@@ -105,7 +105,7 @@ static void adopt_from(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	r->adopt_us = c->now_us;
 	r->adopt_bytes = 0;
 	if (c->log.last.at.seq == r->adopt_to) {
-		open_stream(c, out);
+		open_core(c, out);
 		return;
 	}
 	dp_core_move(c, DP_CORE_ADOPTING);
@@ -131,7 +131,7 @@ void dp_recover_on_record(struct dp_core *c, uint32_t from, struct dp_record *r,
 	uint64_t cost = dp_core_cost(r->h.payload_len), *left = &c->recover.adopt_bytes;
 	*left -= cost < *left ? cost : *left;
 	if (c->log.last.at.seq >= c->recover.adopt_to)
-		open_stream(c, out);
+		open_core(c, out);
 }
 
 /* ---- the legs' answers ---- */
@@ -196,7 +196,7 @@ static void try_answers(struct dp_core *c, struct dp_actions *out)
 	if (answers && claims_again(c, longest.epoch, out))
 		return;
 	if (answers == 0 || !is_longer(longest, c->log.last.at))
-		open_stream(c, out);
+		open_core(c, out);
 	else
 		adopt_from(c, best, out);
 }
