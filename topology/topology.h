@@ -18,11 +18,11 @@
 #include "base/units.h"
 #include "proto/seal.h"
 
-#define DP_SITES_MAX            64
-#define DP_NODES_MAX            64
-#define DP_LINKS_MAX            256
-#define DP_STREAMS_MAX          64
-#define DP_TOPOLOGY_VOLUMES_MAX 256
+#define DP_SITES_MAX            256
+#define DP_NODES_MAX            256
+#define DP_LINKS_MAX            1024
+#define DP_STREAMS_MAX          1024
+#define DP_TOPOLOGY_VOLUMES_MAX 4096
 #define DP_CONNECTIONS_MAX      8
 #define DP_OPERATORS_MAX        32
 #define DP_PATH_MAX             255

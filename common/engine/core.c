@@ -367,6 +367,8 @@ static void on_event(struct dp_core *c, const struct dp_event *ev, struct dp_act
 	case DP_EV_BAD_FILL:
 		dp_rebuild_on_bad_fill(c, out);
 		break;
+	case DP_EV_ROOM:
+		break; /* settling is all it needs */
 	case DP_EV_TICK:
 		on_tick(c, out);
 		break;
@@ -448,5 +450,6 @@ uint64_t dp_core_due_us(const struct dp_core *c)
 		due = earlier(due, dp_rebuild_due_us(c, i));
 		due = earlier(due, dp_send_due_us(c, i));
 	}
+	due = earlier(due, dp_insync_due_us(c));
 	return c->up.pull_loading == DP_LOAD_LATER ? 0 : due;
 }

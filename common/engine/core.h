@@ -68,6 +68,7 @@ enum dp_event_type {
 	DP_EV_IMAGE,    /* u.image: a read of the node's own image is done */
 	DP_EV_WANT,     /* u.want: a resync of the node's own images needs this */
 	DP_EV_COPIED,   /* u.copied: how far it is */
+	DP_EV_ROOM,     /* the journal has more room than with the last event */
 	DP_EV_BAD_FILL, /* an answer for the resync was not sealed as the stream is */
 	DP_EV_TICK,
 	DP_EV_STOP, /* the node will be stopped cleanly */

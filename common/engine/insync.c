@@ -145,6 +145,11 @@ static void write_set(struct dp_core *c, uint64_t away, struct dp_actions *out)
 	raise_back(c, before & ~away & ~c->insync.away, out); /* before it had ceased to count */
 }
 
+static bool may_change(const struct dp_core *c)
+{
+	return c->can.makes_records && c->state == DP_CORE_OPEN && !c->promise.base_token;
+}
+
 void dp_insync_settle(struct dp_core *c, struct dp_actions *out)
 {
 	if (c->insync.restart_due) {
@@ -152,7 +157,7 @@ void dp_insync_settle(struct dp_core *c, struct dp_actions *out)
 		c->insync.away = 0;
 		c->insync.record_seq = c->log.last.at.seq;
 	}
-	if (!c->can.makes_records || c->state != DP_CORE_OPEN || c->promise.base_token)
+	if (!may_change(c))
 		return;
 	uint64_t away = desired_away(c);
 	if (away != c->log.last.away)
@@ -163,4 +168,10 @@ void dp_insync_settle(struct dp_core *c, struct dp_actions *out)
 		c->insync.away = c->log.last.away;
 		c->insync.away_seq = c->insync.record_seq;
 	}
+}
+
+/* A leg may have caught up by what was sent after the set had settled. */
+uint64_t dp_insync_due_us(const struct dp_core *c)
+{
+	return may_change(c) && desired_away(c) != c->log.last.away ? 0 : UINT64_MAX;
 }

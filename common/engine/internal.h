@@ -120,6 +120,7 @@ void dp_take_settle(struct dp_core *c, struct dp_actions *out);
 
 void dp_insync_start(struct dp_core *c);
 void dp_insync_settle(struct dp_core *c, struct dp_actions *out);
+uint64_t dp_insync_due_us(const struct dp_core *c);
 
 /* ---- recover.c: taking part again after a start ---- */
 

@@ -93,6 +93,8 @@ static void super_done(struct dp_io *io, int err)
 	dp_journal_renew_step(j);
 	dp_journal_release_again(j);
 	dp_journal_kick(j);
+	if (!err && j->events.freed)
+		j->events.freed(j->events.ctx);
 }
 
 static void write_super(struct dp_journal *j, const struct dp_meta *meta, uint64_t tail_lsn,

@@ -30,6 +30,7 @@ struct dp_journal_events {
 	void (*renewal)(void *ctx, bool done);
 	void (*failed)(void *ctx);
 	void *ctx;
+	void (*freed)(void *ctx); /* dp_journal_room() has grown; NULL: the owner looks by itself */
 };
 
 /* What recovery finds, in order: the tail first, then records and barriers. A non-zero return

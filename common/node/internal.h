@@ -19,6 +19,7 @@
 #define NODE_ALARMS_MAX 32
 #define HOST_REQUESTS   128u
 #define NODE_SUN_MAX    108
+#define NODE_BY_ID      (2 * DP_NODE_STREAMS_MAX)
 
 struct node;
 
@@ -39,6 +40,9 @@ struct node_stream {
 	/* as logged last: */
 	enum dp_down_state link_state[DP_DOWN_MAX];
 	bool upstream_state;
+	/* A flush is due (streams.c). */
+	bool listed;
+	struct node_stream *next_touched;
 };
 
 /* A sender that has connected to our ROUTER socket. */
@@ -85,6 +89,12 @@ struct node {
 	struct link links[DP_NODE_LINKS_MAX];
 	struct peer peers[NODE_PEERS_MAX];
 	struct node_stream streams[DP_NODE_STREAMS_MAX];
+	/* Of the streams (streams.c): where each stands, by its id; those that a flush is due for,
+	 * and those whose group commit waits; when each has something to do. */
+	uint16_t by_id[NODE_BY_ID];
+	struct node_stream *touched, *gathering;
+	uint64_t stream_due_us[DP_NODE_STREAMS_MAX], due_us, swept_us;
+	bool broken; /* a stream ran out of memory */
 	int host_fd, control_fd, signal_fd, http_fd;
 	struct MHD_Daemon *http; /* NULL: no metrics are to be read */
 	struct conn *conns[NODE_CONNS_MAX];
@@ -102,6 +112,13 @@ struct node {
 uint64_t node_clock_us(void);
 uint64_t node_wall_us(void);
 struct node_stream *node_stream_by_id(struct node *n, uint64_t id);
+
+/* streams.c */
+void streams_add(struct node *n, unsigned index); /* when its cfg is known */
+void streams_touched(struct node_stream *ns);
+void streams_flush(struct node *n);
+void streams_tick(struct node *n);
+uint64_t streams_wake_us(const struct node *n); /* a flush is due then; UINT64_MAX: none */
 
 /* net.c */
 int net_open(struct node *n); /* 0 or a dp_err, logged */

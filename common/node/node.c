@@ -40,14 +40,6 @@ uint64_t node_wall_us(void)
 	return clock_us(CLOCK_REALTIME);
 }
 
-struct node_stream *node_stream_by_id(struct node *n, uint64_t id)
-{
-	for (unsigned i = 0; i < n->cfg->stream_count; i++)
-		if (n->streams[i].cfg->core.stream == id)
-			return &n->streams[i];
-	return NULL;
-}
-
 /* ---- what streams ask for ---- */
 
 static void on_send_up(void *ctx, struct dp_stream *s, uint32_t peer, struct dp_msg *m)
@@ -107,7 +99,14 @@ static void on_alarm(void *ctx, struct dp_stream *s, enum dp_alarm alarm, uint32
 		dp_alarm_info(alarm)->id, text);
 }
 
-static const struct dp_stream_ops stream_ops = {on_send_up, on_send_down, on_reply, on_alarm};
+static void on_touched(void *ctx, struct dp_stream *s)
+{
+	(void)s;
+	streams_touched(ctx);
+}
+
+static const struct dp_stream_ops stream_ops = {
+	on_send_up, on_send_down, on_reply, on_touched, on_alarm};
 
 /* ---- opening ---- */
 
@@ -194,6 +193,7 @@ static int open_stream(struct node *n, struct node_stream *ns)
 			files[i], cfg->volumes[i].is_new, cfg->volumes[i].grown};
 	}
 	struct dp_stream_config sc = {.core = cfg->core,
+		.now_us = &n->now_us,
 		.journal_file = journal,
 		.journal_size = cfg->journal_bytes,
 		.volumes = volumes,
@@ -273,6 +273,7 @@ static int open_all(struct node *n)
 	for (unsigned i = 0; i < n->cfg->stream_count && !err; i++) {
 		n->streams[i].cfg = &n->cfg->streams[i];
 		n->streams[i].node = n;
+		streams_add(n, i);
 		err = open_stream(n, &n->streams[i]);
 	}
 	if (!err)
@@ -349,14 +350,11 @@ static void mark_wakers(struct node *n, const struct pollfd *fds)
 static void now(struct node *n)
 {
 	n->now_us = node_clock_us();
-	for (unsigned i = 0; i < n->cfg->stream_count; i++)
-		dp_stream_now(n->streams[i].stream, n->now_us);
 }
 
 static void flush_streams(struct node *n)
 {
-	for (unsigned i = 0; i < n->cfg->stream_count; i++)
-		dp_stream_flush(n->streams[i].stream);
+	streams_flush(n);
 	net_flush(n); /* before the disk, which may be waited for */
 }
 
@@ -430,24 +428,6 @@ static void turn(struct node *n, uint64_t timeout_us)
 		http_run(n);
 }
 
-static void log_links(struct node_stream *ns)
-{
-	const struct dp_core *c = dp_stream_core(ns->stream);
-	const struct dp_node_config *cfg = ns->node->cfg;
-	for (unsigned i = 0; i < c->cfg.down_count; i++) {
-		if (ns->link_state[i] == c->down[i].state)
-			continue;
-		ns->link_state[i] = c->down[i].state;
-		dp_log(DP_LOG_NOTICE, "link", "stream=%s to=%s state=%s", ns->cfg->name,
-			cfg->links[ns->cfg->links[i]].peer, dp_down_state_name(c->down[i].state));
-	}
-	if (ns->upstream_state == c->up.started)
-		return;
-	ns->upstream_state = c->up.started;
-	dp_log(DP_LOG_NOTICE, "link", "stream=%s from=%s state=%s", ns->cfg->name,
-		ns->cfg->upstream, c->up.started ? "Connected" : "Connecting");
-}
-
 static bool failed(const struct node *n)
 {
 	for (unsigned i = 0; i < n->cfg->stream_count; i++)
@@ -456,21 +436,10 @@ static bool failed(const struct node *n)
 	return false;
 }
 
-static bool broken(const struct node *n)
-{
-	for (unsigned i = 0; i < n->cfg->stream_count; i++)
-		if (dp_stream_broken(n->streams[i].stream))
-			return true;
-	return false;
-}
-
 static void tick(struct node *n)
 {
 	now(n);
-	for (unsigned i = 0; i < n->cfg->stream_count; i++) {
-		dp_stream_tick(n->streams[i].stream, n->now_us);
-		log_links(&n->streams[i]);
-	}
+	streams_tick(n);
 	health_changed(n); /* by the clock, too */
 	http_run(n);
 	net_tick(n);
@@ -481,11 +450,7 @@ static void tick(struct node *n)
 /* Until the next tick, or until a group commit has waited long enough for more records. */
 static uint64_t wait_us(const struct node *n, uint64_t now_us, uint64_t tick_us)
 {
-	uint64_t until = tick_us;
-	for (unsigned i = 0; i < n->cfg->stream_count; i++) {
-		uint64_t wake = dp_stream_wake_us(n->streams[i].stream);
-		until = wake < until ? wake : until;
-	}
+	uint64_t wake_us = streams_wake_us(n), until = wake_us < tick_us ? wake_us : tick_us;
 	return until > now_us ? until - now_us : 0;
 }
 
@@ -505,7 +470,7 @@ static void feed_watchdog(uint64_t now_us)
 static void run_until_stopped(struct node *n)
 {
 	uint64_t next = 0;
-	while (!n->stopping && !broken(n)) {
+	while (!n->stopping && !n->broken) {
 		uint64_t before = node_clock_us();
 		if (before >= next) {
 			tick(n);
@@ -612,12 +577,13 @@ int dp_node_run(struct dp_node_config *cfg, const struct dp_node_source *source)
 		return close_all(n, exit_code(err));
 	}
 	forget_changes(cfg);
+	now(n);
 	for (unsigned i = 0; i < cfg->stream_count; i++)
-		dp_stream_start(n->streams[i].stream, node_clock_us());
+		dp_stream_start(n->streams[i].stream);
 	dp_log(DP_LOG_NOTICE, "ready", "version=%s streams=%u", DIPOLE_VERSION, cfg->stream_count);
 	sd_notify(0, "READY=1");
 	run_until_stopped(n);
-	bool died = broken(n);
+	bool died = n->broken;
 	if (died)
 		dp_log(DP_LOG_ERROR, "out-of-memory",
 			"streams are stopped to keep what is durable");

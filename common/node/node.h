@@ -9,9 +9,9 @@
 #include "engine/core.h"
 #include "net/health.h"
 
-#define DP_NODE_STREAMS_MAX   64
-#define DP_NODE_LINKS_MAX     64
-#define DP_NODE_KEYS_MAX      128 /* of each node of a topology two */
+#define DP_NODE_STREAMS_MAX   1024
+#define DP_NODE_LINKS_MAX     512
+#define DP_NODE_KEYS_MAX      512 /* of each node of a topology two */
 #define DP_NODE_OPERATORS_MAX 32
 #define DP_KEY_SIZE           41 /* Z85 with its 0 */
 
@@ -69,7 +69,7 @@ struct dp_node_key {
 };
 
 /* What the node had when it ran last, and has no more: its files are set aside. */
-#define DP_NODE_GONE_MAX 320 /* all volumes and streams of a topology */
+#define DP_NODE_GONE_MAX 5120 /* all volumes and streams of a topology */
 struct dp_node_gone {
 	char name[DP_NAME_MAX + 1];
 	bool stream; /* its journal; else a volume's images */

@@ -358,6 +358,18 @@ void dp_store_reset(struct dp_store *s, uint64_t seq)
 	dp_store_cut(s, s->log->last.at.seq);
 }
 
+void dp_store_now(struct dp_store *s, uint64_t now_us)
+{
+	s->now_us = now_us;
+}
+
+bool dp_store_has_work(const struct dp_store *s)
+{
+	return !s->failed &&
+		(s->applied < s->target || s->synced < s->applied || s->eager ||
+			s->resync.running || s->resync.used || s->resync.postponed || s->job);
+}
+
 void dp_store_tick(struct dp_store *s, uint64_t now_us)
 {
 	s->now_us = now_us;

@@ -55,11 +55,14 @@ int dp_store_open(struct dp_disk *disk, const struct dp_store_volume *volumes, u
 void dp_store_close(struct dp_store **store); /* not while dp_store_busy() */
 bool dp_store_busy(const struct dp_store *store);
 
-void dp_store_note(struct dp_store *store);                /* the log has grown */
-void dp_store_apply(struct dp_store *store, uint64_t seq); /* may be applied up to here */
-void dp_store_cut(struct dp_store *store, uint64_t seq);   /* the log was cut after seq */
-void dp_store_reset(struct dp_store *store, uint64_t seq); /* recovery: images stand at seq */
+void dp_store_note(struct dp_store *store);                 /* the log has grown */
+void dp_store_apply(struct dp_store *store, uint64_t seq);  /* may be applied up to here */
+void dp_store_cut(struct dp_store *store, uint64_t seq);    /* the log was cut after seq */
+void dp_store_reset(struct dp_store *store, uint64_t seq);  /* recovery: images stand at seq */
+void dp_store_now(struct dp_store *store, uint64_t now_us); /* before any of these */
 void dp_store_tick(struct dp_store *store, uint64_t now_us);
+/* Whether dp_store_tick() has something to do, now or soon: images are not where they are to be. */
+bool dp_store_has_work(const struct dp_store *store);
 void dp_store_work(struct dp_store
 		*store); /* starts what is next; call it when the journal has nothing to write */
 

@@ -7,17 +7,19 @@
 #include "base/err.h"
 #include "store/cache.h"
 
-#define GATHER_US 250 /* from one group commit to the next */
+#define GATHER_US   250 /* from one group commit to the next */
+#define QUEUE_START 16u /* entries of a queue that is used for the first time */
 
 struct waiting {
 	struct dp_host_request request;
 	uint64_t start_us;
 };
 
-/* Requests that the core cannot take yet, in order; a ring of DP_HOST_REQUESTS_MAX. */
+/* Requests that the core cannot take yet, in order; a ring that grows up to DP_HOST_REQUESTS_MAX.
+ */
 struct queue {
 	struct waiting *ring;
-	uint32_t head, count;
+	uint32_t head, count, capacity; /* a power of two, or 0 */
 };
 
 /* A host request inside the core: its tag is this, so that latency can be measured and the
@@ -41,9 +43,10 @@ struct dp_stream {
 	struct dp_stream_ops ops;
 	void *ctx;
 	struct dp_actions actions;
-	uint64_t now_us, random;
+	const uint64_t *now_us; /* the node's clock */
+	uint64_t random;
 	uint64_t commit_us; /* when the last group commit began */
-	bool stepping, broken;
+	bool stepping, broken, touched;
 	struct dp_event *events; /* that arise while actions are carried out, in order */
 	uint32_t event_count, event_capacity;
 	/* Reads need not wait behind writes that are not answered yet: a full journal stops writes.
@@ -104,6 +107,11 @@ static void on_renewal(void *ctx, bool done)
 		DP_PEER_SELF);
 }
 
+static void on_freed(void *ctx)
+{
+	post(ctx, (struct dp_event){.type = DP_EV_ROOM});
+}
+
 static void on_journal_failed(void *ctx)
 {
 	post(ctx, (struct dp_event){.type = DP_EV_FAILED, .u.alarm = DP_ALARM_JOURNAL_FAILED});
@@ -156,7 +164,7 @@ static void end_ticket(struct dp_stream *s, struct ticket *t, int err, uint64_t 
 	struct dp_buf *data)
 {
 	if (t->timed && !err)
-		dp_hist_add(&s->hist[t->flush], s->now_us - t->start_us);
+		dp_hist_add(&s->hist[t->flush], *s->now_us - t->start_us);
 	if (t->next)
 		t->next->prev = t->prev;
 	if (t->prev)
@@ -240,7 +248,9 @@ static void step(struct dp_stream *s, struct dp_event *ev)
 {
 	if (s->broken)
 		return;
-	ev->now_us = s->now_us;
+	ev->now_us = *s->now_us;
+	if (s->store)
+		dp_store_now(s->store, ev->now_us);
 	/* What was released while it waited to be written is in the journal now, perhaps, and takes
 	 * room. What a barrier said the core has yet to hear, and its tail to say. */
 	if (ev->type != DP_EV_BARRIER)
@@ -254,8 +264,16 @@ static void step(struct dp_stream *s, struct dp_event *ev)
 	dp_actions_clear(&s->actions);
 }
 
+static void touch_stream(struct dp_stream *s)
+{
+	if (!s->touched && s->ops.touched)
+		s->ops.touched(s->ctx, s);
+	s->touched = true;
+}
+
 static void step_all(struct dp_stream *s, struct dp_event *ev)
 {
+	touch_stream(s);
 	s->stepping = true;
 	if (ev)
 		step(s, ev);
@@ -267,7 +285,7 @@ static void step_all(struct dp_stream *s, struct dp_event *ev)
 	s->event_count = 0;
 	s->stepping = false;
 	if (s->stages && !s->broken)
-		dp_stages_watch(s->stages, &s->core, s->now_us);
+		dp_stages_watch(s->stages, &s->core, *s->now_us);
 }
 
 static void pump(struct dp_stream *s)
@@ -314,9 +332,30 @@ static bool read_fits(const struct dp_stream *s, const struct dp_host_request *r
 		(!s->read_bytes || s->read_bytes + r->length <= s->core.cfg.window_bytes);
 }
 
+static struct waiting *waiting_at(const struct queue *q, uint32_t index)
+{
+	return &q->ring[(q->head + index) & (q->capacity - 1)];
+}
+
+/* Makes room for one more. false: no memory. */
+static bool grow_queue(struct queue *q)
+{
+	if (q->count < q->capacity)
+		return true;
+	uint32_t capacity = q->capacity ? q->capacity * 2 : QUEUE_START;
+	struct waiting *ring = calloc(capacity, sizeof *ring);
+	if (!ring)
+		return false;
+	for (uint32_t i = 0; i < q->count; i++)
+		ring[i] = *waiting_at(q, i);
+	free(q->ring);
+	*q = (struct queue){.ring = ring, .count = q->count, .capacity = capacity};
+	return true;
+}
+
 static bool feed_one(struct dp_stream *s, struct queue *q)
 {
-	struct waiting *w = &q->ring[q->head];
+	struct waiting *w = waiting_at(q, 0);
 	struct dp_host_request *r = &w->request;
 	uint32_t length = r->payload ? (uint32_t)r->payload->size : 0;
 	bool room = is_read(r) ? read_fits(s, r)
@@ -338,7 +377,7 @@ static bool feed_one(struct dp_stream *s, struct queue *q)
 	fed.tag = t;
 	fed.unchanged = fed.unchanged && s->cache;
 	note(s, t, &fed);
-	q->head = (q->head + 1) % DP_HOST_REQUESTS_MAX;
+	q->head = (q->head + 1) & (q->capacity - 1);
 	q->count--;
 	struct dp_event ev = {.type = is_read(&fed) ? DP_EV_READ : DP_EV_HOST, .u.host = &fed};
 	step_all(s, &ev);
@@ -380,9 +419,11 @@ bool dp_stream_request(struct dp_stream *s, const struct dp_host_request *r)
 	if (cached(s, r))
 		return true;
 	struct queue *q = is_read(r) ? &s->reads : &s->writes;
-	uint32_t at = (q->head + q->count++) % DP_HOST_REQUESTS_MAX;
-	q->ring[at] = (struct waiting){.request = *r, .start_us = s->now_us};
+	if (!grow_queue(q))
+		return false;
+	*waiting_at(q, q->count++) = (struct waiting){.request = *r, .start_us = *s->now_us};
 	dp_buf_ref(r->payload);
+	touch_stream(s);
 	feed(s);
 	return true;
 }
@@ -391,11 +432,11 @@ static void forget_waiting(struct queue *q, bool (*match)(void *tag, void *arg),
 {
 	uint32_t kept = 0;
 	for (uint32_t i = 0; i < q->count; i++) {
-		struct waiting w = q->ring[(q->head + i) % DP_HOST_REQUESTS_MAX];
+		struct waiting w = *waiting_at(q, i);
 		if (match(w.request.tag, arg))
 			dp_buf_unref(&w.request.payload);
 		else
-			q->ring[(q->head + kept++) % DP_HOST_REQUESTS_MAX] = w;
+			*waiting_at(q, kept++) = w;
 	}
 	q->count = kept;
 }
@@ -410,11 +451,6 @@ void dp_stream_forget(struct dp_stream *s, bool (*match)(void *tag, void *arg), 
 }
 
 /* ---- inputs ---- */
-
-void dp_stream_now(struct dp_stream *s, uint64_t now_us)
-{
-	s->now_us = now_us;
-}
 
 void dp_stream_from_up(struct dp_stream *s, uint32_t peer, struct dp_msg *m, bool bad)
 {
@@ -460,15 +496,22 @@ void dp_stream_limits(struct dp_stream *s, const struct dp_core_limits *limits,
 		dp_store_resync_rate(s->store, resync_rate);
 }
 
-void dp_stream_tick(struct dp_stream *s, uint64_t now_us)
+uint64_t dp_stream_due_us(const struct dp_stream *s)
 {
-	s->now_us = now_us;
+	bool waits = s->writes.count || s->reads.count;
+	return waits || (s->store && dp_store_has_work(s->store)) ? 0 : dp_core_due_us(&s->core);
+}
+
+void dp_stream_tick(struct dp_stream *s)
+{
+	if (*s->now_us < dp_stream_due_us(s))
+		return;
 	struct dp_event ev = {.type = DP_EV_TICK};
 	step_all(s, &ev);
 	if (s->store && s->core.rebuild.ordered)
 		dp_store_hurry(s->store); /* it waits for that */
 	if (s->store)
-		dp_store_tick(s->store, now_us);
+		dp_store_tick(s->store, *s->now_us);
 	dp_stream_flush(s);
 }
 
@@ -479,7 +522,7 @@ static bool gathering(const struct dp_stream *s)
 {
 	struct dp_journal_stats j = dp_journal_stats(s->journal);
 	return j.waiting && (j.writing || j.waiting < j.last_group) &&
-		s->now_us < s->commit_us + GATHER_US;
+		*s->now_us < s->commit_us + GATHER_US;
 }
 
 static void commit(struct dp_stream *s)
@@ -490,11 +533,12 @@ static void commit(struct dp_stream *s)
 	dp_journal_kick(s->journal);
 	dp_journal_overlap(s->journal);
 	if (dp_journal_stats(s->journal).waiting < before)
-		s->commit_us = s->now_us;
+		s->commit_us = *s->now_us;
 }
 
 void dp_stream_flush(struct dp_stream *s)
 {
+	s->touched = false;
 	feed(s);
 	commit(s);
 	if (s->store)
@@ -506,9 +550,8 @@ uint64_t dp_stream_wake_us(struct dp_stream *s)
 	return gathering(s) ? s->commit_us + GATHER_US : UINT64_MAX;
 }
 
-void dp_stream_start(struct dp_stream *s, uint64_t now_us)
+void dp_stream_start(struct dp_stream *s)
 {
-	s->now_us = now_us;
 	struct dp_event ev = {.type = DP_EV_START,
 		.u.start = {.random = s->random, .instance = dp_journal_instance(s->journal)}};
 	step_all(s, &ev);
@@ -545,7 +588,8 @@ static int open_parts(struct dp_stream *s, struct dp_disk *disk, const struct dp
 	struct opening o = {.s = s, .cfg = &cfg->core};
 	struct dp_journal_config jc = {
 		.stream = cfg->core.stream, .size = cfg->journal_size, .instance = cfg->random};
-	struct dp_journal_events je = {on_durable, on_barrier, on_renewal, on_journal_failed, s};
+	struct dp_journal_events je = {
+		on_durable, on_barrier, on_renewal, on_journal_failed, s, on_freed};
 	struct dp_journal_scan scan = {scan_tail, scan_record, scan_barrier, &o};
 	int err = dp_journal_open(disk, cfg->journal_file, &jc, &je, &scan, &s->journal);
 	if (err)
@@ -577,11 +621,10 @@ int dp_stream_open(struct dp_disk *disk, const struct dp_stream_config *cfg,
 		return DP_ENOMEM;
 	s->ops = *ops;
 	s->ctx = ctx;
+	s->now_us = cfg->now_us;
 	s->random = cfg->random;
-	s->writes.ring = calloc(DP_HOST_REQUESTS_MAX, sizeof *s->writes.ring);
-	s->reads.ring = calloc(DP_HOST_REQUESTS_MAX, sizeof *s->reads.ring);
 	s->cache = cfg->read_cache ? dp_cache_new(cfg->read_cache) : NULL;
-	bool memory = s->writes.ring && s->reads.ring && (s->cache || !cfg->read_cache);
+	bool memory = s->cache || !cfg->read_cache;
 	int err = memory ? open_parts(s, disk, cfg) : DP_ENOMEM;
 	if (err)
 		dp_stream_close(&s);
@@ -604,8 +647,9 @@ void dp_stream_close(struct dp_stream **ps)
 	dp_cache_free(&s->cache);
 	dp_stages_free(&s->stages);
 	for (uint32_t i = 0; i < s->writes.count; i++)
-		dp_buf_unref(&s->writes.ring[(s->writes.head + i) % DP_HOST_REQUESTS_MAX]
-				      .request.payload);
+		dp_buf_unref(&waiting_at(&s->writes, i)->request.payload);
+	dp_hist_clear(&s->hist[0]);
+	dp_hist_clear(&s->hist[1]);
 	dp_store_close(&s->store);
 	dp_journal_close(&s->journal);
 	dp_core_clear(&s->core);

@@ -21,11 +21,15 @@ struct dp_stream_ops {
 	/* The answer to a host's request; data (borrowed) for reads. */
 	void (*reply)(void *ctx, struct dp_stream *s, void *tag, int err, uint64_t set,
 		struct dp_buf *data);
+	/* Called once when something has happened: dp_stream_flush() is due after this turn. NULL:
+	 * it is called after each turn anyway. */
+	void (*touched)(void *ctx, struct dp_stream *s);
 	void (*alarm)(void *ctx, struct dp_stream *s, enum dp_alarm alarm, uint32_t peer);
 };
 
 struct dp_stream_config {
 	struct dp_core_config core;
+	const uint64_t *now_us; /* the node's clock; borrowed, and outlives the stream */
 	const char *journal_file;
 	uint64_t journal_size;
 	uint64_t random; /* names the journal if it is made now, and seeds session names */
@@ -47,7 +51,7 @@ struct dp_stream_counters {
  * changed and images are being resynced. */
 int dp_stream_open(struct dp_disk *disk, const struct dp_stream_config *cfg,
 	const struct dp_stream_ops *ops, void *ctx, struct dp_stream **out);
-void dp_stream_start(struct dp_stream *s, uint64_t now_us);
+void dp_stream_start(struct dp_stream *s);
 
 /* Not while dp_stream_busy(): completions would find nothing. */
 void dp_stream_close(struct dp_stream **s);
@@ -64,9 +68,11 @@ void dp_stream_limits(struct dp_stream *s, const struct dp_core_limits *limits,
 void dp_stream_shrunk(struct dp_stream *s, uint32_t link, uint64_t bytes);
 void dp_stream_leg(struct dp_stream *s, uint32_t link, struct dp_order order);
 void dp_stream_from_down(struct dp_stream *s, uint32_t link, struct dp_msg *m);
-void dp_stream_tick(struct dp_stream *s, uint64_t now_us);
-void dp_stream_now(struct dp_stream *s, uint64_t now_us); /* before a batch of inputs */
-void dp_stream_flush(struct dp_stream *s);                /* after it: starts the group commit */
+void dp_stream_tick(struct dp_stream *s); /* at most every DP_CORE_TICK_US; idle ones do nothing */
+/* When dp_stream_tick() has something to do, if nothing else happens; a time that is over: at the
+ * next tick. UINT64_MAX: never. It changes only where dp_stream_flush() is due. */
+uint64_t dp_stream_due_us(const struct dp_stream *s);
+void dp_stream_flush(struct dp_stream *s); /* after a batch of inputs: starts the group commit */
 /* When dp_stream_flush() is due again though nothing happens; UINT64_MAX: no such time. */
 uint64_t dp_stream_wake_us(struct dp_stream *s);
 

@@ -174,7 +174,7 @@ int life_open(struct life *l, uint32_t head)
 {
 	struct dp_journal_config cfg = {
 		.stream = MODEL_STREAM, .size = l->cfg->journal_size, .instance = 4711};
-	struct dp_journal_events events = {on_durable, on_barrier, on_renewal, on_failed, l};
+	struct dp_journal_events events = {on_durable, on_barrier, on_renewal, on_failed, l, NULL};
 	struct dp_journal_scan scan = {on_tail, on_record, on_scan_barrier, l};
 	l->dying = l->failed = false;
 	l->head = head;

@@ -171,7 +171,8 @@ struct mirror *mirror_new(struct crashdisk *disk, struct model *model, const str
 
 int mirror_open(struct mirror *m)
 {
-	static const struct dp_stream_ops ops = {on_send_up, on_send_down, on_reply, on_alarm};
+	static const struct dp_stream_ops ops = {
+		on_send_up, on_send_down, on_reply, NULL, on_alarm};
 	struct dp_store_volume volumes[MODEL_VOLUMES];
 	for (unsigned v = 0; v < MODEL_VOLUMES; v++)
 		volumes[v] = (struct dp_store_volume){
@@ -183,6 +184,7 @@ int mirror_open(struct mirror *m)
 			.image = true,
 			.keep_serving = DP_DOWN_MAX,
 			.window_bytes = DP_MIB},
+		.now_us = &m->now_us,
 		.journal_file = "journal",
 		.journal_size = JOURNAL,
 		.random = 4711,
@@ -198,7 +200,7 @@ int mirror_open(struct mirror *m)
 
 void mirror_start(struct mirror *m)
 {
-	dp_stream_start(m->stream, m->now_us);
+	dp_stream_start(m->stream);
 }
 
 void mirror_close(struct mirror *m)
@@ -377,7 +379,7 @@ void mirror_answer(struct mirror *m)
 void mirror_tick(struct mirror *m, uint64_t after_us)
 {
 	m->now_us += after_us;
-	dp_stream_tick(m->stream, m->now_us);
+	dp_stream_tick(m->stream);
 }
 
 void mirror_step(struct mirror *m, uint32_t which)

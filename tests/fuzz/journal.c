@@ -137,7 +137,7 @@ static void on_failed(void *ctx)
 static int start(struct owner *o)
 {
 	struct dp_journal_config cfg = {.stream = STREAM, .size = FILE_SIZE, .instance = 4711};
-	struct dp_journal_events events = {on_durable, on_token, on_renewal, on_failed, o};
+	struct dp_journal_events events = {on_durable, on_token, on_renewal, on_failed, o, NULL};
 	struct dp_journal_scan scan = {on_tail, on_record, on_barrier, o};
 	o->count = 0;
 	return dp_journal_open(&o->disk->base, NAME, &cfg, &events, &scan, &o->j);

@@ -69,6 +69,7 @@ struct testnode *testnode_new(const char *name, enum dp_core_role role)
 	t->n.host_fd = t->n.control_fd = t->n.signal_fd = -1;
 	t->n.start_us = t->n.now_us = node_clock_us();
 	t->n.streams[0] = (struct node_stream){.cfg = s, .node = &t->n};
+	streams_add(&t->n, 0);
 	struct dp_heart_config *heart = calloc(1, sizeof *heart); /* that beats for nobody */
 	if (!heart || dp_heart_start(heart, &t->n.heart))
 		abort();
@@ -78,10 +79,12 @@ struct testnode *testnode_new(const char *name, enum dp_core_role role)
 
 void testnode_start(struct testnode *t)
 {
-	static const struct dp_stream_ops ops = {on_send_up, on_send_down, on_reply, on_alarm};
+	static const struct dp_stream_ops ops = {
+		on_send_up, on_send_down, on_reply, NULL, on_alarm};
 	const struct dp_node_stream *s = &t->cfg.streams[0];
 	struct dp_store_volume volume = {.id = TEST_VOLUME, .size = TEST_SIZE, .file = "image.v"};
 	struct dp_stream_config sc = {.core = s->core,
+		.now_us = &t->n.now_us,
 		.journal_file = "journal.s",
 		.journal_size = s->journal_bytes,
 		.random = 4711,
@@ -89,7 +92,7 @@ void testnode_start(struct testnode *t)
 		.volume_count = 1};
 	if (dp_stream_open(t->n.disk, &sc, &ops, t, &t->n.streams[0].stream))
 		abort();
-	dp_stream_start(t->n.streams[0].stream, t->n.now_us);
+	dp_stream_start(t->n.streams[0].stream);
 }
 
 static void run_disk(struct testnode *t)
@@ -102,7 +105,7 @@ void testnode_turn(struct testnode *t)
 {
 	struct dp_stream *s = t->n.streams[0].stream;
 	t->n.now_us = node_clock_us() + t->ahead_us;
-	dp_stream_tick(s, t->n.now_us);
+	dp_stream_tick(s);
 	run_disk(t);
 	if (t->n.zmq) {
 		net_tick(&t->n);

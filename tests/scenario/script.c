@@ -236,7 +236,6 @@ static void ask(struct scenario *s, const struct words *w, uint8_t op)
 	if ((uint64_t)(wish.block + wish.blocks) * SIM_BLOCK > s->sim.opt.volume_size / 2)
 		wrong(s, "beyond the end of the volume");
 	trace_line(s, "host -> controller  #%u %s", host_requests(&s->sim) + 1, w->at[0]);
-	world_before(&s->sim);
 	host_ask(&s->sim, &wish);
 	world_after(&s->sim);
 }
@@ -367,7 +366,6 @@ static void do_order(struct scenario *s, const struct words *w)
 	for (unsigned i = 0; i < 4; i++) {
 		if (!is(w, 2, names[i]))
 			continue;
-		world_before(&s->sim);
 		dp_stream_leg(s->sim.nodes[0].stream, leg,
 			(struct dp_order){(enum dp_leg_order)i, UINT64_MAX});
 		world_after(&s->sim);

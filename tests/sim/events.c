@@ -60,7 +60,6 @@ void sim_run(struct sim *sim, uint64_t end, unsigned every, sim_done *done)
 		struct event ev = pop(sim);
 		sim->now = ev.at;
 		sim->steps++;
-		world_before(sim);
 		ev.fn(sim, ev.arg, ev.number);
 		world_after(sim);
 		if (done && sim->steps % every == 0 && done(sim))

@@ -269,7 +269,7 @@ static void on_alarm(void *ctx, struct dp_stream *s, enum dp_alarm alarm, uint32
 		sim->watch->alarmed(sim, n, alarm, peer);
 }
 
-static const struct dp_stream_ops stream_ops = {on_send_up, on_send_down, on_reply, on_alarm};
+static const struct dp_stream_ops stream_ops = {on_send_up, on_send_down, on_reply, NULL, on_alarm};
 
 static void start_node(struct sim *sim, void *arg, uint64_t number);
 
@@ -284,13 +284,6 @@ static bool give_up(struct sim *sim, struct node *n)
 	world_crash(sim, n);
 	sim_at(sim, RESTART_US, start_node, n, 0);
 	return true;
-}
-
-void world_before(struct sim *sim)
-{
-	for (unsigned i = 0; i < sim->node_count; i++)
-		if (sim->nodes[i].stream)
-			dp_stream_now(sim->nodes[i].stream, sim->now);
 }
 
 void world_after(struct sim *sim)
@@ -312,7 +305,7 @@ static void tick(struct sim *sim, void *arg, uint64_t life)
 	if (!n->stream || n->life != life)
 		return;
 	tick_health(sim, n);
-	dp_stream_tick(n->stream, sim->now);
+	dp_stream_tick(n->stream);
 	sim_at(sim, TICK_US, tick, n, life);
 }
 
@@ -418,7 +411,7 @@ static void start_node(struct sim *sim, void *arg, uint64_t number)
 				sim->opt.resync_sync});
 	laws_recovered(sim, n);
 	start_health(sim, n);
-	dp_stream_start(n->stream, sim->now);
+	dp_stream_start(n->stream);
 	if (n->role == DP_CORE_CONTROLLER)
 		host_resubmit(sim);
 	sim_at(sim, TICK_US, tick, n, n->life);
@@ -800,6 +793,7 @@ static struct node *add_node(struct sim *sim, enum dp_core_role role, const char
 			.track = sim->opt.track && role == DP_CORE_CONTROLLER,
 			.low_room = sim->opt.journal_size - 2 * DP_MIB -
 				sim->opt.track_kib * DP_KIB},
+		.now_us = &sim->now,
 		.journal_file = "journal",
 		.journal_size = sim->opt.journal_size,
 		.volumes = volumes,

@@ -137,7 +137,6 @@ void laws_wiped(struct node *n);
 void laws_image_names(const struct dp_images *images, char v1[32], char v2[32]);
 
 /* Around each event, as a daemon's loop does: the clock is read, group commits are started. */
-void world_before(struct sim *sim);
 void world_after(struct sim *sim);
 void world_make(struct sim *sim);  /* draws the options, and builds */
 void world_build(struct sim *sim); /* with the options that are there; nodes start at once */

@@ -268,6 +268,7 @@ Test(hist, one_value_is_known_within_its_step)
 			"%llu is told as %llu", (unsigned long long)value,
 			(unsigned long long)told);
 		cr_assert_eq(h.max_us, value);
+		dp_hist_clear(&h);
 	}
 }
 
@@ -287,6 +288,7 @@ Test(hist, percentiles_of_a_flat_distribution)
 	cr_assert_eq(h.count, 10000);
 	cr_assert_eq(h.sum_us, 50005000);
 	cr_assert_eq(dp_hist_percentile(&h, 100), 10000);
+	dp_hist_clear(&h);
 }
 
 Test(hist, a_rare_outlier_shows_only_at_the_end)
@@ -298,6 +300,7 @@ Test(hist, a_rare_outlier_shows_only_at_the_end)
 	cr_assert_eq(dp_hist_percentile(&h, 50), 10);
 	cr_assert_eq(dp_hist_percentile(&h, 99), 10);
 	cr_assert_gt(dp_hist_percentile(&h, 99.95), 4600000);
+	dp_hist_clear(&h);
 }
 
 Test(hist, what_is_off_the_scale_is_kept)
@@ -307,6 +310,7 @@ Test(hist, what_is_off_the_scale_is_kept)
 	cr_assert_eq(h.max_us, UINT64_MAX);
 	cr_assert_eq(dp_hist_percentile(&h, 100), UINT64_MAX);
 	cr_assert_gt(dp_hist_percentile(&h, 50), 1ull << 40);
+	dp_hist_clear(&h);
 }
 
 /* ---- buffers ---- */

@@ -99,7 +99,7 @@ static void on_failed(void *ctx)
 static int open_as(struct rig *r, uint64_t stream, uint64_t size)
 {
 	struct dp_journal_config cfg = {.stream = stream, .size = size, .instance = 4711};
-	struct dp_journal_events events = {on_durable, on_barrier, on_renewal, on_failed, r};
+	struct dp_journal_events events = {on_durable, on_barrier, on_renewal, on_failed, r, NULL};
 	struct dp_journal_scan scan = {on_tail, on_record, on_scan_barrier, r};
 	r->barriers = r->tokens = r->failures = r->alarms = r->renewed = 0;
 	r->durable = 0;

@@ -79,7 +79,7 @@ static void open_journal(struct rig *r)
 {
 	struct dp_journal_config cfg = {
 		.stream = STREAM, .size = DP_JOURNAL_SIZE_MIN, .instance = 4711};
-	struct dp_journal_events events = {on_durable, on_barrier, on_renewal, on_failed, r};
+	struct dp_journal_events events = {on_durable, on_barrier, on_renewal, on_failed, r, NULL};
 	struct dp_journal_scan scan = {on_tail, on_record, on_scan_barrier, r};
 	cr_assert_eq(dp_journal_open(&r->disk->base, NAME, &cfg, &events, &scan, &r->j), 0);
 }

@@ -145,7 +145,7 @@ static int on_scan_barrier(void *ctx, const struct dp_meta *meta)
 static void open_all(struct rig *r)
 {
 	struct dp_journal_config cfg = {.stream = STREAM, .size = 2 * DP_MIB, .instance = 4711};
-	struct dp_journal_events je = {on_durable, on_barrier, on_renewal, on_failed, r};
+	struct dp_journal_events je = {on_durable, on_barrier, on_renewal, on_failed, r, NULL};
 	struct dp_journal_scan scan = {on_tail, on_record, on_scan_barrier, r};
 	struct dp_store_events se = {on_applied, on_image, on_want, on_copied, on_failed, r};
 	struct dp_store_volume volumes[VOLUMES];

@@ -182,7 +182,7 @@ static int open_store(struct rig *r)
 static void open_all(struct rig *r)
 {
 	struct dp_journal_config cfg = {.stream = STREAM, .size = JOURNAL_SIZE, .instance = 4711};
-	struct dp_journal_events events = {on_durable, on_barrier, on_renewal, on_failed, r};
+	struct dp_journal_events events = {on_durable, on_barrier, on_renewal, on_failed, r, NULL};
 	struct dp_journal_scan scan = {on_tail, on_record, on_scan_barrier, r};
 	r->dying = false;
 	cr_assert_eq(dp_journal_open(&r->disk->base, JOURNAL, &cfg, &events, &scan, &r->j), 0);

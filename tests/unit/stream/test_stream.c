@@ -55,8 +55,8 @@ static void on_alarm(void *ctx, struct dp_stream *s, enum dp_alarm alarm, uint32
 static void settle(void)
 {
 	for (unsigned i = 0; i < 20; i++) {
-		dp_stream_now(stream, now += 10000);
-		dp_stream_tick(stream, now);
+		now += 10000;
+		dp_stream_tick(stream);
 		dp_stream_flush(stream);
 		memdisk_run(mem);
 	}
@@ -72,6 +72,7 @@ static int open_stream(uint64_t read_cache, bool volumes_changed)
 					       .ack = DP_CORE_LOCAL,
 					       .flush = DP_CORE_LOCAL,
 					       .window_bytes = 1 << 24},
+		.now_us = &now,
 		.journal_file = "journal",
 		.journal_size = DP_JOURNAL_SIZE_MIN,
 		.random = 12345,
@@ -79,7 +80,7 @@ static int open_stream(uint64_t read_cache, bool volumes_changed)
 		.volume_count = 1,
 		.volumes_changed = volumes_changed,
 		.read_cache = read_cache};
-	static const struct dp_stream_ops ops = {on_send, on_send, on_reply, on_alarm};
+	static const struct dp_stream_ops ops = {on_send, on_send, on_reply, NULL, on_alarm};
 	cr_assert_geq(sodium_init(), 0);
 	if (!mem)
 		mem = memdisk_new();
@@ -89,7 +90,7 @@ static int open_stream(uint64_t read_cache, bool volumes_changed)
 static void start(uint64_t read_cache)
 {
 	cr_assert_eq(open_stream(read_cache, false), 0);
-	dp_stream_start(stream, now);
+	dp_stream_start(stream);
 	settle();
 }
 
@@ -236,7 +237,7 @@ static void from_leg(struct dp_msg m)
 {
 	m.stream = 7;
 	m.session = session;
-	dp_stream_now(stream, now += 10000);
+	now += 10000;
 	dp_stream_from_down(stream, 0, &m);
 	dp_stream_flush(stream);
 	dp_msg_clear(&m);
@@ -269,10 +270,11 @@ static void open_lazy(void)
 					       .down_count = 1,
 					       .leg_ids = {5},
 					       .window_bytes = 8 << 20},
+		.now_us = &now,
 		.journal_file = "journal",
 		.journal_size = DP_JOURNAL_SIZE_MIN,
 		.random = 12345};
-	static const struct dp_stream_ops ops = {on_send, on_send, on_reply, on_alarm};
+	static const struct dp_stream_ops ops = {on_send, on_send, on_reply, NULL, on_alarm};
 	cr_assert_eq(dp_stream_open(&mem->base, &cfg, &ops, NULL, &stream), 0);
 }
 
@@ -281,7 +283,7 @@ static void start_lazy(void)
 	cr_assert_geq(sodium_init(), 0);
 	mem = memdisk_new();
 	open_lazy();
-	dp_stream_start(stream, now);
+	dp_stream_start(stream);
 	for (unsigned i = 0; i < 10 && dp_stream_core(stream)->state != DP_CORE_OPEN; i++) {
 		settle();
 		if (last_type == DP_MSG_HELLO)
@@ -333,7 +335,7 @@ Test(stream, a_clean_stop_leaves_a_complete_journal)
 	dp_stream_drain(stream);
 	for (unsigned i = 0; i < 20; i++) { /* no tick any more */
 		memdisk_run(mem);
-		dp_stream_now(stream, now += 1000);
+		now += 1000;
 		dp_stream_flush(stream);
 	}
 	cr_assert(dp_stream_drained(stream));
@@ -352,7 +354,8 @@ Test(stream, a_slow_disk_holds_neither_hosts_nor_memory)
 			submit_big(++count);
 		cr_assert_leq(dp_journal_queued(dp_stream_journal(stream)), 8 << 20);
 		leg_has_all();
-		dp_stream_tick(stream, now += 300000);
+		now += 300000;
+		dp_stream_tick(stream);
 		cr_assert_eq((uint64_t)answers, count, "a write waits for the journal");
 	}
 	settle();
