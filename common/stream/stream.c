@@ -419,8 +419,10 @@ bool dp_stream_request(struct dp_stream *s, const struct dp_host_request *r)
 	if (cached(s, r))
 		return true;
 	struct queue *q = is_read(r) ? &s->reads : &s->writes;
-	if (!grow_queue(q))
-		return false;
+	if (!grow_queue(q)) {
+		s->ops.reply(s->ctx, s, r->tag, DP_ENOMEM, 0, NULL);
+		return true;
+	}
 	*waiting_at(q, q->count++) = (struct waiting){.request = *r, .start_us = *s->now_us};
 	dp_buf_ref(r->payload);
 	touch_stream(s);
