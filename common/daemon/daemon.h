@@ -10,8 +10,8 @@
  * Returns an exit code of sysexits.h. */
 int dp_daemon_main(int argc, char **argv, const char *program, enum dp_role role);
 
-/* Fills *cfg (cleared first) with what node `index` has to do. 0, or DP_ECONFIG with one line of
- * explanation in why. The secret key is not set. */
+/* Fills *cfg, which is all zero, with what node `index` has to do. 0, or DP_ECONFIG with one line
+ * of explanation in why. The secret key is not set. */
 int dp_node_config_fill(const struct dp_topology *t, unsigned index, struct dp_node_config *cfg,
 	char *why, size_t why_size);
 

@@ -323,7 +323,6 @@ int dp_node_config_fill(const struct dp_topology *t, unsigned index, struct dp_n
 		DP_CORE_CONTROLLER, DP_CORE_RELAY, DP_CORE_MIRROR};
 	struct builder b = {t, index, cfg, why, why_size};
 	const struct dp_topo_node *me = &t->nodes[index];
-	memset(cfg, 0, sizeof *cfg);
 	snprintf(cfg->name, sizeof cfg->name, "%s", me->name);
 	snprintf(cfg->deployment, sizeof cfg->deployment, "%s", t->name);
 	snprintf(cfg->public_key, sizeof cfg->public_key, "%s", me->key);

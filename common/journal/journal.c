@@ -328,7 +328,8 @@ static void arrive(struct dp_journal *j)
 	j->head = f->end;
 	report(j, f->items);
 	j->flight_first = (j->flight_first + 1) % DP_GROUPS_MAX;
-	j->flight_count--;
+	if (--j->flight_count == 0)
+		j->flight_first = 0; /* a quiet journal needs the memory of one buffer */
 }
 
 /* Groups land in any order, and count in their own. */
@@ -459,6 +460,16 @@ static void write_items(struct dp_journal *j, struct dp_flight *f, uint64_t lsn,
 	write_group(j, f, lsn);
 }
 
+/* The kernel gives pages as they are used. */
+static int make_buffer(struct dp_flight *f)
+{
+	void *buffer = NULL;
+	if (!f->stage && posix_memalign(&buffer, DP_DISK_ALIGN, DP_STAGE_SIZE))
+		return DP_ENOMEM;
+	f->stage = f->stage ? f->stage : buffer;
+	return 0;
+}
+
 static void start_group(struct dp_journal *j)
 {
 	uint64_t lsn = dp_journal_end(j), left = j->data_size - lsn % j->data_size, bytes;
@@ -469,6 +480,10 @@ static void start_group(struct dp_journal *j)
 	if (lsn + need - j->super.tail_lsn > j->data_size)
 		return;
 	struct dp_flight *f = dp_journal_flight(j, j->flight_count);
+	if (make_buffer(f)) {
+		dp_journal_fail(j);
+		return;
+	}
 	*f = (struct dp_flight){.j = j, .stage = f->stage};
 	if (items)
 		write_items(j, f, lsn, items);
@@ -679,20 +694,17 @@ int dp_journal_create(struct dp_journal *j)
 	return 0;
 }
 
-static int alloc(struct dp_journal *j)
+static int alloc_journal(struct dp_journal *j)
 {
-	void *stage = NULL, *super = NULL;
-	for (uint32_t i = 0; i < DP_GROUPS_MAX; i++) { /* the kernel gives pages as they are used */
-		if (posix_memalign(&stage, DP_DISK_ALIGN, DP_STAGE_SIZE))
-			return DP_ENOMEM;
-		j->flights[i].stage = stage;
-	}
+	void *super = NULL;
+	if (make_buffer(&j->flights[0]))
+		return DP_ENOMEM;
 	if (posix_memalign(&super, DP_DISK_ALIGN, DP_SUPER_SIZE))
 		return DP_ENOMEM;
 	j->super_block = super;
-	j->queue_capacity = 256;
+	j->queue_capacity = 16;
 	j->queue = calloc(j->queue_capacity, sizeof *j->queue);
-	j->place_capacity = 1024;
+	j->place_capacity = 64;
 	j->places = calloc(j->place_capacity, sizeof *j->places);
 	j->cache = calloc(CACHE_MAX, sizeof(struct dp_record *));
 	return j->queue && j->places && j->cache ? 0 : DP_ENOMEM;
@@ -712,7 +724,7 @@ int dp_journal_open(struct dp_disk *disk, const char *name, const struct dp_jour
 	j->events = *events;
 	j->data_size = (cfg->size - DP_DATA_START) / DP_DISK_ALIGN * DP_DISK_ALIGN;
 	bool created = false;
-	int err = alloc(j);
+	int err = alloc_journal(j);
 	if (!err)
 		err = disk->ops->open(disk, name, DP_OPEN_CREATE | DP_OPEN_DURABLE, cfg->size,
 			&j->file, &created);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "node/node.h"
 
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <sodium.h>
@@ -577,6 +578,7 @@ int dp_node_run(struct dp_node_config *cfg, const struct dp_node_source *source)
 		return close_all(n, exit_code(err));
 	}
 	forget_changes(cfg);
+	malloc_trim(0); /* recovery leaves large holes behind */
 	now(n);
 	for (unsigned i = 0; i < cfg->stream_count; i++)
 		dp_stream_start(n->streams[i].stream);

@@ -75,7 +75,7 @@ struct resync {
 	uint64_t rate; /* bytes a second; 0: as fast as it goes */
 	unsigned used, ios;
 	struct resync_step step;
-	struct slot slots[SLOTS];
+	struct slot *slots; /* SLOTS of them, from the first resync on */
 };
 
 struct dp_store {
@@ -84,7 +84,7 @@ struct dp_store {
 	struct dp_journal *journal;
 	struct dp_seal *seal;
 	struct dp_store_events events;
-	struct volume volumes[DP_VOLUMES_MAX];
+	struct volume *volumes;
 	unsigned volume_count;
 	uint64_t applied, synced, target; /* seqs */
 	uint64_t image_may_hold;          /* seq that images may have reached before a restart */
@@ -102,7 +102,7 @@ struct dp_store {
 	unsigned batch_ios;
 	bool batch_bad, loading;
 	struct dp_extents plan;
-	struct dp_io sync_io[DP_VOLUMES_MAX];
+	struct dp_io *sync_io; /* one for each volume */
 	unsigned syncs;
 	uint64_t sync_seq;
 	struct digest_job *job;

@@ -256,7 +256,7 @@ int dp_store_fill(struct dp_store *s, const struct dp_found *f, struct dp_buf *d
 {
 	struct slot *sl = NULL;
 	struct dp_buf *plain = NULL;
-	for (unsigned i = 0; i < SLOTS && !sl; i++)
+	for (unsigned i = 0; s->resync.slots && i < SLOTS && !sl; i++)
 		if (s->resync.slots[i].asked && s->resync.slots[i].want.id == f->id)
 			sl = &s->resync.slots[i];
 	if (!sl || f->status)
@@ -369,7 +369,7 @@ void dp_store_resync_stop(struct dp_store *s)
 	struct resync *r = &s->resync;
 	r->running = r->postponed = false;
 	r->next = r->at; /* a round that is under way fills nothing in */
-	for (unsigned i = 0; i < SLOTS; i++) {
+	for (unsigned i = 0; r->slots && i < SLOTS; i++) {
 		r->slots[i].stale = true; /* a new round makes its slots anew */
 		if (r->slots[i].asked)
 			end_slot(&r->slots[i]);
@@ -384,7 +384,9 @@ void dp_store_resync(struct dp_store *s, uint64_t seed)
 	r->ids = seed;
 	if (r->postponed)
 		return;
-	if (begin_building(s)) {
+	if (!r->slots)
+		r->slots = calloc(SLOTS, sizeof *r->slots);
+	if (!r->slots || begin_building(s)) {
 		dp_store_fail(s);
 		return;
 	}

@@ -423,7 +423,11 @@ int dp_store_open(struct dp_disk *disk, const struct dp_store_volume *volumes, u
 	dp_extents_init(&s->plan);
 	s->resync.step = (struct resync_step){RESYNC_CHUNK, SLOTS, 16 * DP_MIB};
 	s->resync.at = s->resync.next = s->resync.start_at = log->last.images.copied;
+	s->volumes = calloc(count, sizeof *s->volumes);
+	s->sync_io = calloc(count, sizeof *s->sync_io);
 	int err = count > DP_VOLUMES_MAX ? DP_ERANGE : 0;
+	if (count && (!s->volumes || !s->sync_io))
+		err = DP_ENOMEM;
 	for (unsigned i = 0; i < count && !err; i++)
 		err = open_volume(s, &volumes[i]);
 	if (err)
@@ -442,8 +446,11 @@ void dp_store_close(struct dp_store **ps)
 		dp_extents_clear(&s->volumes[i].overlay);
 		dp_store_close_images(s, &s->volumes[i]);
 	}
-	for (unsigned i = 0; i < SLOTS; i++)
+	for (unsigned i = 0; s->resync.slots && i < SLOTS; i++)
 		free(s->resync.slots[i].data);
+	free(s->resync.slots);
+	free(s->volumes);
+	free(s->sync_io);
 	free(s);
 }
 

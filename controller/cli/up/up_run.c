@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define START_LIMIT_US  30000000
+#define START_STREAM_US 1000000 /* more for each stream: its journals are written once */
 #define LINKS_LIMIT_US  5000000
 #define STOP_LIMIT_US   20000000
 #define LOOK_EVERY_US   50000
@@ -71,6 +72,11 @@ static struct up_child *find_unready(struct up *up, enum up_stage first, enum up
 	return found;
 }
 
+static uint64_t start_limit_us(const struct up *up)
+{
+	return START_LIMIT_US + up->topology->stream_count * (uint64_t)START_STREAM_US;
+}
+
 static int fail_start(struct up *up, const struct up_child *child)
 {
 	int status = child->given_up && child->exit_code > 1 ? child->exit_code : EX_UNAVAILABLE;
@@ -78,8 +84,8 @@ static int fail_start(struct up *up, const struct up_child *child)
 	if (child->given_up)
 		cli_fail(0, "%s cannot start", child->name);
 	else
-		cli_fail(0, "%s does not answer within %d s", child->name,
-			START_LIMIT_US / 1000000);
+		cli_fail(0, "%s does not answer within %llu s", child->name,
+			(unsigned long long)(start_limit_us(up) / 1000000));
 	up_print_log(child);
 	return status;
 }
@@ -87,7 +93,7 @@ static int fail_start(struct up *up, const struct up_child *child)
 /* Starts the stages and waits until all of them are ready. */
 static int begin_stages(struct up *up, enum up_stage first, enum up_stage last)
 {
-	uint64_t deadline = cli_now_us() + START_LIMIT_US;
+	uint64_t deadline = cli_now_us() + start_limit_us(up);
 	for (enum up_stage stage = first; stage <= last; stage++) {
 		for (unsigned i = 0; i < up->count; i++) {
 			if (up->children[i].stage == stage)

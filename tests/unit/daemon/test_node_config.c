@@ -102,6 +102,7 @@ static int fill(const char *node)
 	int index = dp_topology_node(t, node);
 	cr_assert_geq(index, 0);
 	why[0] = 0;
+	memset(cfg, 0, sizeof *cfg);
 	return dp_node_config_fill(t, (unsigned)index, cfg, why, sizeof why);
 }
 
