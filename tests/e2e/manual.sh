@@ -84,6 +84,34 @@ print('\n'.join(wrong))
 sys.exit(len(wrong) > 0)
 P
 
+# Files that the documents name exist, and so do the sections that they link to.
+python3 - "$ROOT" <<'P' || fail "a document names something that does not exist"
+import glob, os, re, sys
+root = sys.argv[1]
+wrong = []
+
+def prose(path):
+    return re.sub(r'^```.*?^```', '', open(path).read(), flags=re.M | re.S)
+
+def anchors(path):
+    titles = re.findall(r'^#+ (.*)$', prose(path), re.M)
+    return {re.sub(r'[^a-z0-9 _-]', '', t.lower()).replace(' ', '-') for t in titles}
+
+for doc in [root + '/README.md'] + sorted(glob.glob(root + '/docs/*.md')):
+    text, name = prose(doc), os.path.basename(doc)
+    for path in re.findall(r'`((?:common|controller|deploy|mirrord|relay|tests|topology)/[\w./-]*\.\w+)`', text):
+        if 'NAME' not in path and not os.path.exists(f'{root}/{path}'):
+            wrong.append(f'{name}: no file {path}')
+    for path, anchor in re.findall(r'\]\(([\w./-]*)(?:#([\w-]+))?\)', text):
+        target = os.path.join(os.path.dirname(doc), path) if path else doc
+        if not os.path.exists(target):
+            wrong.append(f'{name}: no file {path}')
+        elif anchor and anchor not in anchors(target):
+            wrong.append(f'{name}: no section {path}#{anchor}')
+print('\n'.join(wrong))
+sys.exit(len(wrong) > 0)
+P
+
 # What the documents show as a topology is one.
 for doc in "$ROOT"/README.md "$ROOT"/docs/*.md; do
   python3 - "$doc" "$D" <<'P'
