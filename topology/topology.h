@@ -169,6 +169,18 @@ void dp_topology_destroy(struct dp_topology **t);
 /* Whether the node is the stream's controller or stands in one of its legs. */
 bool dp_topology_uses(const struct dp_topo_stream *s, unsigned node);
 
+/* Whether a leg of the stream leads from one node directly to the other. */
+bool dp_topology_sends(const struct dp_topo_stream *s, unsigned from, unsigned to);
+
+/* Which of the connections from one node to the other a stream has that uses them: from 0, the
+ * streams take turns. */
+unsigned dp_topology_connection(const struct dp_topology *t, unsigned stream, unsigned from,
+	unsigned to);
+
+/* The stream's legs, that with the nearest mirror first. */
+void dp_topology_read_order(const struct dp_topology *t, const struct dp_topo_stream *s,
+	uint8_t order[DP_LEGS_MAX]);
+
 /* Who may open what a sealed stream carries: its controller and the mirrors in its legs, as node
  * indexes, each once, in the order of the legs. Returns how many, at most DP_SEAL_HOLDERS_MAX + 1
  * (which is one too many). */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One node's part of a topology. */
 #include <sodium.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +13,7 @@ _Static_assert(DP_LEGS_MAX == DP_DOWN_MAX, "each leg of a stream is one link dow
 struct builder {
 	const struct dp_topology *t;
 	unsigned me;
+	unsigned stream; /* the one at hand */
 	struct dp_node_config *cfg;
 	char *why;
 	size_t why_size;
@@ -86,20 +86,6 @@ static void link_from(struct builder *b, unsigned above)
 	l->health = health_of(b->t, b->me, above);
 }
 
-/* How many streams before this one have a connection to that peer. */
-static unsigned streams_to(const struct builder *b, const char *peer)
-{
-	unsigned count = 0;
-	for (unsigned s = 0; s < b->cfg->stream_count; s++) {
-		const struct dp_node_stream *stream = &b->cfg->streams[s];
-		bool uses = false;
-		for (unsigned i = 0; i < stream->core.down_count; i++)
-			uses = uses || strcmp(b->cfg->links[stream->links[i]].peer, peer) == 0;
-		count += uses;
-	}
-	return count;
-}
-
 /* The index of this node's connection to `below` for the stream at hand, made if it is new: the
  * streams take turns. */
 static int link_to(struct builder *b, unsigned below, unsigned *index)
@@ -107,7 +93,7 @@ static int link_to(struct builder *b, unsigned below, unsigned *index)
 	const struct dp_topo_node *peer = &b->t->nodes[below];
 	const struct dp_topo_link *link = dp_topology_link(b->t, b->me, below);
 	struct dp_node_config *cfg = b->cfg;
-	unsigned connection = streams_to(b, peer->name) % (link ? link->connections : 1), first = 0;
+	unsigned connection = dp_topology_connection(b->t, b->stream, b->me, below), first = 0;
 	for (*index = 0; *index < cfg->link_count; (*index)++) {
 		const struct dp_node_link *l = &cfg->links[*index];
 		bool same = strcmp(l->peer, peer->name) == 0;
@@ -200,39 +186,6 @@ static int add_leg(struct builder *b, const struct dp_topo_stream *ts,
 	return err;
 }
 
-/* From the controller to the mirror; an unknown distance is the longest. */
-static double leg_distance(const struct builder *b, const struct dp_topo_stream *ts,
-	const char *name)
-{
-	double sum = 0;
-	for (unsigned i = 0; i < ts->leg_count; i++) {
-		const struct dp_topo_leg *leg = &ts->legs[i];
-		for (unsigned hop = 0; hop < leg->hop_count && strcmp(leg->name, name) == 0;
-			hop++) {
-			unsigned from = hop ? leg->hops[hop - 1] : ts->controller;
-			const struct dp_topo_link *l = dp_topology_link(b->t, from, leg->hops[hop]);
-			if (!l || l->distance_m < 0)
-				return HUGE_VAL;
-			sum += l->distance_m;
-		}
-	}
-	return sum;
-}
-
-/* Reads come from the nearest mirror. */
-static void order_reads(const struct builder *b, const struct dp_topo_stream *ts,
-	struct dp_node_stream *s)
-{
-	double distance[DP_DOWN_MAX];
-	for (unsigned i = 0; i < s->core.down_count; i++) {
-		unsigned at = i;
-		distance[i] = leg_distance(b, ts, s->legs[i]);
-		for (; at > 0 && distance[s->core.read_order[at - 1]] > distance[i]; at--)
-			s->core.read_order[at] = s->core.read_order[at - 1];
-		s->core.read_order[at] = (uint8_t)i;
-	}
-}
-
 static void add_volumes(struct builder *b, unsigned stream, struct dp_node_stream *s)
 {
 	for (unsigned i = 0; i < b->t->volume_count; i++) {
@@ -278,6 +231,7 @@ static int add_stream(struct builder *b, unsigned index)
 	const struct dp_topo_node *me = &b->t->nodes[b->me];
 	struct dp_node_stream *s = &b->cfg->streams[b->cfg->stream_count];
 	int err = 0;
+	b->stream = index;
 	for (unsigned i = 0; i < ts->leg_count && !err; i++)
 		err = add_leg(b, ts, &ts->legs[i], s);
 	bool mine = ts->controller == b->me || s->upstream[0];
@@ -287,7 +241,8 @@ static int add_stream(struct builder *b, unsigned index)
 	snprintf(s->name, sizeof s->name, "%s", ts->name);
 	add_volumes(b, index, s);
 	bool controller = me->role == DP_ROLE_CONTROLLER;
-	order_reads(b, ts, s);
+	if (controller)
+		dp_topology_read_order(b->t, ts, s->core.read_order);
 	s->journal_bytes = controller ? ts->journal_bytes : me->journal_bytes;
 	s->resync_rate = ts->resync_rate;
 	s->read_cache = controller ? ts->read_cache_bytes : 0;
@@ -321,7 +276,7 @@ int dp_node_config_fill(const struct dp_topology *t, unsigned index, struct dp_n
 {
 	static const enum dp_core_role roles[] = {
 		DP_CORE_CONTROLLER, DP_CORE_RELAY, DP_CORE_MIRROR};
-	struct builder b = {t, index, cfg, why, why_size};
+	struct builder b = {t, index, 0, cfg, why, why_size};
 	const struct dp_topo_node *me = &t->nodes[index];
 	snprintf(cfg->name, sizeof cfg->name, "%s", me->name);
 	snprintf(cfg->deployment, sizeof cfg->deployment, "%s", t->name);
