@@ -514,6 +514,36 @@ static const struct dp_field file_fields[] = {
 	{0},
 };
 
+/* Each table under the key that leads to it. */
+static const struct {
+	const char *key;
+	const struct dp_field *fields;
+} sections[] = {
+	{"", file_fields},
+	{"heartbeat", heartbeat_fields},
+	{"sites", site_fields},
+	{"nodes", node_fields},
+	{"links", link_fields},
+	{"links.heartbeat", heartbeat_fields},
+	{"streams", stream_fields},
+	{"streams.ack", ack_fields},
+	{"streams.when-leg-down", when_leg_down_fields},
+	{"streams.journal", journal_fields},
+	{"volumes", volume_fields},
+	{"operators", operator_fields},
+};
+
+void dp_schema_keys(void (*each)(void *ctx, const char *key), void *ctx)
+{
+	for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++)
+		for (const struct dp_field *f = sections[i].fields; f->key; f++) {
+			char key[64];
+			snprintf(key, sizeof key, "%s%s%s", sections[i].key,
+				sections[i].key[0] ? "." : "", f->key);
+			each(ctx, key);
+		}
+}
+
 /* A file of another version may hold keys that are none of our business: one message, not a
  * hundred. */
 static bool other_version(struct dp_loader *l, const yaml_node_t *root)

@@ -8,6 +8,10 @@
 /* Fills l->t from the document's root; mistakes go to l->errors. */
 void dp_schema_load(struct dp_loader *l, const yaml_node_t *root);
 
+/* Every key of the file, those with keys of their own too: "streams", "streams.ack",
+ * "streams.ack.stage". For the test that holds the table of changes against them. */
+void dp_schema_keys(void (*each)(void *ctx, const char *key), void *ctx);
+
 /* The nodes of one leg, from a list of their names (leg.c). */
 void dp_schema_hops(struct dp_loader *l, const struct dp_path *path, const yaml_node_t *list,
 	struct dp_topo_stream *s, struct dp_topo_leg *leg);

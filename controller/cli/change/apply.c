@@ -102,7 +102,7 @@ static void print_changes(const struct apply *a)
 				: "the topology has another text, and means the same");
 	for (unsigned i = 0; i < a->changes.count; i++) {
 		const struct dp_topo_change *c = &a->changes.list[i];
-		printf("%s%s%s%s\n", c->refused ? "refused: " : "", c->what,
+		printf("%s%s%s%s\n", dp_change_is_refused(c) ? "refused: " : "", c->what,
 			c->means[0] ? ": " : "", c->means);
 	}
 }
@@ -114,7 +114,7 @@ static json_t *changes_json(const struct apply *a)
 		const struct dp_topo_change *c = &a->changes.list[i];
 		json_array_append_new(list,
 			json_pack("{s:s,s:s,s:b}", "what", c->what, "means", c->means, "refused",
-				c->refused));
+				dp_change_is_refused(c)));
 	}
 	return list;
 }
@@ -278,25 +278,13 @@ static int turn_key(struct apply *a, unsigned node)
 	return wait_back(a, name, since);
 }
 
-static bool something_goes(const struct apply *a)
-{
-	const struct dp_topology *old = a->place.topology;
-	for (unsigned i = 0; i < old->volume_count; i++)
-		if (dp_topology_volume(a->new, old->volumes[i].name) < 0)
-			return true;
-	for (unsigned i = 0; i < old->stream_count; i++)
-		if (dp_topology_stream(a->new, old->streams[i].name) < 0)
-			return true;
-	return false;
-}
-
 static int change_all(struct apply *a)
 {
 	/* A controller may still refuse to let a volume go: then no mirror has set it aside. */
 	static const enum dp_role orders[2][3] = {
 		{DP_ROLE_MIRROR, DP_ROLE_RELAY, DP_ROLE_CONTROLLER},
 		{DP_ROLE_CONTROLLER, DP_ROLE_RELAY, DP_ROLE_MIRROR}};
-	const enum dp_role *order = orders[something_goes(a)];
+	const enum dp_role *order = orders[a->changes.loses];
 	int status = 0;
 	for (unsigned r = 0; r < 3; r++)
 		for (unsigned i = 0; i < a->place.topology->node_count && !status; i++)
@@ -326,13 +314,9 @@ static int check_without(const struct apply *a)
 		return 0;
 	if (dp_topology_node(a->place.topology, a->without) < 0)
 		return cli_fail(EX_USAGE, "no node '%s' in %s", a->without, a->place.file);
-	bool same = a->place.topology->volume_count == a->new->volume_count;
-	for (unsigned i = 0; same && i < a->new->volume_count; i++) {
-		const struct dp_topo_volume *before = &a->place.topology->volumes[i],
-					    *now = &a->new->volumes[i];
-		same = strcmp(before->name, now->name) == 0 && before->size == now->size;
-	}
-	return same ? 0 : cli_fail(EX_USAGE, "volumes cannot change without node %s", a->without);
+	return a->changes.volumes
+		? cli_fail(EX_USAGE, "volumes cannot change without node %s", a->without)
+		: 0;
 }
 
 static int apply(struct apply *a)

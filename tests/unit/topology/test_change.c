@@ -64,10 +64,10 @@ static void change(const char *find, const char *by)
 		at = next + strlen(find);
 	}
 	strcat(text, at);
-	struct dp_topology *old = parse(before), *new = parse(text);
-	dp_topology_compare(old, new, &changes);
+	struct dp_topology *old = parse(before), *after = parse(text);
+	dp_topology_compare(old, after, &changes);
 	dp_topology_destroy(&old);
-	dp_topology_destroy(&new);
+	dp_topology_destroy(&after);
 }
 
 static void check_one(const char *what, bool refused)
@@ -75,7 +75,7 @@ static void check_one(const char *what, bool refused)
 	cr_assert_eq(changes.count, 1, "%u changes, the first: %s", changes.count,
 		changes.list[0].what);
 	cr_assert_str_eq(changes.list[0].what, what);
-	cr_assert_eq(changes.list[0].refused, refused);
+	cr_assert_eq(dp_change_is_refused(&changes.list[0]), refused);
 	cr_assert_eq(changes.refused, refused);
 	cr_assert_eq(dp_topology_refused(&changes, true) != NULL, refused);
 	cr_assert(!refused || changes.list[0].means[0], "no reason");
