@@ -92,8 +92,9 @@ static int parse(int argc, char **argv, const char *program, struct arguments *a
 /* What the node is run with: dp_node_source's context. */
 struct source {
 	const struct arguments *a;
+	const struct dp_node_config *running;
 	char *loaded; /* last */
-	char *kept;   /* the node runs with it */
+	char *kept;   /* the node runs with it; NULL: it has not run yet */
 };
 
 static int parse_text(const char *text, const char *name, FILE *messages, struct dp_topology **t)
@@ -238,107 +239,13 @@ static char *applied_path(const struct arguments *a, char path[PATH_SIZE])
 	return path;
 }
 
-static void add_gone(struct dp_node_config *cfg, const char *name, bool stream)
-{
-	if (cfg->gone_count == DP_NODE_GONE_MAX)
-		return;
-	struct dp_node_gone *gone = &cfg->gone[cfg->gone_count++];
-	snprintf(gone->name, sizeof gone->name, "%s", name);
-	gone->stream = stream;
-}
-
-static struct dp_node_stream *find_stream(struct dp_node_config *cfg, const char *name)
-{
-	for (unsigned i = 0; i < cfg->stream_count; i++)
-		if (strcmp(cfg->streams[i].name, name) == 0)
-			return &cfg->streams[i];
-	return NULL;
-}
-
-static bool same_volumes(const struct dp_topology *old, unsigned stream,
-	const struct dp_node_stream *s)
-{
-	unsigned k = 0;
-	for (unsigned i = 0; i < old->volume_count; i++) {
-		const struct dp_topo_volume *before = &old->volumes[i];
-		if (before->stream != stream)
-			continue;
-		if (k == s->volume_count || strcmp(s->volumes[k].name, before->name) ||
-			s->volumes[k].size != before->size)
-			return false;
-		k++;
-	}
-	return k == s->volume_count;
-}
-
-/* Of a stream that the node had: the volumes that have come, grown and gone. */
-static void mark_volumes(const struct dp_topology *old, unsigned stream, struct dp_node_config *cfg,
-	struct dp_node_stream *s)
-{
-	if (s)
-		s->volumes_changed = !same_volumes(old, stream, s);
-	for (unsigned i = 0; s && i < s->volume_count; i++) {
-		struct dp_node_volume *v = &s->volumes[i];
-		int before = dp_topology_volume(old, v->name);
-		v->is_new = before < 0;
-		v->grown = before >= 0 && v->size > old->volumes[before].size;
-	}
-	for (unsigned i = 0; i < old->volume_count; i++) {
-		bool stays = false;
-		for (unsigned k = 0; s && k < s->volume_count; k++)
-			stays = stays || strcmp(s->volumes[k].name, old->volumes[i].name) == 0;
-		if (old->volumes[i].stream == stream && !stays)
-			add_gone(cfg, old->volumes[i].name, false);
-	}
-}
-
-static bool begins_at(const struct dp_topology *t, const struct dp_topo_leg *leg, const char *first,
-	const char *last)
-{
-	return strcmp(t->nodes[leg->hops[0]].name, first) == 0 &&
-		strcmp(t->nodes[leg->hops[leg->hop_count - 1]].name, last) == 0;
-}
-
-/* What a first node has acknowledged may be nowhere else yet. */
-static bool all_ways_are_new(const struct dp_topology *old, const struct dp_topo_stream *a,
-	const struct dp_topology *new, const struct dp_topo_stream *b)
-{
-	for (unsigned i = 0; i < a->leg_count; i++) {
-		const struct dp_topo_leg *leg = &a->legs[i];
-		const char *first = old->nodes[leg->hops[0]].name,
-			   *last = old->nodes[leg->hops[leg->hop_count - 1]].name;
-		for (unsigned k = 0; k < b->leg_count; k++)
-			if (strcmp(leg->name, b->legs[k].name) == 0 &&
-				begins_at(new, &b->legs[k], first, last))
-				return false;
-	}
-	return true;
-}
-
-static void mark_changes(const struct dp_topology *old, const struct dp_topology *new,
-	struct dp_node_config *cfg)
-{
-	int me = dp_topology_node(old, cfg->name);
-	for (unsigned i = 0; me >= 0 && i < old->stream_count; i++) {
-		if (!dp_topology_uses(&old->streams[i], (unsigned)me))
-			continue;
-		struct dp_node_stream *s = find_stream(cfg, old->streams[i].name);
-		mark_volumes(old, i, cfg, s);
-		if (!s)
-			add_gone(cfg, old->streams[i].name, true);
-		else if (old->streams[i].controller == (unsigned)me)
-			s->all_ways_new = all_ways_are_new(old, &old->streams[i], new,
-				&new->streams[dp_topology_stream(new, s->name)]);
-	}
-}
-
-static int compare(const struct dp_topology *old, const struct dp_topology *new, bool running,
-	FILE *messages)
+static int check_changes(const struct dp_topology *before, const struct dp_topology *after,
+	bool running, FILE *messages)
 {
 	struct dp_topo_changes *changes = calloc(1, sizeof *changes);
 	if (!changes)
 		return EX_SOFTWARE;
-	dp_topology_compare(old, new, changes);
+	dp_topology_compare(before, after, changes);
 	const struct dp_topo_change *refused = dp_topology_refused(changes, running);
 	if (refused)
 		fprintf(messages, "%s: %s\n", refused->what, refused->means);
@@ -347,54 +254,80 @@ static int compare(const struct dp_topology *old, const struct dp_topology *new,
 	return code;
 }
 
-/* A node that has run goes on from what it ran with: what cannot change is refused. */
-static int go_on(const struct arguments *a, const struct dp_topology *new, bool running,
-	FILE *messages, struct dp_node_config *cfg)
+/* Which key is in use the files in the state directory say, not the topology. */
+static void compare_own_key(const struct dp_node_config *running, const struct dp_node_config *next,
+	struct dp_node_changes *changes)
+{
+	if (strcmp(running->public_key, next->public_key) == 0)
+		return;
+	changes->restart = true;
+	if (changes->count < DP_NODE_CHANGES_MAX)
+		snprintf(changes->what[changes->count++], sizeof changes->what[0],
+			"the node's own key");
+}
+
+/* NULL: the node has never run. */
+static int read_applied(const struct arguments *a, FILE *messages, struct dp_topology **t)
 {
 	char path[PATH_SIZE], *text;
-	struct dp_topology *old = NULL;
 	int err = dp_text_read(applied_path(a, path), DP_TOPOLOGY_FILE_MAX, &text);
 	if (err == DP_ENOENT)
 		return 0;
-	int code = err ? EX_NOINPUT : parse_text(text, path, messages, &old);
-	if (err)
+	if (err) {
 		fprintf(messages, "%s: %s\n", path, dp_strerror(err));
-	if (!code)
-		code = compare(old, new, running, messages);
-	if (!code)
-		mark_changes(old, new, cfg);
-	dp_topology_destroy(&old);
+		return EX_NOINPUT;
+	}
+	int code = parse_text(text, path, messages, t);
 	free(text);
+	return code;
+}
+
+/* A node that has run goes on from what it ran with: what cannot change is refused. */
+static int go_on(const struct source *s, const struct dp_topology *after, FILE *messages,
+	struct dp_node_config *cfg, struct dp_node_changes *changes)
+{
+	struct dp_topology *before = NULL;
+	int code = changes ? parse_text(s->kept, "what runs", messages, &before)
+			   : read_applied(s->a, messages, &before);
+	if (!code && before)
+		code = check_changes(before, after, changes != NULL, messages);
+	if (!code && before)
+		dp_node_config_compare(before, after, cfg, changes);
+	if (!code && changes)
+		compare_own_key(s->running, cfg, changes);
+	dp_topology_destroy(&before);
 	return code;
 }
 
 /* ---- dp_node_source ---- */
 
-static int load_text(const struct arguments *a, const char *text, bool running, FILE *messages,
-	struct dp_node_config *out)
+/* `changes` is NULL at a start. */
+static int load_text(const struct source *s, const char *text, FILE *messages,
+	struct dp_node_config *out, struct dp_node_changes *changes)
 {
+	const struct arguments *a = s->a;
 	struct dp_topology *t = NULL;
 	int code = parse_text(text, a->topology, messages, &t);
 	if (!code)
 		code = prepare(a, t, messages, out);
 	if (!code && a->state)
-		code = go_on(a, t, running, messages, out);
-	if (!code && a->state && !running && out->takes_next_key)
+		code = go_on(s, t, messages, out, changes);
+	if (!code && a->state && !changes && out->takes_next_key)
 		code = promote(a->state,
 			messages); /* last: a file that is refused leaves the key as it was */
 	dp_topology_destroy(&t);
 	return code;
 }
 
-static int load(struct source *s, const char *text, bool running, FILE *messages,
-	struct dp_node_config *out)
+static int load_from(struct source *s, const char *text, FILE *messages, struct dp_node_config *out,
+	struct dp_node_changes *changes)
 {
 	char *own = NULL;
 	int code = text ? 0 : read_text(s->a->topology, messages, &own);
 	if (text)
 		own = strdup(text);
 	if (!code)
-		code = own ? load_text(s->a, own, running, messages, out) : EX_SOFTWARE;
+		code = own ? load_text(s, own, messages, out, changes) : EX_SOFTWARE;
 	if (code) {
 		free(own);
 		return code;
@@ -404,11 +337,11 @@ static int load(struct source *s, const char *text, bool running, FILE *messages
 	return 0;
 }
 
-static int source_load(void *ctx, const char *text, struct dp_node_config *out, char *why,
-	size_t size)
+static int source_load(void *ctx, const char *text, struct dp_node_config *out,
+	struct dp_node_changes *changes, char *why, size_t size)
 {
 	FILE *messages = fmemopen(why, size, "w");
-	int code = messages ? load(ctx, text, true, messages, out) : EX_SOFTWARE;
+	int code = messages ? load_from(ctx, text, messages, out, changes) : EX_SOFTWARE;
 	if (messages)
 		fclose(messages);
 	return code;
@@ -466,9 +399,10 @@ int dp_daemon_main(int argc, char **argv, const char *program, enum dp_role role
 		return code;
 	if (sodium_init() < 0 || !(cfg = calloc(1, sizeof *cfg)))
 		return EX_SOFTWARE;
+	s.running = cfg;
 	dp_log_open(a.node, a.verbose ? DP_LOG_DEBUG : DP_LOG_INFO, a.json ? logjson : NULL);
 	do {
-		code = load(&s, NULL, false, stderr, cfg);
+		code = load_from(&s, NULL, stderr, cfg, NULL);
 		if (!code && !a.check)
 			code = dp_node_run(cfg,
 				&(struct dp_node_source){source_load, source_replace, source_keep,

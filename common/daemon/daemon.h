@@ -15,4 +15,9 @@ int dp_daemon_main(int argc, char **argv, const char *program, enum dp_role role
 int dp_node_config_fill(const struct dp_topology *t, unsigned index, struct dp_node_config *cfg,
 	char *why, size_t why_size);
 
+/* Compares what the node had with what *cfg was filled from: marks in *cfg what has come, grown
+ * and gone, and fills *changes, which the caller has cleared; NULL: the node does not run. */
+void dp_node_config_compare(const struct dp_topology *before, const struct dp_topology *after,
+	struct dp_node_config *cfg, struct dp_node_changes *changes);
+
 #endif

@@ -103,12 +103,23 @@ struct dp_node_config {
 	unsigned gone_count;
 };
 
+/* How a configuration differs from the one that the node runs with. */
+#define DP_NODE_CHANGES_MAX 256
+struct dp_node_changes {
+	char what[DP_NODE_CHANGES_MAX][200]; /* each once; what is beyond the maximum is left out */
+	unsigned count;
+	bool restart;                  /* the node has to run again; else it goes on with it: */
+	bool heartbeats;               /* they are set up again */
+	bool links[DP_NODE_LINKS_MAX]; /* the peer has another address or key: connect again */
+};
+
 /* Where a node's configuration comes from. */
 struct dp_node_source {
-	/* Reads `text`, or what stands there now if it is NULL. 0, or another number and why it
-	 * cannot be used, also beside what the node runs with (topology/change.h). */
-	int (*load)(void *ctx, const char *text, struct dp_node_config *out, char *why,
-		size_t size);
+	/* Reads `text`, or what stands there now if it is NULL, and how that differs (*changes has
+	 * been cleared). 0, or another number and why it cannot be used, also beside what the
+	 * node runs with (topology/change.h). */
+	int (*load)(void *ctx, const char *text, struct dp_node_config *out,
+		struct dp_node_changes *changes, char *why, size_t size);
 	/* Puts `text` there, durably and at once; dry: only says whether that can be done. Nothing
 	 * has to be done where it is already. 0, or another number and why. */
 	int (*replace)(void *ctx, const char *text, bool dry, char *why, size_t size);
