@@ -23,6 +23,7 @@ static bool fill(const struct dp_topology *t, const char *name, struct dp_node_c
 {
 	char why[256];
 	int i = dp_topology_node(t, name);
+	memset(to, 0, sizeof *to);
 	return i >= 0 && dp_node_config_fill(t, (unsigned)i, to, why, sizeof why) == 0;
 }
 
