@@ -12,7 +12,7 @@ high_water() { awk '/^VmHWM/ {print $2}' "/proc/$(pid_of "$1")/status"; }
 within() {
   local n
   for n in nwk west east; do
-    [ "$(high_water $n)" -lt $LIMIT_KIB ] || fail "$n has used $(high_water $n) KiB $1"
+    [ "$(high_water $n)" -lt "$LIMIT_KIB" ] || fail "$n has used $(high_water $n) KiB $1"
   done
 }
 

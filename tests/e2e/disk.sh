@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# shellcheck shell=bash
 # File systems for the end-to-end tests. A test sources this file after lib.sh; what it attaches and
 # mounts is gone on every way out, before the daemons are ended.
 #

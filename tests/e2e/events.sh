@@ -25,7 +25,7 @@ background "$BUILD/controller/cli/dipole" events --follow --state "$S" >"$D/even
 wait_until 20 seen '^exists -$' || fail "nothing comes"
 before=$(wc -l <"$D/events")
 sleep 2
-[ "$(wc -l <"$D/events")" = "$before" ] || fail "events without a reason: $(tail -n +$before "$D/events")"
+[ "$(wc -l <"$D/events")" = "$before" ] || fail "events without a reason: $(tail -n +"$before" "$D/events")"
 kill -STOP "$(pid_of west)"
 wait_until 20 seen '^change link node:nwk .* peer:west state:Down in_sync:(yes|no)$' || fail "a leg goes down unseen: $(cat "$D/events")"
 wait_until 20 seen '^change link node:nwk .* peer:west state:[A-Za-z]* in_sync:no$' || fail "it goes on counting: $(cat "$D/events")"

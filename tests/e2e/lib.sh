@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# shellcheck shell=bash
 # Helpers of the end-to-end tests: real daemons in a temporary directory, gone on every way out.
 #
 # A test sources this file, uses the functions, and ends with `pass`. Environment:
@@ -8,6 +9,7 @@ set -u
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$HERE/../.." && pwd)
 BUILD=$(cd "${DIPOLE_BUILD:-$ROOT/build}" && pwd) || exit 1
+# shellcheck disable=SC2034 # the tests use it
 EXAMPLES=$ROOT/deploy/examples
 NAME=$(basename "$0" .sh)
 D=$(mktemp -d "${TMPDIR:-/tmp}/dipole-e2e.XXXXXX")
@@ -168,7 +170,7 @@ stop_up() {
 
 uri() { grep -m1 "^nbd.*/$1?" "$D/up.log"; }
 volumes() { sed -nE 's,^nbd[^/]*///([^?]*)\?.*,\1,p' "$D/up.log"; }
-nodes() { (cd "$S" && ls -d */ | tr -d /); }
+nodes() { (cd "$S" && ls -d -- */ | tr -d /); }
 pid_of() { cat "$S/$1/pid"; }
 pids() { for n in $(nodes); do echo "$n $(pid_of "$n")"; done; }
 

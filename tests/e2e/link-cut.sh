@@ -106,7 +106,8 @@ rm -rf "$S"
 # ---- a leg that is very slow, and not needed ----
 
 rate() { # SECONDS: answered requests a second
-  local from=$(now_ms) acked=$(field nwk .acked_requests)
+  local from acked
+  from=$(now_ms) acked=$(field nwk .acked_requests)
   sleep "$1"
   echo $((($(field nwk .acked_requests) - acked) * 1000 / ($(now_ms) - from)))
 }

@@ -27,7 +27,7 @@ leave() {
   done
   [ -z "$LOOP" ] || losetup -d "$LOOP"
   rm -rf "$M"
-  return $status
+  return "$status"
 }
 trap 'leave; cleanup' EXIT
 
@@ -58,6 +58,7 @@ kill_postgres() {
   local all p
   kill -STOP "$PG" # no more children
   all="$PG $(pgrep -P "$PG")"
+  # shellcheck disable=SC2086 # several processes
   kill -KILL $all
   for p in $all; do wait_until 20 gone "$p"; done
   wait "$PG"
@@ -202,10 +203,10 @@ said "there is load"
 for node in west relay; do
   leg=${node/relay/east}
   network $node cut
-  wait_until 10 away $leg || fail "the cut of $leg is not noticed: $(field nwk .links)"
+  wait_until 10 away "$leg" || fail "the cut of $leg is not noticed: $(field nwk .links)"
   commits_go_on "$leg is cut"
   network $node pass
-  wait_until 30 counts $leg || fail "$leg does not come back: $(field nwk .links)"
+  wait_until 30 counts "$leg" || fail "$leg does not come back: $(field nwk .links)"
   said "$leg was cut"
 done
 p=$(pid_of east)

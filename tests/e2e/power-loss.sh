@@ -97,11 +97,11 @@ runs() {
 ended() { ! runs "$1" >/dev/null || { kill -KILL "$(runs "$1")"; false; }; }
 
 power_off() { # NODES...
-  local node caches=() pids=()
+  local node p caches=() pids=()
   for node in "$@"; do
     rm "$D/on/$node"
     caches+=("${CACHE[$node]}")
-    pids+=($(runs "$node"))
+    p=$(runs "$node") && pids+=("$p")
   done
   kill -STOP "${caches[@]}" # from here on nothing becomes durable
   [ ${#pids[@]} = 0 ] || kill -KILL "${pids[@]}"

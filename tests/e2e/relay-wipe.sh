@@ -59,9 +59,9 @@ S=$D/s3
 
 # 3. The place of the controller is lost, and the relays next to it: what the mirrors have remains.
 up "$EXAMPLES/bipolar-cascade.yaml"
-p=$(pid_of nwk)
-kill "$p" # its second epoch: a controller without a journal begins with the first
-wait_until 20 gone "$p" || fail "nwk does not stop"
+pid=$(pid_of nwk)
+kill "$pid" # its second epoch: a controller without a journal begins with the first
+wait_until 20 gone "$pid" || fail "nwk does not stop"
 wait_until 30 all_open || fail "nwk does not come back"
 QIO_LIMIT=30 qio data 'write -P 3 5M 3M' flush || fail "write: $(cat "$D/qio.log")"
 wait_until 20 committed || fail "not everything is committed"

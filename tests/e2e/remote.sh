@@ -5,10 +5,10 @@
 . "$(dirname "$0")/lib.sh"
 W=$D/w # the other machine: a topology, a key
 mkdir "$W"
-ports=($(python3 -c 'import socket
+read -ra ports <<<"$(python3 -c 'import socket
 s = [socket.socket() for i in range(3)]
 for x in s: x.bind(("127.0.0.1", 0))
-print(*[x.getsockname()[1] for x in s])'))
+print(*[x.getsockname()[1] for x in s])')"
 for o in anna bert carl dora; do
   dipole keygen $o --out "$W" >/dev/null || fail "keygen $o"
   mv "$W/$o" "$D/key-$o"

@@ -15,6 +15,7 @@ sed -E -e "s/^( +)flush: committed.*/\1flush: committed\n\1seal: $cipher/" \
 relays='relay-west relay-east-1 relay-east-2'
 
 MARK="nobody between the poles reads this"
+# shellcheck disable=SC2086 # FILES is a pattern
 holds() { grep -qaF "$MARK" "$S/$1/"$2; } # NODE FILES
 whole() { is "$1" '.images.state == "UpToDate"'; }
 
@@ -27,10 +28,10 @@ for node in west east; do kill -STOP "$(pid_of $node)"; done
 background nbdcopy "$D/text" "$(uri data)"
 copy=$!
 for relay in $relays; do
-  wait_until 20 is $relay '.last >= 8' || fail "nothing reaches $relay"
+  wait_until 20 is "$relay" '.last >= 8' || fail "nothing reaches $relay"
 done
 for node in $relays nwk; do
-  holds $node 'journal.*' && fail "the text stands in the journal of $node"
+  holds "$node" 'journal.*' && fail "the text stands in the journal of $node"
 done
 for node in west east; do kill -CONT "$(pid_of $node)"; done
 await 60 "$copy" || fail "nbdcopy"
@@ -39,7 +40,7 @@ for node in west east; do
   wait_until 30 holds $node image.data || fail "the text does not stand in the image of $node"
 done
 for relay in $relays; do
-  holds $relay 'journal.*' && fail "the text stands in the journal of $relay"
+  holds "$relay" 'journal.*' && fail "the text stands in the journal of $relay"
 done
 
 # 2. Each daemon is killed in turn under load: what is in the journals is opened by the next process.
@@ -64,7 +65,7 @@ touch "$D/enough"
 await 60 "$load" || fail "fio: $(fio_said)"
 same_everywhere
 for relay in $relays; do
-  holds $relay 'journal.*' && fail "the text stands in the journal of $relay"
+  holds "$relay" 'journal.*' && fail "the text stands in the journal of $relay"
 done
 
 # 4. A mirror that is not told so does not start over sealed records, and loses nothing by it.

@@ -28,7 +28,7 @@ up "$EXAMPLES/bipolar.yaml"
 background fio_until_enough disk 32 --bsrange=512-64k --rate=16M
 load=$!
 wait_until 20 is nwk '.last > 200' || fail "no load"
-for i in 1 2 3 4 5; do
+for _ in 1 2 3 4 5; do
   before=$(field nwk .acked_requests)
   verify 0 disk --json
   jq -e '.result == "equal" and .equal == 2 and (.copies | length == 2 and .[0].seq == .[1].seq and

@@ -4,7 +4,7 @@
 # left out. `topology check`, `render` and `apply` say where and what, end with 78, and change nothing.
 . "$(dirname "$0")/lib.sh"
 up "$EXAMPLES/bipolar-cascade.yaml"
-before=$(cat "$S/topology.yaml" | md5sum) logs=$(cat "$S"/*/log | grep -c reload)
+before=$(md5sum <"$S/topology.yaml") logs=$(cat "$S"/*/log | grep -c reload)
 
 cat >"$D/scan.py" <<'P'
 import os, re, shutil, subprocess, sys
