@@ -7,8 +7,8 @@
  * (`commit`). A link costs its propagation, and for a write the time that its bandwidth needs;
  * acknowledgements are too short to count. Nothing waits for anything else: the link is idle and
  * the disks are free. */
-#ifndef DP_BUDGET_H
-#define DP_BUDGET_H
+#ifndef DP_TOPOLOGY_BUDGET_H
+#define DP_TOPOLOGY_BUDGET_H
 
 #include "topology.h"
 

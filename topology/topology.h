@@ -5,8 +5,8 @@
  * each with file, line, column, key and what was expected. A topology with any mistake is
  * refused whole. The model below is plain data: arrays and indexes into them, no pointers to
  * chase; it is read-only once loaded. */
-#ifndef DP_TOPOLOGY_H
-#define DP_TOPOLOGY_H
+#ifndef DP_TOPOLOGY_TOPOLOGY_H
+#define DP_TOPOLOGY_TOPOLOGY_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Changes to a stream that `dipole budget --what-if` tries out before anybody builds them. */
-#ifndef DP_WHAT_IF_H
-#define DP_WHAT_IF_H
+#ifndef DP_TOPOLOGY_WHAT_IF_H
+#define DP_TOPOLOGY_WHAT_IF_H
 
 #include "topology.h"
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+/* Shared by the files of the journal: the frame and superblock of docs/disk-format.md, and the
+ * journal's state. Private to common/journal. */
 #ifndef DP_JOURNAL_INTERNAL_H
 #define DP_JOURNAL_INTERNAL_H
 

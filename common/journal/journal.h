@@ -6,8 +6,8 @@
  * one, reports that once and does nothing more. Barriers carry the node's
  * promises and say where the log stands: at its end (a promise, a recovery), before it (a cut),
  * or beyond it (a jump over records that were released unwritten). */
-#ifndef DP_JOURNAL_H
-#define DP_JOURNAL_H
+#ifndef DP_JOURNAL_JOURNAL_H
+#define DP_JOURNAL_JOURNAL_H
 
 #include "io/disk.h"
 #include "proto/history.h"

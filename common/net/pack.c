@@ -6,7 +6,7 @@
 #include "base/bytes.h"
 
 #define METHOD_ZSTD 1u
-#define LEVEL       1 /* the fastest: a link's bandwidth is what is to be won, not the last percent */
+#define LEVEL       1 /* the fastest: the link's bandwidth matters, not the last percent */
 #define SIZE_MIN    512u
 #define SKIP_MAX    255u
 

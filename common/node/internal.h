@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+/* Shared by the files of the node: its state, and what each file gives the others. Private to
+ * common/node. */
 #ifndef DP_NODE_INTERNAL_H
 #define DP_NODE_INTERNAL_H
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+/* Shared by the files of the store: volumes, batches and the store's state. Private to
+ * common/store. */
 #ifndef DP_STORE_INTERNAL_H
 #define DP_STORE_INTERNAL_H
 

@@ -5,8 +5,8 @@
  * has agreed; a batch need not be atomic, because the records stay in the journal until the image
  * is synced and are then simply applied again. Readers see the image overlaid by every record
  * that is not applied yet. Destaging waits for a quiet moment or until enough has gathered. */
-#ifndef DP_STORE_H
-#define DP_STORE_H
+#ifndef DP_STORE_STORE_H
+#define DP_STORE_STORE_H
 
 #include "engine/log.h"
 #include "io/disk.h"

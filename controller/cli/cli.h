@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The `dipole` command: what the files of its commands share. Each command is one file with one
  * `struct cli_command`, listed in main.c. Commands return an exit status of <sysexits.h>. */
-#ifndef DP_CLI_H
-#define DP_CLI_H
+#ifndef DP_CONTROLLER_CLI_CLI_H
+#define DP_CONTROLLER_CLI_CLI_H
 
 #include <jansson.h>
 #include <limits.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* NBD URIs of volumes. */
-#ifndef DP_CLI_URI_H
-#define DP_CLI_URI_H
+#ifndef DP_CONTROLLER_CLI_URI_H
+#define DP_CONTROLLER_CLI_URI_H
 
 /* A Unix socket's path has at most 107 bytes, each written as up to three. */
 #define CLI_URI_MAX 512

@@ -2,8 +2,8 @@
 /* The crash-state explorer (docs/testing.md): a scenario lives on a disk that writes everything
  * down (crashdisk.h), every state that a crash may have left is built (explore.h), the product
  * recovers from it, and what it finds is held against what had been promised. */
-#ifndef CRASH_H
-#define CRASH_H
+#ifndef DP_TESTS_CRASH_CRASH_H
+#define DP_TESTS_CRASH_CRASH_H
 
 #include <stdbool.h>
 #include <stdint.h>

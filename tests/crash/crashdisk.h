@@ -4,8 +4,8 @@
  * be made to fail.
  *
  * As on memdisk, below it, what is submitted waits until the test lets it happen. */
-#ifndef CRASHDISK_H
-#define CRASHDISK_H
+#ifndef DP_TESTS_CRASH_CRASHDISK_H
+#define DP_TESTS_CRASH_CRASHDISK_H
 
 #include "memdisk.h"
 

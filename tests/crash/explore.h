@@ -4,8 +4,8 @@
  * What was durable is there. Of the rest (begun and not over, or over and not synced) there is
  * none, all, each operation alone, some at random, or one of them torn by the sector. Files that
  * were being made or removed are there or not. */
-#ifndef EXPLORE_H
-#define EXPLORE_H
+#ifndef DP_TESTS_CRASH_EXPLORE_H
+#define DP_TESTS_CRASH_EXPLORE_H
 
 #include "crashdisk.h"
 #include "rng.h"

@@ -3,8 +3,8 @@
  * volumes, images, with an owner that does for them what a node's core does. All that it hands to
  * the journal goes into a model, and what it is told goes into the disk's log as promises; so that
  * the next life can be held against both. */
-#ifndef LIFE_H
-#define LIFE_H
+#ifndef DP_TESTS_CRASH_LIFE_H
+#define DP_TESTS_CRASH_LIFE_H
 
 #include "crashdisk.h"
 #include "engine/log.h"

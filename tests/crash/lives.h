@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A scenario of lives (life.h): one on a new disk, every crash of it, a recovery from each, and of
  * some a life after that with all its crashes. */
-#ifndef LIVES_H
-#define LIVES_H
+#ifndef DP_TESTS_CRASH_LIVES_H
+#define DP_TESTS_CRASH_LIVES_H
 
 #include "life.h"
 #include "scenario.h"

@@ -2,8 +2,8 @@
 /* A mirror, from the opening of its disk to its death, with the very core, journal and store that
  * ship, and above it a sender that the test plays: its history is a path in a model. What the
  * mirror tells its sender goes into the disk's log as promises. */
-#ifndef MIRROR_H
-#define MIRROR_H
+#ifndef DP_TESTS_CRASH_MIRROR_H
+#define DP_TESTS_CRASH_MIRROR_H
 
 #include "crashdisk.h"
 #include "explore.h"

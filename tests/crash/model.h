@@ -2,8 +2,8 @@
 /* What nodes handed to their journal, in order, and what follows from it: records and barriers are
  * the items of a tree, since a node that crashed goes on from an earlier one. Item 0 is the
  * beginning, with nothing in it. */
-#ifndef MODEL_H
-#define MODEL_H
+#ifndef DP_TESTS_CRASH_MODEL_H
+#define DP_TESTS_CRASH_MODEL_H
 
 #include "proto/history.h"
 #include "proto/record.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The life of a mirror (mirror.h) that is resynced, and what may become of it. */
-#ifndef RESYNC_H
-#define RESYNC_H
+#ifndef DP_TESTS_CRASH_RESYNC_H
+#define DP_TESTS_CRASH_RESYNC_H
 
 #include "mirror.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What the explorer runs: each scenario lives once, by its seed, and has every crash of that life
  * explored. */
-#ifndef SCENARIO_H
-#define SCENARIO_H
+#ifndef DP_TESTS_CRASH_SCENARIO_H
+#define DP_TESTS_CRASH_SCENARIO_H
 
 #include "explore.h"
 

@@ -4,8 +4,8 @@
  * A target is one file with the three functions below. With the preset `fuzz` it becomes a
  * libFuzzer program; in every other build replay.c feeds it its seeds and its corpus
  * (docs/testing.md). */
-#ifndef FUZZ_H
-#define FUZZ_H
+#ifndef DP_TESTS_FUZZ_FUZZ_H
+#define DP_TESTS_FUZZ_FUZZ_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Checksums of records, for targets whose inputs hold them. */
-#ifndef FUZZ_REPAIR_H
-#define FUZZ_REPAIR_H
+#ifndef DP_TESTS_FUZZ_REPAIR_H
+#define DP_TESTS_FUZZ_REPAIR_H
 
 #include "base/bytes.h"
 #include "base/crc32c.h"

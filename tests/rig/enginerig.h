@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A core driven by hand: one event in, the actions looked at. */
-#ifndef DP_TESTS_ENGINERIG_H
-#define DP_TESTS_ENGINERIG_H
+#ifndef DP_TESTS_RIG_ENGINERIG_H
+#define DP_TESTS_RIG_ENGINERIG_H
 
 #include <criterion/criterion.h>
 #include <sodium.h>

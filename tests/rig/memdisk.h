@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A disk in memory for unit tests. What is submitted waits in a queue until the test lets it
  * happen, so that a test can crash before it, tear it or have it fail. */
-#ifndef MEMDISK_H
-#define MEMDISK_H
+#ifndef DP_TESTS_RIG_MEMDISK_H
+#define DP_TESTS_RIG_MEMDISK_H
 
 #include "io/disk.h"
 

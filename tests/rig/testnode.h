@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A node inside the test: what the daemon's loop does, a turn at a time, on a disk in memory. */
-#ifndef TESTNODE_H
-#define TESTNODE_H
+#ifndef DP_TESTS_RIG_TESTNODE_H
+#define DP_TESTS_RIG_TESTNODE_H
 
 #include "memdisk.h"
 #include "node/internal.h"

@@ -3,8 +3,8 @@
  * they then said to each other and to the host, compared line by line (docs/testing.md). Nothing is
  * left to chance: links and disks take the same time always, and nothing fails unless the script
  * says so. */
-#ifndef DP_TESTS_SCENARIO_H
-#define DP_TESTS_SCENARIO_H
+#ifndef DP_TESTS_SCENARIO_SCENARIO_H
+#define DP_TESTS_SCENARIO_SCENARIO_H
 
 #include <stdio.h>
 

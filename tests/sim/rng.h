@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Random numbers that are the same on every machine (splitmix64). One generator per fault domain,
  * so that a draw added in one does not shift the others. */
-#ifndef DP_TESTS_RNG_H
-#define DP_TESTS_RNG_H
+#ifndef DP_TESTS_SIM_RNG_H
+#define DP_TESTS_SIM_RNG_H
 
 #include <stdbool.h>
 #include <stdint.h>

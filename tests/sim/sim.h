@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The deterministic simulator: controller, relays, mirrors and a host in one process, on
  * simulated time, network and disks, running the very core, journal and store that ship. */
-#ifndef DP_TESTS_SIM_H
-#define DP_TESTS_SIM_H
+#ifndef DP_TESTS_SIM_SIM_H
+#define DP_TESTS_SIM_SIM_H
 
 #include <stdbool.h>
 #include <stdint.h>

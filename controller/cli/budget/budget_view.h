@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* `dipole budget`: the question asked of a topology and what follows from its budget, for the text,
  * the JSON and the page that show it. */
-#ifndef DP_CLI_BUDGET_VIEW_H
-#define DP_CLI_BUDGET_VIEW_H
+#ifndef DP_CONTROLLER_CLI_BUDGET_BUDGET_VIEW_H
+#define DP_CONTROLLER_CLI_BUDGET_BUDGET_VIEW_H
 
 #include "budget.h"
 #include "cli.h"

@@ -3,8 +3,8 @@
  * share. A mark in the stream names the position. Each node with an image takes a digest of the
  * volume when it has applied just what stands before the mark, so the volume may be written to
  * meanwhile, and a difference is one of content, never of time. */
-#ifndef DP_CLI_COPIES_H
-#define DP_CLI_COPIES_H
+#ifndef DP_CONTROLLER_CLI_COPIES_COPIES_H
+#define DP_CONTROLLER_CLI_COPIES_COPIES_H
 
 #include "cli.h"
 #include "store/digest.h"

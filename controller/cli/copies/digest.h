@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef DP_CLI_DIGEST_H
-#define DP_CLI_DIGEST_H
+/* `dipole digest --file`: the digest of a file on this machine. */
+#ifndef DP_CONTROLLER_CLI_COPIES_DIGEST_H
+#define DP_CONTROLLER_CLI_COPIES_DIGEST_H
 
 #include "store/digest.h"
 

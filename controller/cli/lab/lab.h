@@ -3,8 +3,8 @@
  * TUN device; one process, the emulator, holds all of them and hands packets from one to another as
  * wan.h says. lab.c is the command, site.c makes the sites, emulator.c hands on, order.c takes
  * orders. */
-#ifndef DP_LAB_H
-#define DP_LAB_H
+#ifndef DP_CONTROLLER_CLI_LAB_LAB_H
+#define DP_CONTROLLER_CLI_LAB_LAB_H
 
 #include <jansson.h>
 #include <limits.h>

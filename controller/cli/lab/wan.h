@@ -2,8 +2,8 @@
 /* The cables of the lab: what happens to a packet between two sites. Pure: no clock, no I/O. A
  * cable has two directions. In each, a packet waits until the line is free, takes the time that the
  * bandwidth needs, and arrives after the delay; packets do not overtake one another. */
-#ifndef DP_LAB_WAN_H
-#define DP_LAB_WAN_H
+#ifndef DP_CONTROLLER_CLI_LAB_WAN_H
+#define DP_CONTROLLER_CLI_LAB_WAN_H
 
 #include "budget.h"
 

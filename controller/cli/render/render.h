@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* dipole render: for each site a folder with what it runs. */
-#ifndef DP_CLI_RENDER_H
-#define DP_CLI_RENDER_H
+#ifndef DP_CONTROLLER_CLI_RENDER_RENDER_H
+#define DP_CONTROLLER_CLI_RENDER_RENDER_H
 
 #include "cli.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* dipole up: a whole deployment on this machine. up.c is the command, up_files.c makes the state
  * directory, up_find.c finds the programs, up_child.c starts and reaps, up_run.c supervises. */
-#ifndef DP_CLI_UP_H
-#define DP_CLI_UP_H
+#ifndef DP_CONTROLLER_CLI_UP_UP_H
+#define DP_CONTROLLER_CLI_UP_UP_H
 
 #include <signal.h>
 #include <sys/types.h>

@@ -5,8 +5,8 @@
  *
  * It has only what our tests use. Each Test() runs in a forked child, one after another; a failed
  * cr_assert ends the child. */
-#ifndef STANDIN_CRITERION_H
-#define STANDIN_CRITERION_H
+#ifndef DP_TESTS_RIG_STANDIN_CRITERION_CRITERION_H
+#define DP_TESTS_RIG_STANDIN_CRITERION_CRITERION_H
 
 #include <math.h>
 #include <stdarg.h>
