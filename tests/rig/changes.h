@@ -2,8 +2,8 @@
 /* A deployment, and what each single change of its topology does: the lines of `dipole apply`, the
  * level, and the nodes that run again or put something into place. Each key of the schema has a
  * case (test_change_rules.c holds that). */
-#ifndef CHANGES_H
-#define CHANGES_H
+#ifndef DP_TESTS_RIG_CHANGES_H
+#define DP_TESTS_RIG_CHANGES_H
 
 #include "topology/change.h"
 
