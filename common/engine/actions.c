@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The list of actions, the messages among them, and the states that a core and its links pass. */
+/* The list of actions, the messages in it, and the states of a core and its links. */
 #include "engine/internal.h"
 
 #include <assert.h>
@@ -8,7 +8,7 @@
 
 struct dp_action *dp_act(struct dp_actions *out, enum dp_action_type type)
 {
-	static struct dp_action lost; /* where writes go once memory is out; the node stops */
+	static struct dp_action lost; /* takes the writes when memory is out; the node then stops */
 	if (out->count == out->capacity) {
 		uint32_t capacity = out->capacity ? out->capacity * 2 : 16;
 		struct dp_action *list = realloc(out->list, capacity * sizeof *list);
@@ -129,8 +129,8 @@ void dp_core_move(struct dp_core *c, enum dp_core_state to)
 	c->state = to;
 }
 
-/* CONNECTING -> WAITING -> ACTIVE. Each of them and INCONSISTENT goes back to CONNECTING with the
- * next HELLO; a link that is DOWN only when it is up again. */
+/* CONNECTING -> WAITING -> ACTIVE. With the next HELLO each of them, and INCONSISTENT, goes back to
+ * CONNECTING. A link that is DOWN goes back when it is up again. */
 static const uint8_t down_moves[] = {
 	[DP_DOWN_CONNECTING] = BIT(DP_DOWN_WAITING) | BIT(DP_DOWN_INCONSISTENT) | BIT(DP_DOWN_DOWN),
 	[DP_DOWN_WAITING] = BIT(DP_DOWN_CONNECTING) | BIT(DP_DOWN_ACTIVE) |

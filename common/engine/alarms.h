@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a stream tells its operators by itself. The list with texts and meanings is alarms.def. */
+/* The alarms that a stream raises for its operators. alarms.def has their texts and meanings. */
 #ifndef DP_ENGINE_ALARMS_H
 #define DP_ENGINE_ALARMS_H
 

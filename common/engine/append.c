@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The log of the core, and what of it goes to the journal: records, barriers, cuts, jumps. */
+/* The log of the core, and the parts of it that go to the journal: records, barriers, cuts, jumps.
+ */
 #include "engine/internal.h"
 
 #include <assert.h>
@@ -47,8 +48,8 @@ uint64_t dp_core_barrier(struct dp_core *c, const struct dp_meta *meta, struct d
 	return a->seq;
 }
 
-/* Hands the records up to seq to the journal. Where a lazy journal skipped released records, a
- * barrier says so first: the log on disk then restarts at the tail. */
+/* Hands the records up to seq to the journal. If a lazy journal skipped released records, a barrier
+ * comes first: it says that the log on disk restarts at the tail. */
 void dp_core_append_upto(struct dp_core *c, uint64_t seq, struct dp_actions *out)
 {
 	struct dp_core_journal *j = &c->journal;
@@ -96,8 +97,8 @@ void dp_core_copy_again(struct dp_core *c, uint64_t valid_seq)
 	c->rebuild.copied = false;
 }
 
-/* What the receiver said to have beyond seq is of a history that has ended: it counts for nothing,
- * and a new session finds out what the receiver has. */
+/* Records of the receiver beyond seq belong to a history that has ended, so they do not count. A
+ * new session finds out what the receiver has. */
 static void cut_positions(struct dp_down *d, uint64_t seq)
 {
 	if (d->sent <= seq)
@@ -116,15 +117,16 @@ static void lower_to(uint64_t *position, uint64_t seq)
 		*position = seq;
 }
 
-/* Cuts a divergent tail: only what was never agreed and so never applied (law 6). */
+/* Cuts a divergent tail. Only records that were never agreed, and so never applied, are cut (law
+ * 6). */
 void dp_core_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out)
 {
 	assert(seq >= c->image.target && seq >= c->log.tail.at.seq);
-	/* The barrier takes back records that the journal has; so it gets all of them. */
+	/* The barrier takes records back. So the journal must first have all of them. */
 	dp_core_append_upto(c, c->log.last.at.seq, out);
 	dp_log_cut(&c->log, seq);
 	dp_sets_cut(&c->sets, seq);
-	if (c->log.last.images.building) { /* chunks may hold what is cut now */
+	if (c->log.last.images.building) { /* chunks may hold records that are cut now */
 		dp_core_copy_again(c, seq);
 		c->rebuild.resume_due = true;
 	}
@@ -133,7 +135,7 @@ void dp_core_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out)
 	lower_to(&c->journal.durable, seq);
 	lower_to(&c->agreed, seq);
 	lower_to(&c->image.replay, seq);
-	lower_to(&c->committed, seq); /* it was another record that the nodes below had there */
+	lower_to(&c->committed, seq); /* the nodes below had another record at that seq */
 	dp_act(out, DP_ACT_CUT)->seq = seq;
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)
 		cut_positions(&c->down[i], seq);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The core as a whole: its life, what each event means to which part, and in which order the parts
+/* The core as a whole: its life, the part that handles each event, and the order in which the parts
  * settle. */
 #include "engine/internal.h"
 
@@ -38,7 +38,7 @@ static bool is_permutation(const uint8_t *order, uint32_t count)
 	return seen == (1u << count) - 1;
 }
 
-/* Names and order of links that the configuration leaves open. */
+/* Fills in ids and order of links if the configuration does not have them. */
 static void complete_config(struct dp_core_config *cfg)
 {
 	bool unordered = !is_permutation(cfg->read_order, cfg->down_count);
@@ -172,13 +172,13 @@ static void on_message_from_up(struct dp_core *c, uint32_t peer, struct dp_msg *
 	if (m->type == DP_MSG_HELLO) {
 		dp_session_on_hello(c, peer, m, out);
 	} else if (ours && !c->up.started && m->type == DP_MSG_RESET) {
-		if (!c->rebuild.reset_token) /* one that comes twice finds the jump under way */
+		if (!c->rebuild.reset_token) /* if it comes twice, the jump is under way already */
 			dp_rebuild_on_reset(c, m->u.reset, out);
 	} else if (ours && !c->up.started && jumping) {
-		return; /* what is sent already is asked for again after the jump */
+		return; /* records that come now are asked for again after the jump */
 	} else if (!ours || (!c->up.started && m->type != DP_MSG_START)) {
-		/* Without its START a session has no position: a lost one is asked for again like
-		 * a session that is unknown. */
+		/* Without its START a session has no position. If the START was lost, REFUSE makes
+		 * the sender begin again, as for an unknown session. */
 		dp_session_on_unknown(c, peer, m, out);
 	} else {
 		c->up.peer = peer; /* the same session may come over a new connection */
@@ -191,7 +191,7 @@ static void on_message_from_down(struct dp_core *c, uint32_t i, struct dp_msg *m
 {
 	struct dp_down *d = &c->down[i];
 	if (!d->session || m->session != d->session)
-		return; /* of a session that is over */
+		return; /* the message belongs to an ended session */
 	d->heard_us = c->now_us;
 	switch (m->type) {
 	case DP_MSG_WELCOME:
@@ -239,14 +239,14 @@ static void on_limits(struct dp_core *c, const struct dp_core_limits *limits)
 	c->cfg.track = limits->track;
 	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
 		if (c->cfg.link_rate[i] != limits->link_rate[i])
-			c->down[i].free_us = 0; /* what the old rate had still to make up for */
+			c->down[i].free_us = 0; /* forget the wait that the old rate demanded */
 		c->cfg.link_rate[i] = limits->link_rate[i];
 	}
 }
 
 static void on_durable(struct dp_core *c, uint64_t seq)
 {
-	/* A completion from before a cut speaks of records that the cut has removed. */
+	/* A completion from before a cut may name records that the cut has removed. */
 	if (seq > c->journal.handed)
 		seq = c->journal.handed;
 	if (seq <= c->journal.durable)
@@ -296,8 +296,9 @@ static void on_tick(struct dp_core *c, struct dp_actions *out)
 	dp_read_tick(c, out);
 }
 
-/* What is acknowledged from now on, too, is in the journal first. It can be started again with
- * other legs and policies then, and asks no leg what was acknowledged. */
+/* From now on every record goes to the journal before it is acknowledged, and the journal will be
+ * complete. So the controller can start again with other legs and policies, and need not ask the
+ * legs. */
 static void on_stop(struct dp_core *c, struct dp_actions *out)
 {
 	if (c->can.makes_records && c->state == DP_CORE_OPEN && !c->log.last.complete)
@@ -368,7 +369,7 @@ static void on_event(struct dp_core *c, const struct dp_event *ev, struct dp_act
 		dp_rebuild_on_bad_fill(c, out);
 		break;
 	case DP_EV_ROOM:
-		break; /* settling is all it needs */
+		break; /* nothing to do here: settling looks at the room */
 	case DP_EV_TICK:
 		on_tick(c, out);
 		break;
@@ -380,9 +381,9 @@ static void on_event(struct dp_core *c, const struct dp_event *ev, struct dp_act
 
 /* ---- settling ---- */
 
-/* What an event has changed is followed up here, by all parts in one order: first who talks to
- * whom, then who counts, then how far everything has come by that, then what leaves. A position
- * reported upwards is the last, so that it says all that this step has reached. */
+/* After each event all parts settle, in one order: first sessions, then the in-sync set, then
+ * positions, then answers and records that are sent or released. The ACK to the sender comes last,
+ * so that it has all positions that this step has reached. */
 static void settle(struct dp_core *c, struct dp_actions *out)
 {
 	dp_session_settle_connect(c, out);
@@ -405,7 +406,7 @@ static void settle(struct dp_core *c, struct dp_actions *out)
 	dp_take_settle(c, out);
 }
 
-/* What holds between two steps, whatever the other nodes, hosts and disks do. */
+/* Invariants between two steps. They hold whatever other nodes, hosts and disks do. */
 static void core_check(const struct dp_core *c)
 {
 	uint64_t tail = c->log.tail.at.seq, last = c->log.last.at.seq;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Requests of hosts: a place in the stream, and the one acknowledgement. */
+/* Requests of hosts: each gets a record, and one answer. */
 #include "engine/internal.h"
 
 #include <assert.h>
@@ -73,7 +73,7 @@ void dp_host_on_request(struct dp_core *c, const struct dp_host_request *r, stru
 		send_reply(r->tag, DP_ENOMEM, 0, out);
 		return;
 	}
-	if (!dp_core_makes_record(c, r)) { /* waits for what there is */
+	if (!dp_core_makes_record(c, r)) { /* it waits for the records that there are */
 		push_wait(waits, wait);
 		return;
 	}

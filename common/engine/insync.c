@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* The in-sync set: the legs whose acknowledgement counts.
  *
- * A leg that is down, or cannot be brought up to date, leaves the set as long as enough others
- * remain (keep_serving); one whose images are resynced leaves it in any case; one that has caught
- * up comes back. The change is a record of the stream like any other: it is durable wherever later
- * records are, a mirror knows by it what it missed, and recovery finds it. Nothing is acknowledged
- * by the new set before the record is durable here and, at the stage that `ack` names, at every leg
- * that counts by it (shrink before you acknowledge). While a leg does not count, the controller's
- * own journal counts as well, so the copies never get fewer than two. */
+ * A leg leaves the set if it is down or cannot be brought up to date, as long as enough others
+ * remain (keep_serving). A leg whose images are rebuilt leaves it in any case. A leg that has
+ * caught up comes back. The change is a record of the stream. So it is durable wherever a later
+ * record is, a mirror knows by it which records it missed, and recovery finds it. The new set takes
+ * effect when the record is durable here and, at the stage that `ack` names, at every leg that
+ * counts by it (shrink before you acknowledge). While a leg does not count, the controller's own
+ * journal counts as well, so the copies never get fewer than two. */
 #include "engine/internal.h"
 
-/* ---- slots: a bit for each leg, which it keeps as long as it is there ---- */
+/* ---- slots: a bit for each leg, which the leg keeps as long as it is in the topology ---- */
 
 static int slot_of(const struct dp_places *p, uint32_t id)
 {
@@ -20,7 +20,8 @@ static int slot_of(const struct dp_places *p, uint32_t id)
 	return -1;
 }
 
-/* A journal that knows no slots is new, or of a time when legs were not to change. */
+/* If the journal has no slots, it is new, or it was written by a version in which legs could not
+ * change. */
 static bool first_slots(const struct dp_core *c, struct dp_places *p)
 {
 	for (unsigned i = 0; i < DP_PLACES; i++)
@@ -46,8 +47,8 @@ static void free_slots_of_removed(const struct dp_core *c, struct dp_places *p)
 	}
 }
 
-/* The promise that follows takes the slots to the journal. Older records may speak of a leg that is
- * gone and had the slot before: a new leg stays out until it is filled, whatever they say. */
+/* The next promise writes the slots to the journal. Older records may name a removed leg that had
+ * the same slot. So a new leg stays out of the set until it is filled, whatever they say. */
 void dp_insync_start(struct dp_core *c)
 {
 	struct dp_places p = c->log.last.places;
@@ -78,21 +79,21 @@ static void note_joined(struct dp_core *c, uint64_t away, struct dp_actions *out
 	dp_core_barrier(c, &c->log.last, out);
 }
 
-/* ---- who counts ---- */
+/* ---- the legs that count ---- */
 
 static bool is_lost(const struct dp_down *d)
 {
 	return d->state == DP_DOWN_DOWN || d->state == DP_DOWN_INCONSISTENT;
 }
 
-/* Whether everything there is has been sent and fits into the window: no backlog. */
+/* Whether all records have been sent, so that the leg has no backlog. */
 static bool has_caught_up(const struct dp_core *c, const struct dp_down *d)
 {
 	return d->state == DP_DOWN_ACTIVE && d->images == DP_IMAGES_WHOLE &&
 		!dp_down_is_rebuilding(d) && d->sent == c->log.last.at.seq;
 }
 
-/* The legs that should not count, as things are. */
+/* The legs that should not count now. */
 static uint64_t desired_away(const struct dp_core *c)
 {
 	uint64_t away = 0;
@@ -110,7 +111,8 @@ static uint64_t desired_away(const struct dp_core *c)
 	return away;
 }
 
-/* Whether the newest record of the set is where it must be to be in effect. */
+/* Whether the newest record of the set takes effect: it is durable here and at each leg that counts
+ * by it. */
 static bool is_in_effect(const struct dp_core *c)
 {
 	if (c->journal.durable < c->insync.record_seq)
@@ -142,7 +144,8 @@ static void write_set(struct dp_core *c, uint64_t away, struct dp_actions *out)
 		if (!dp_core_has_leg(c, before, i) && dp_core_has_leg(c, away, i) &&
 			!dp_policy_leg_is_new(c, i))
 			dp_raise(out, wait ? DP_ALARM_LEG_OUT_WRITES_WAIT : DP_ALARM_LEG_OUT, i);
-	raise_back(c, before & ~away & ~c->insync.away, out); /* before it had ceased to count */
+	raise_back(c, before & ~away & ~c->insync.away,
+		out); /* legs that come back before the smaller set took effect */
 }
 
 static bool may_change(const struct dp_core *c)
@@ -170,7 +173,7 @@ void dp_insync_settle(struct dp_core *c, struct dp_actions *out)
 	}
 }
 
-/* A leg may have caught up by what was sent after the set had settled. */
+/* A leg may have caught up after the set settled, because send settles later in the same step. */
 uint64_t dp_insync_due_us(const struct dp_core *c)
 {
 	return may_change(c) && desired_away(c) != c->log.last.away ? 0 : UINT64_MAX;

@@ -26,17 +26,19 @@ void dp_down_move(struct dp_down *d, enum dp_down_state to); /* the same */
 /* ---- append.c: the log and what the journal gets of it ---- */
 
 int dp_core_take(struct dp_core *c, struct dp_record *r); /* into log, sets; errors of the log */
-/* Whether a record from another node, the next one by its seq, is sealed as the stream is, as far
- * as this node can tell: by a holder, and for this place behind the record that is the last here.
+/* Whether the seal of the next record, which came from another node, is right. A holder must have
+ * sealed it, and for the position behind the last record here. A relay cannot check this and
+ * returns true.
  */
 bool dp_core_genuine(const struct dp_core *c, const struct dp_record *r);
 void dp_core_append_upto(struct dp_core *c, uint64_t seq, struct dp_actions *out);
 uint64_t dp_core_barrier(struct dp_core *c, const struct dp_meta *meta, struct dp_actions *out);
-void dp_core_set_images(struct dp_core *c, struct dp_images images); /* a barrier is to follow */
+void dp_core_set_images(struct dp_core *c,
+	struct dp_images images); /* the caller must write a barrier */
 void dp_core_copy_again(struct dp_core *c,
-	uint64_t valid_seq); /* a resync compares all once more */
+	uint64_t valid_seq); /* a rebuild compares all chunks again */
 void dp_core_cut(struct dp_core *c, uint64_t seq, struct dp_actions *out);
-/* The log stands at meta now, with nothing in it; a barrier is to say so. */
+/* Empties the log and lets it stand at meta. The caller must write a barrier. */
 void dp_core_jump(struct dp_core *c, const struct dp_meta *meta);
 void dp_down_recount(const struct dp_core *c, struct dp_down *d); /* what is in flight */
 
@@ -49,22 +51,24 @@ struct dp_record *dp_core_make(struct dp_core *c, const struct dp_host_request *
 	bool closes);
 bool dp_core_make_insync(struct dp_core *c, uint64_t away); /* and takes it; false: no memory */
 
-/* ---- promise.c: what a node says of itself, durably before anybody hears of it ---- */
+/* ---- promise.c: promises and completeness: durable before another node hears of them ---- */
 
 void dp_core_promise(struct dp_core *c, uint64_t epoch, struct dp_actions *out);
-/* Says in the journal, behind all there is, whether it has all that was acknowledged. Until that is
- * durable it must. */
+/* Writes a barrier behind all records that says whether the journal is complete. Until the barrier
+ * is durable, the core accepts no requests. */
 void dp_core_complete(struct dp_core *c, bool complete, struct dp_actions *out);
 void dp_promise_on_barrier(struct dp_core *c, uint64_t token);
 
-/* ---- policy.c: who counts, and for what; changes nothing ---- */
+/* ---- policy.c: which legs count, and for what; reads the state, changes nothing ---- */
 
 uint64_t dp_core_all(const struct dp_core *c, enum dp_core_stage stage); /* least of all links */
-uint64_t dp_policy_reached(const struct dp_core *c, enum dp_core_stage stage); /* even by too few */
+uint64_t dp_policy_reached(const struct dp_core *c,
+	enum dp_core_stage stage);                 /* also if fewer legs count than must */
 bool dp_core_may_be_lazy(const struct dp_core *c); /* by its configuration */
-bool dp_core_may_append(const struct dp_core *c);  /* a lazy journal has written what it got */
-/* What such a leg has is no copy: it leaves the set even where too few remain, and then nothing is
- * acknowledged until it is whole. */
+bool dp_core_may_append(const struct dp_core
+		*c); /* a lazy journal has written all records that it was given */
+/* A leg that is being rebuilt has no copy. So it leaves the in-sync set even if too few legs
+ * remain. Then no request is answered until the leg is whole. */
 bool dp_down_is_rebuilding(const struct dp_down *d);
 bool dp_core_has_leg(const struct dp_core *c, uint64_t mask, uint32_t i); /* bit of leg i is set */
 unsigned dp_policy_counting(const struct dp_core *c, uint64_t away);      /* how many legs count */
@@ -122,7 +126,7 @@ void dp_insync_start(struct dp_core *c);
 void dp_insync_settle(struct dp_core *c, struct dp_actions *out);
 uint64_t dp_insync_due_us(const struct dp_core *c);
 
-/* ---- recover.c: taking part again after a start ---- */
+/* ---- recover.c: what a controller, and a relay without a journal, does at its start ---- */
 
 void dp_recover_start(struct dp_core *c, struct dp_actions *out);
 void dp_recover_on_record(struct dp_core *c, uint32_t from, struct dp_record *r,
@@ -167,7 +171,7 @@ void dp_rebuild_settle_resume(struct dp_core *c, struct dp_actions *out);
 void dp_rebuild_settle(struct dp_core *c, struct dp_actions *out);
 uint64_t dp_rebuild_due_us(const struct dp_core *c, uint32_t i);
 
-/* ---- retain.c: agreed, committed, applied; what may leave log and journal ---- */
+/* ---- retain.c: agreed, committed, applied; which records may leave log and journal ---- */
 
 void dp_retain_settle_positions(struct dp_core *c, struct dp_actions *out);
 void dp_retain_settle(struct dp_core *c, struct dp_actions *out);

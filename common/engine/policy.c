@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who counts, and for what: answers that are computed from the state and change nothing. */
+/* Which legs count, and for what: computed from the state, which does not change. */
 #include "engine/internal.h"
 
 #include <stddef.h>
@@ -29,7 +29,7 @@ bool dp_policy_leg_is_new(const struct dp_core *c, uint32_t i)
 	return c->can.makes_records && !dp_core_has_leg(c, c->log.last.places.joined, i);
 }
 
-/* A leg that is new need not count before it has been filled. */
+/* A new leg need not count until it has been filled. */
 unsigned dp_policy_needed(const struct dp_core *c)
 {
 	unsigned joined = 0;
@@ -81,16 +81,16 @@ bool dp_core_may_be_lazy(const struct dp_core *c)
 
 bool dp_core_lazy(const struct dp_core *c)
 {
-	/* While a leg does not count, the journal holds what the leg lacks. And a controller that
-	 * starts from a journal which still says so does not ask that leg: so the journal must say
-	 * that the leg is back before it may be lazy again. */
+	/* While a leg is out of sync, the journal holds the records that the leg lacks. A
+	 * controller that starts from a journal which says that a leg is out of sync does not ask
+	 * that leg. So the journal may be lazy again only when it says that the leg is back. */
 	bool all = !c->insync.away && !c->log.last.away &&
 		c->journal.durable >= c->insync.record_seq;
 	return dp_core_may_be_lazy(c) && all && !c->log.last.complete && !c->promise.base_token;
 }
 
-/* On a disk that is slower than the legs a lazy journal skips what they have in the meantime, and
- * neither memory nor its room fills up with that. */
+/* If the disk is slower than the legs, a lazy journal skips records that all legs have committed
+ * meanwhile. So they fill neither memory nor the journal. */
 bool dp_core_may_append(const struct dp_core *c)
 {
 	return !dp_core_lazy(c) || c->journal.unwritten == 0;
@@ -110,7 +110,7 @@ uint64_t dp_core_all(const struct dp_core *c, enum dp_core_stage stage)
 	return least;
 }
 
-/* What a leg has; nothing, as long as its images are being rebuilt. */
+/* A leg's position. It is 0 while the leg's images are rebuilt. */
 static uint64_t leg_position(const struct dp_down *d, enum dp_core_stage stage)
 {
 	if (dp_down_is_rebuilding(d))
@@ -145,8 +145,8 @@ uint64_t dp_policy_reached(const struct dp_core *c, enum dp_core_stage stage)
 
 uint64_t dp_core_reached(const struct dp_core *c, enum dp_core_stage stage)
 {
-	/* Legs that are resynced leave the set even where too few are left. Then no host is
-	 * answered, while records go on being agreed, or no resync would end. */
+	/* Legs that are rebuilt leave the set even if too few legs are left. Then no host is
+	 * answered. But records go on being agreed, because otherwise no rebuild would end. */
 	unsigned counting = dp_policy_counting(c, c->insync.away);
 	bool too_few = counting < dp_policy_needed(c) && counting < c->cfg.down_count;
 	return too_few && stage != DP_CORE_LOCAL ? 0 : dp_policy_reached(c, stage);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Promises, and whether the journal is complete: a node writes these into its journal, as barriers,
- * before it tells or uses them (law 5). */
+/* Promises, and whether the journal is complete. A node writes them into its journal, as barriers,
+ * before it reports or uses them (law 5). */
 #include "engine/internal.h"
 
-/* Chunks of a resync may hold records that this node has not got yet. The controller of the new
- * epoch may never have had them, and no cut here will tell: everything is compared once more. */
+/* Chunks of a rebuild may hold records that this node does not have yet. The controller of the new
+ * epoch may never have had them, and no cut on this node would show it. So all chunks are compared
+ * again. */
 static void doubt_copy(struct dp_core *c, struct dp_actions *out)
 {
 	const struct dp_images *images = &c->log.last.images;
@@ -14,8 +15,8 @@ static void doubt_copy(struct dp_core *c, struct dp_actions *out)
 	dp_act(out, DP_ACT_RESYNC_STOP);
 }
 
-/* A node that only receives has taken part in its stream once it has promised; others learn from
- * the nodes below where they stand. */
+/* A mirror has a base when it has promised. A relay takes its base from the nodes below, and a
+ * controller has one when it opens. */
 static bool is_based_by_promise(const struct dp_core *c)
 {
 	return c->can.has_sender && !c->can.starts_bare;
@@ -53,8 +54,7 @@ void dp_core_complete(struct dp_core *c, bool complete, struct dp_actions *out)
 	dp_core_append_upto(c, c->log.last.at.seq, out);
 	struct dp_meta meta = c->log.last;
 	meta.complete = complete;
-	/* No other barrier, and no superblock, may say so before the records that it speaks of are
-	 * durable. */
+	/* No other barrier or superblock may say \"complete\ */
 	if (!complete)
 		c->log.last.complete = c->log.tail.complete = false;
 	c->promise.base_complete = complete;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads: from the node's own image, or from a mirror through its leg. A mirror answers once it has
- * every write that the host had an answer for when it asked (law 4). */
+/* Reads: from the node's own image, or from a mirror through its leg. A mirror answers when it has
+ * every write that was answered before the host asked (law 4). */
 #include "engine/internal.h"
 
 #include <stdlib.h>
 
 #include "base/err.h"
 
-#define PARK_US     5000000 /* a mirror keeps a read that waits for its records */
+#define PARK_US     5000000 /* how long a mirror keeps a read that waits for its records */
 #define READS_START 16u     /* places of a list that is used for the first time */
 
 /* ---- the list: a read with this id stands at id % capacity ---- */
@@ -53,7 +53,7 @@ static struct dp_read *find_read(struct dp_core *c, uint64_t id)
 	return r->used && r->want.id == id ? r : NULL;
 }
 
-/* What is asked for, under an id of ours. */
+/* The question as it came, with an id of this node. */
 static void set_want(struct dp_read *r, const struct dp_wanted *want)
 {
 	uint64_t id = r->want.id;
@@ -70,15 +70,15 @@ static void to_image(struct dp_read *r, struct dp_actions *out)
 	dp_act(out, DP_ACT_READ)->want = r->want;
 }
 
-/* A leg that is behind would let the read wait. */
+/* Only a current leg is asked, because a leg that is behind would let the read wait. */
 static bool is_current_leg(const struct dp_core *c, const struct dp_read *r, uint32_t i)
 {
 	return c->down[i].state == DP_DOWN_ACTIVE && !dp_core_is_away(c, i) &&
 		!dp_down_is_rebuilding(&c->down[i]) && !(r->fetch && r->fetch_link == i);
 }
 
-/* Sends a read down the nearest link, from the place `r->turn` on, that has a current copy; false
- * if there is none. */
+/* Sends a read down the nearest link with a current copy, beginning at index `r->turn`. false:
+ * there is no such link. */
 static bool to_link(struct dp_core *c, struct dp_read *r, struct dp_actions *out)
 {
 	for (uint32_t n = 0; n < c->cfg.down_count; n++) {
@@ -99,9 +99,9 @@ static bool to_link(struct dp_core *c, struct dp_read *r, struct dp_actions *out
 	return false;
 }
 
-/* Whether a read whose time is over is still under way: on a slow link many wait for each other,
- * and to ask for all of them elsewhere would only double the work. Answers may be lost, so not for
- * ever. */
+/* Whether a read that is late is still under way. On a slow link many reads wait for each other,
+ * and to ask for them elsewhere would only double the work. But answers may be lost, so this has a
+ * limit. */
 static bool is_under_way(const struct dp_core *c, const struct dp_read *r)
 {
 	const struct dp_down *d = &c->down[r->down];
@@ -180,7 +180,7 @@ void dp_read_on_host(struct dp_core *c, const struct dp_host_request *h, struct 
 		to_link(c, r, out);
 }
 
-/* For the resync of leg i. Hosts come first; a resync asks again. */
+/* For the resync of leg i. Hosts come first. If there is no room, the rebuild asks again. */
 void dp_read_on_fetch(struct dp_core *c, uint32_t i, const struct dp_wanted *w,
 	struct dp_actions *out)
 {
@@ -215,7 +215,8 @@ void dp_read_on_up(struct dp_core *c, const struct dp_msg *m, struct dp_actions 
 
 /* ---- what comes back ---- */
 
-/* Whether the answer has as many bytes as it should; a relay does not know whether they are sealed.
+/* Whether the answer has the right size. A relay does not know whether the stream is sealed, so it
+ * accepts both sizes.
  */
 static bool is_of_size(const struct dp_core *c, const struct dp_read *r, const struct dp_found *f,
 	const struct dp_buf *payload)
@@ -234,7 +235,8 @@ static void refuse_unsealed(struct dp_core *c, uint32_t link, struct dp_actions 
 	c->down[link].bad_seal = true;
 }
 
-/* 0 and *plain, a new reference or NULL, for a host's read of a sealed stream; else the status. */
+/* 0, or the status of the answer. For a host's read of a sealed stream *plain is a new reference to
+ * the opened data, or NULL. */
 static int check_answer(struct dp_core *c, uint32_t link, const struct dp_read *r,
 	const struct dp_found *f, struct dp_buf *payload, struct dp_buf **plain,
 	struct dp_actions *out)
@@ -259,12 +261,12 @@ void dp_read_on_data(struct dp_core *c, uint32_t link, struct dp_msg *m, struct 
 	c->down[link].read_us = c->now_us;
 	if (!r)
 		return;
-	bool late = r->down != link; /* it was asked before; its answer is as good */
+	bool late = r->down != link; /* this link was asked earlier; its answer is valid, too */
 	f.status = check_answer(c, link, r, &f, m->payload, &plain, out);
 	if (f.status && late)
 		return;
 	if (f.status && c->can.makes_records && !r->fetch) {
-		/* Another leg, but not at once: the tick asks the next. */
+		/* The next tick asks another leg. */
 		r->asked_us = 0;
 		r->deadline_us = c->now_us + DP_CORE_PROBE_US / 2;
 		return;
@@ -284,7 +286,7 @@ void dp_read_on_image(struct dp_core *c, const struct dp_found *f, struct dp_buf
 	if (!r)
 		return;
 	bool for_host = c->can.makes_records && !r->fetch;
-	/* Where the own image cannot be read, another copy can. */
+	/* If the own image cannot be read, a leg is asked. */
 	if (f->status && for_host && c->cfg.down_count) {
 		r->at_image = false;
 		to_link(c, r, out);
@@ -324,7 +326,8 @@ static void read_is_late(struct dp_core *c, struct dp_read *r, struct dp_actions
 	} else if (c->can.makes_records && !r->fetch) {
 		r->turn = (r->turn + 1) % c->cfg.down_count;
 		if (!to_link(c, r, out) && c->can.keeps_images)
-			to_image(r, out); /* it failed before; there is nothing else to ask */
+			to_image(r, out); /* the image failed before, but there is no other copy to
+					     ask */
 	} else {
 		fail_read(c, r, DP_EAGAIN, out);
 	}

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Rebuild: images that are made from another copy, because the node lacks records which are in no
- * journal any more (a resync after RESET), or by order.
+/* Rebuild: a node makes its images from another copy. There are two reasons: the node lacks records
+ * that no journal has any more (RESET), or an operator ordered it (REBUILD).
  *
- * After a RESET the node jumps to where the sender's log begins and takes records from there on
- * like any other; what came before reaches it as content, chunk by chunk, fetched through the
- * controller from another copy (store/resync.c). A chunk may be newer than the records already
- * applied, never older. Once the records up to the newest that any answer may have seen are applied
- * on top, the new images are whole, and take the place of the old ones. Until then the leg does not
- * count. */
+ * After a RESET the node's log jumps to where the sender's log begins, and the node takes records
+ * from there on. It gets the content before that chunk by chunk: the controller fetches it from
+ * another copy (store/resync.c). A chunk may be newer than the records already applied, never
+ * older. When all records up to the newest that any answer may have seen are applied on top, the
+ * new images are whole and take the place of the old ones. Until then the leg does not count. */
 #include "engine/internal.h"
 
 #include <stdlib.h>
@@ -22,7 +21,7 @@ void dp_rebuild_on_leg_order(struct dp_core *c, uint32_t i, const struct dp_orde
 		d->order_id = dp_core_random(c) | 1;
 }
 
-/* In a session that goes on: the receiver's log stays what it is. */
+/* REBUILD: the session goes on, and the receiver's log stays as it is. */
 static void send_order(struct dp_core *c, uint32_t i, struct dp_actions *out)
 {
 	struct dp_msg m = {.u.reset = malloc(sizeof(struct dp_reset))};
@@ -53,9 +52,9 @@ uint64_t dp_rebuild_due_us(const struct dp_core *c, uint32_t i)
 	return d->order_sent ? d->order_us + DP_CORE_PROBE_US : 0;
 }
 
-/* A leg that counts leaves the set first: what it has is no copy any more once it begins. An order
- * cannot be taken back: the leg counts again when it has said that it took the order, and is whole,
- * or is whole in a new session. */
+/* A leg that counts must leave the set before the order is sent, because it has no copy while it
+ * rebuilds. An order cannot be taken back. The leg counts again when it has acknowledged the order
+ * and is whole, or when it is whole in a new session. */
 void dp_rebuild_tick(struct dp_core *c, uint32_t i, struct dp_actions *out)
 {
 	struct dp_down *d = &c->down[i];
@@ -69,11 +68,11 @@ void dp_rebuild_tick(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	}
 }
 
-/* A relay hands on what a receiver asks for; a controller reads it (read.c). */
+/* A relay passes the question of a receiver on; a controller reads the data (read.c). */
 void dp_rebuild_on_fetch(struct dp_core *c, struct dp_msg *m, struct dp_actions *out)
 {
 	if (!c->up.active || !c->up.started)
-		return; /* it asks again */
+		return; /* the receiver asks again */
 	struct dp_msg up = {.u.read = m->u.read};
 	dp_core_send_up(c, c->up.peer, DP_MSG_FETCH, &up, out);
 }
@@ -101,8 +100,9 @@ void dp_rebuild_on_reset(struct dp_core *c, const struct dp_reset *r, struct dp_
 	if (r->common < last)
 		dp_core_cut(c, r->common, out);
 	dp_raise(out, DP_ALARM_RESYNC_BEGINS, DP_PEER_SELF);
-	/* The sender's history begins with all that is here now, so none of it can be cut: the
-	 * images to fall back on take it before the jump. */
+	/* The sender's log begins after all records of this node, so none of them can be cut any
+	 * more. They are applied before the jump, because the old images are the ones to fall back
+	 * on. */
 	c->agreed = c->log.last.at.seq;
 	c->rebuild.resume_due = false;
 	dp_act(out, DP_ACT_RESYNC_STOP);
@@ -123,7 +123,7 @@ static void jump_to_reset(struct dp_core *c, struct dp_actions *out)
 	c->rebuild.copied = false;
 	dp_core_jump(c, &meta);
 	c->rebuild.reset_token = dp_core_barrier(c, &meta, out);
-	/* What the nodes below said before was of the log before. */
+	/* The earlier reports of the nodes below were about the log before the jump. */
 	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
 		c->down[i].images = DP_IMAGES_RESYNCING;
 		c->down[i].connect_due = true;
@@ -160,7 +160,7 @@ void dp_rebuild_on_order(struct dp_core *c, uint64_t id)
 	}
 }
 
-/* All that the images were told to take is in them: they are what to fall back on. */
+/* The images have applied their target. From now on they are the ones to fall back on. */
 static void begin_ordered(struct dp_core *c, struct dp_actions *out)
 {
 	struct dp_images images = c->log.last.images;
@@ -213,7 +213,7 @@ void dp_rebuild_on_copied(struct dp_core *c, uint64_t bytes, uint64_t valid_seq,
 	struct dp_images images = c->log.last.images;
 	bool session = c->up.active && c->up.started;
 	if (!images.building || c->rebuild.reset || c->rebuild.reset_token || !session)
-		return; /* of a copy that has been stopped */
+		return; /* the report is about a copy that has been stopped */
 	images.copied = bytes;
 	if (images.valid_seq < valid_seq)
 		images.valid_seq = valid_seq;
@@ -223,7 +223,8 @@ void dp_rebuild_on_copied(struct dp_core *c, uint64_t bytes, uint64_t valid_seq,
 	dp_core_barrier(c, &c->log.last, out);
 }
 
-/* The new images hold all that any answer may have seen: they take the place of the old ones. */
+/* The new images have all records that any answer may have seen. So they take the place of the old
+ * ones. */
 static void switch_images(struct dp_core *c, struct dp_actions *out)
 {
 	c->rebuild.copied = false;
@@ -253,7 +254,7 @@ void dp_rebuild_on_barrier(struct dp_core *c, uint64_t token, struct dp_actions 
 	}
 }
 
-/* A copy goes on, in a new session say, from where the last durable step was. */
+/* The copy goes on from the last durable step, for example in a new session. */
 void dp_rebuild_settle_resume(struct dp_core *c, struct dp_actions *out)
 {
 	if (!c->rebuild.resume_due)
@@ -270,7 +271,7 @@ void dp_rebuild_settle(struct dp_core *c, struct dp_actions *out)
 	if (c->rebuild.reset && c->journal.durable == last &&
 		(!c->can.keeps_images || image->applied == last))
 		jump_to_reset(c, out);
-	/* What there is to fall back on is a state of the history, not half a batch. */
+	/* The images to fall back on must be a state of the history, not half a batch. */
 	if (c->rebuild.ordered && image->applied == image->target &&
 		image->applied >= image->replay)
 		begin_ordered(c, out);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Taking part again after a start.
+/* What a controller, and a relay with a new journal, does at its start.
  *
- * A controller claims a new epoch, which seals the legs against the old one, and asks the legs what
- * they have. What may have been acknowledged and is not in its own journal, it adopts from the leg
- * with the longest history. It waits for all legs: one whose disk was replaced, or whose relay had
- * to begin with a new journal, has less than it once acknowledged and cannot stand for the others.
- * A relay whose journal is new does the same with the nodes below it. */
+ * A controller claims a new epoch, so that the legs refuse the old one, and asks the legs for their
+ * positions. It adopts the records that it lacks from the leg with the longest history, because
+ * they may have been answered. It waits for all legs: a leg whose disk was replaced, or whose relay
+ * began with a new journal, has less than it once acknowledged and cannot stand for the others. A
+ * relay whose journal is new does the same with the nodes below it. */
 #include "engine/internal.h"
 
 #define ADOPT_STALL_US 2000000
@@ -13,7 +13,7 @@
 /* A controller's new epoch: durable before any other node hears of it. */
 static void claim_epoch(struct dp_core *c, uint64_t epoch, struct dp_actions *out)
 {
-	/* While adopting: the barrier stands behind what is adopted. */
+	/* If the core was adopting, the barrier must come behind the adopted records. */
 	dp_core_append_upto(c, c->log.last.at.seq, out);
 	dp_core_move(c, DP_CORE_PROMISING);
 	dp_core_promise(c, epoch, out);
@@ -21,8 +21,8 @@ static void claim_epoch(struct dp_core *c, uint64_t epoch, struct dp_actions *ou
 
 void dp_recover_start(struct dp_core *c, struct dp_actions *out)
 {
-	/* A released record may not be committed below: a log may have jumped, a leg may have been
-	 * given up. So committed waits for what the legs report. */
+	/* A released record may not be committed below: a log may have jumped, or a leg may have
+	 * been abandoned. So `committed` waits for the reports of the legs. */
 	c->committed = c->cfg.down_count ? 0 : c->log.tail.at.seq;
 	c->replied = c->log.last.at.seq;
 	if (c->can.keeps_images) {
@@ -60,8 +60,9 @@ static bool is_longer(struct dp_position a, struct dp_position b)
 	return a.epoch != b.epoch ? a.epoch > b.epoch : a.seq > b.seq;
 }
 
-/* Brings the own log to the common point, or, where the leg no longer has what follows it, to the
- * place where the leg's log begins: everything before that is on all legs. false: it cannot be. */
+/* Cuts the own log at the point that it shares with the leg. If the leg has released the records
+ * that follow, the own log jumps to where the leg's log begins; released records are on all legs.
+ * false: neither is possible. */
 static bool align_with(struct dp_core *c, const struct dp_welcome *w, struct dp_actions *out)
 {
 	uint64_t own = c->log.last.at.seq;
@@ -81,8 +82,8 @@ static bool align_with(struct dp_core *c, const struct dp_welcome *w, struct dp_
 	return true;
 }
 
-/* Asks for what follows, as much as half the window: the rest when this is here and, as far as it
- * does not fit into memory, in the journal. */
+/* Asks for the next records, at most half the window. The rest is asked for when these have come
+ * and, if they do not fit into memory, are in the journal. */
 static void send_pull(struct dp_core *c, struct dp_actions *out)
 {
 	struct dp_core_recover *r = &c->recover;
@@ -126,7 +127,7 @@ void dp_recover_on_record(struct dp_core *c, uint32_t from, struct dp_record *r,
 		return;
 	}
 	if (dp_core_take(c, r))
-		return; /* not the successor it should be: the stall timer starts over */
+		return; /* it does not follow the last record: the stall timer will begin again */
 	c->recover.adopt_us = c->now_us;
 	uint64_t cost = dp_core_cost(r->h.payload_len), *left = &c->recover.adopt_bytes;
 	*left -= cost < *left ? cost : *left;
@@ -136,7 +137,7 @@ void dp_recover_on_record(struct dp_core *c, uint32_t from, struct dp_record *r,
 
 /* ---- the legs' answers ---- */
 
-/* A leg that is new has nothing to say, unless all are. */
+/* A new leg is not asked, unless all legs are new. */
 static bool is_asked(const struct dp_core *c, uint32_t i)
 {
 	bool any = false;
@@ -153,8 +154,8 @@ static uint32_t answers_needed(const struct dp_core *c)
 	return c->recover.complete ? 0 : asked;
 }
 
-/* How many have answered; *best: the longest history for a controller; the shortest for a relay,
- * which must be able to serve all of its links. */
+/* How many legs have answered. *best is the leg with the longest history for a controller, and with
+ * the shortest for a relay, because a relay must be able to serve all of its links. */
 static uint32_t count_answers(const struct dp_core *c, uint32_t *best)
 {
 	uint32_t answers = 0;
@@ -172,9 +173,9 @@ static uint32_t count_answers(const struct dp_core *c, uint32_t *best)
 	return answers;
 }
 
-/* A controller that lost its journal does not know its own epochs, and none may be used twice. Some
- * leg may have promised the present one before, and records of it may be anywhere below: so the
- * controller claims one that is above all that it has learnt. */
+/* A controller that lost its journal does not know which epochs it has used, and it must not use
+ * one twice. A leg may have promised the present epoch before, and records of that epoch may be at
+ * any node below. So the controller claims an epoch above all epochs that it has learnt. */
 static bool claims_again(struct dp_core *c, uint64_t newest, struct dp_actions *out)
 {
 	if (!c->can.makes_records || c->log.last.based ||

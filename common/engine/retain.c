@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The positions of this node (agreed, applied, committed), and what may leave log and journal. */
+/* The positions of this node (agreed, applied, committed), and the records that may leave log and
+ * journal. */
 #include "engine/internal.h"
 
-/* The position beyond which a cut is still possible. It is what satisfies the policy and is cached
- * on every leg or durable here: a later controller finds all of it. */
+/* Records up to here cannot be cut any more. They satisfy the policy, and are cached on every leg
+ * or durable here, so a later controller finds all of them. */
 static void settle_agreed(struct dp_core *c)
 {
 	if (!c->can.makes_records || c->state != DP_CORE_OPEN)
@@ -53,8 +54,9 @@ void dp_retain_settle_positions(struct dp_core *c, struct dp_actions *out)
 
 /* ---- the retention rule ---- */
 
-/* Up to which seq the journal keeps nothing for a link, though the link lacks it: its leg is lost,
- * room is short or an operator says so, and there is a copy to resync it from. */
+/* The seq up to which the journal keeps nothing for a link, though the link lacks the records. This
+ * needs all of: the leg does not count and is not connected; room is short, or an operator ordered
+ * it; there is a copy to resync the leg from. */
 static uint64_t abandoned_upto(const struct dp_core *c, uint32_t i)
 {
 	bool full = c->cfg.track && c->journal.room < c->cfg.low_room;
@@ -87,7 +89,7 @@ static uint64_t releasable_upto(const struct dp_core *c)
 	return least;
 }
 
-/* Says which legs lack records that leave the journal now. */
+/* Raises an alarm for each leg that lacks records which leave the journal now. */
 static void raise_abandoned(const struct dp_core *c, uint64_t tail, struct dp_actions *out)
 {
 	for (uint32_t i = 0; i < c->cfg.down_count; i++) {
@@ -127,7 +129,7 @@ static bool is_high(const struct dp_core *c)
 	return c->journal.room < c->cfg.high_room;
 }
 
-/* When the oldest record that a lazy journal lacks is old enough for it. */
+/* The time at which a lazy journal takes record seq. */
 static uint64_t lazy_due_us(const struct dp_core *c, uint64_t seq)
 {
 	uint32_t age_ms = (uint32_t)(c->now_us / 1000) - dp_log_entry(&c->log, seq)->stamp_ms;

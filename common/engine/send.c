@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Records to the receivers below, and what the receivers say they have. */
+/* Records to the receivers below, and the positions that the receivers report. */
 #include "engine/internal.h"
 
 /* ---- rate, window, room ---- */
@@ -15,7 +15,8 @@ static void spend_rate(const struct dp_core *c, struct dp_down *d, const struct 
 	d->free_us += bytes * 1000000 / rate;
 }
 
-/* A rate is spent when a record is sent, and compressed it may be only later. */
+/* The rate is spent when a record is sent. It may be compressed later, and then some of the rate is
+ * given back. */
 void dp_send_on_shrunk(struct dp_core *c, uint32_t i, uint64_t bytes)
 {
 	uint64_t rate = c->cfg.link_rate[i], us = rate ? bytes * 1000000 / rate : 0;
@@ -82,7 +83,8 @@ void dp_send_on_loaded(struct dp_core *c, uint32_t i, uint64_t seq, struct dp_re
 	if (d->loading != seq)
 		return;
 	struct dp_log_entry *e = dp_log_entry(&c->log, seq);
-	/* Between asking and now the session, the tail or the record itself may have changed. */
+	/* Since the load was asked for, the session, the tail or the record itself may have
+	 * changed. */
 	bool right = r && d->sent + 1 == seq && e && e->chain == r->h.chain;
 	d->loading = right ? 0 : DP_LOAD_LATER;
 	if (right && d->state == DP_DOWN_ACTIVE)
@@ -95,7 +97,7 @@ void dp_send_settle(struct dp_core *c, struct dp_actions *out)
 		send_what_fits(c, i, out);
 }
 
-/* ---- what comes back ---- */
+/* ---- positions and NAKs from the receiver ---- */
 
 static void take_positions(struct dp_core *c, struct dp_down *d, uint64_t cached,
 	uint64_t committed)
@@ -129,7 +131,7 @@ void dp_send_on_ack(struct dp_core *c, uint32_t i, const struct dp_msg *m)
 		c->up.ack_due = true;
 	}
 	if (d->order_sent && m->u.ack.order == (uint32_t)d->order_id)
-		d->ordered = d->order_sent = false; /* its word about its images counts again */
+		d->ordered = d->order_sent = false; /* its reports about its images count again */
 	take_positions(c, d, m->u.ack.cached, m->u.ack.committed);
 }
 
@@ -142,7 +144,8 @@ void dp_send_on_nak(struct dp_core *c, uint32_t i, uint64_t seq)
 		return;
 	d->sent = seq - 1;
 	if (d->agreed_sent > d->sent)
-		d->agreed_sent = d->sent; /* it took no more of it */
+		d->agreed_sent = d->sent; /* the receiver took the agreed position only up to there
+					   */
 	d->loading = 0;
 	d->naks++;
 	dp_down_recount(c, d);
@@ -155,7 +158,8 @@ static uint64_t dead_us(const struct dp_down *d)
 	return d->heard_us + (d->flight ? DP_CORE_SLOW_US : DP_CORE_DEAD_US);
 }
 
-/* When the receiver is sent the agreed position, and asked for its own, with no record to carry it.
+/* When POSITIONS is due: no record carries the agreed position, or the receiver must be asked for
+ * its own.
  */
 static uint64_t positions_due_us(const struct dp_core *c, const struct dp_down *d)
 {

@@ -9,9 +9,9 @@
  *     start_link()     -- START at -->            dp_session_on_start(): cuts what lies beyond
  *                      -- or RESET meta -->       rebuild.c: jumps, and is resynced
  *
- * Every message names its session, so what a former session still brings is recognised. A receiver
- * that does not know a session answers REFUSE, and the sender begins again with HELLO. The
- * connection below means nothing here: it may break and come back within a session. */
+ * Every message names its session, so a message of a former session is recognised. A receiver that
+ * does not know a session answers REFUSE, and the sender begins again with HELLO. The ZeroMQ
+ * connection does not matter here: it may break and come back within a session. */
 #include "engine/internal.h"
 
 #include <stdlib.h>
@@ -57,7 +57,7 @@ void dp_session_on_welcome(struct dp_core *c, uint32_t i, struct dp_msg *m)
 		c->recover.try_due = true;
 }
 
-/* The position where the receiver's log and ours are the same. */
+/* The last position up to which the receiver's log and ours are the same. */
 static uint64_t common_position(const struct dp_core *c, const struct dp_welcome *w)
 {
 	struct dp_position here;
@@ -67,10 +67,10 @@ static uint64_t common_position(const struct dp_core *c, const struct dp_welcome
 		w->last.at.seq);
 }
 
-/* A relay passes records on before they are durable here: after a crash the receiver may have, and
- * have applied, what is gone here. The sender above brings those records again; to begin below
- * before that would ask the receiver to cut what it has applied. If they do not come soon, the
- * history ends here. */
+/* A relay passes records on before its own journal has them. So after a crash the receiver may
+ * have, and may have applied, records that this relay has lost. The sender above sends them again.
+ * If START came before that, the receiver would have to cut records that it has applied. If the
+ * records do not come soon, the sender does not have them either, and START is sent. */
 static bool peer_is_ahead(const struct dp_core *c, const struct dp_welcome *w)
 {
 	uint64_t last = c->log.last.at.seq;
@@ -79,7 +79,7 @@ static bool peer_is_ahead(const struct dp_core *c, const struct dp_welcome *w)
 		!waited;
 }
 
-/* START: the records from here on follow. */
+/* START: records follow from this position on. */
 static void start_at(struct dp_core *c, uint32_t i, struct dp_position at, uint64_t agreed,
 	struct dp_actions *out)
 {
@@ -98,7 +98,8 @@ static void start_at(struct dp_core *c, uint32_t i, struct dp_position at, uint6
 	dp_core_send_down(c, i, DP_MSG_START, &m, out);
 }
 
-/* RESET: the receiver jumps to where our log begins, and is resynced from another copy. */
+/* RESET: the receiver's log jumps to where our log begins, and its images are rebuilt from another
+ * copy. */
 static void start_with_reset(struct dp_core *c, uint32_t i, uint64_t common, struct dp_actions *out)
 {
 	struct dp_down *d = &c->down[i];
@@ -154,7 +155,7 @@ static void answer_welcome(struct dp_core *c, uint32_t i, struct dp_actions *out
 	struct dp_down *d = &c->down[i];
 	struct dp_position at;
 	if (peer_is_ahead(c, d->welcome))
-		return; /* WAITING goes on */
+		return; /* stay in WAITING */
 	uint64_t common = common_position(c, d->welcome);
 	bool known = dp_log_position(&c->log, common, &at);
 	if (known || dp_policy_has_source(c, i)) {
@@ -171,7 +172,7 @@ static void answer_welcome(struct dp_core *c, uint32_t i, struct dp_actions *out
 	d->welcome = NULL;
 }
 
-/* The leg that this node adopts from keeps all that it has. */
+/* START for the leg that this node adopts from: the leg keeps all of its records. */
 static void start_adopting(struct dp_core *c, uint32_t i, struct dp_actions *out)
 {
 	struct dp_down *d = &c->down[i];
@@ -185,7 +186,8 @@ static void start_link(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	struct dp_down *d = &c->down[i];
 	d->start_due = false;
 	if (d->state != DP_DOWN_WAITING)
-		dp_down_recount(c, d); /* what was adopted from it was not in the log before */
+		dp_down_recount(c,
+			d); /* the adopted records were not in the log when START was sent */
 	else if (c->state == DP_CORE_ADOPTING)
 		start_adopting(c, i, out);
 	else
@@ -194,8 +196,8 @@ static void start_link(struct dp_core *c, uint32_t i, struct dp_actions *out)
 
 /* ---- refusals ---- */
 
-/* A node below has promised a newer epoch than the HELLO that waits for it: its sender is told, and
- * begins again with a newer one if it lost its journal too. */
+/* A node below has promised a newer epoch than the held HELLO has. The sender is told this. If it
+ * has lost its journal, too, it begins again with a newer epoch. */
 static bool refuse_held_hello(struct dp_core *c, uint64_t promised, struct dp_actions *out)
 {
 	if (!c->up.hello_held || c->up.hello.u.hello.epoch >= promised)
@@ -207,7 +209,7 @@ static bool refuse_held_hello(struct dp_core *c, uint64_t promised, struct dp_ac
 
 static void on_stale(struct dp_core *c, uint32_t i, uint64_t promised, struct dp_actions *out)
 {
-	/* A controller without a journal of its own cannot know which epochs are taken. */
+	/* A controller with a new journal cannot know which epochs were used. */
 	if (c->can.makes_records && !c->log.last.based) {
 		if (!c->promise.token && promised >= c->epoch)
 			c->recover.claim_epoch = promised + 1;
@@ -261,7 +263,7 @@ void dp_session_tick(struct dp_core *c, uint32_t i, struct dp_actions *out)
 	if (c->now_us >= hello_due_us(c, d))
 		connect_link(c, i, out);
 	else if (d->state == DP_DOWN_WAITING && c->state == DP_CORE_OPEN)
-		d->start_due = true; /* it may have waited for this relay to catch up */
+		d->start_due = true; /* it may wait for this relay to have as much as it has */
 }
 
 uint64_t dp_session_due_us(const struct dp_core *c, uint32_t i)
@@ -308,7 +310,8 @@ void dp_session_on_hello(struct dp_core *c, uint32_t peer, const struct dp_msg *
 	} else if (m->u.hello.epoch < promised) {
 		dp_core_refuse(c, peer, m->session, DP_REFUSE_STALE, promised, out);
 	} else {
-		/* The old session ends here: what it still sends must not mix with the new one's.
+		/* The old session ends here, because its messages must not mix with those of the
+		 * new one.
 		 */
 		dp_up_end(c);
 		c->up.hello = *m;
@@ -343,8 +346,8 @@ static void send_welcome(struct dp_core *c, struct dp_actions *out)
 	dp_core_send_up(c, c->up.peer, DP_MSG_WELCOME, &m, out);
 }
 
-/* A HELLO is answered once its epoch is promised durably (law 5) and this node knows where it
- * stands: a relay whose journal is new learns that from below first. */
+/* A HELLO is answered when its epoch is promised durably (law 5) and this node knows where it
+ * stands. A relay with a new journal first learns that from the nodes below. */
 static void answer_hello(struct dp_core *c, struct dp_actions *out)
 {
 	if (!c->up.hello_held || c->promise.token || c->promise.base_token ||
@@ -371,7 +374,8 @@ void dp_session_on_start(struct dp_core *c, const struct dp_msg *m, struct dp_ac
 	struct dp_position at = m->u.start.at, here, last = c->log.last.at;
 	c->up.ack_due = true;
 	if (c->up.started)
-		return; /* one that comes again: what was taken since is acknowledged, and stays */
+		return; /* a START that comes twice: records that were taken since then stay, and
+			   are acknowledged */
 	bool known = dp_log_position(&c->log, at.seq, &here) && here.chain == at.chain;
 	if (!known || (at.seq < last.seq && at.seq < c->image.target)) {
 		refuse_diverged(c, at.seq, out);
@@ -398,7 +402,8 @@ void dp_session_on_unknown(struct dp_core *c, uint32_t peer, const struct dp_msg
 	dp_core_refuse(c, peer, m->session, DP_REFUSE_SESSION, 0, out);
 }
 
-/* Before recovery looks at the answers: those of a former session do not count. */
+/* This comes before recovery looks at the answers, because answers of a former session do not
+ * count. */
 void dp_session_settle_connect(struct dp_core *c, struct dp_actions *out)
 {
 	for (uint32_t i = 0; i < c->cfg.down_count; i++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Write sets: which are executing, which are committed. A ring of consecutive entries that grows up
- * to DP_SETS_MAX; when it is full of executing sets, the newest entry widens instead of a new one.
- * The same happens where there is no memory to grow. */
+/* Write sets: which are executing, and which are committed. A ring of consecutive entries that
+ * grows up to DP_SETS_MAX. When it is full of executing sets, or there is no memory to grow, the
+ * newest entry takes in the next set instead of a new entry. */
 #ifndef DP_ENGINE_SETS_H
 #define DP_ENGINE_SETS_H
 
@@ -11,10 +11,10 @@
 #include "base/limits.h"
 
 struct dp_set {
-	uint64_t first_id, last_id; /* the same, but for a widened entry */
+	uint64_t first_id, last_id; /* equal, unless the entry was widened */
 	uint64_t first_seq, last_seq;
 	bool closed, committed;
-	bool ended; /* closed by its own last record, not by the next set's first */
+	bool ended; /* closed by its own last record, not by the first record of the next set */
 	uint64_t opened_us, committed_us; /* 0: not known (before a restart) */
 };
 
@@ -30,7 +30,7 @@ void dp_sets_clear(struct dp_sets *s);
 /* Notes a record of set `id`. */
 void dp_sets_note(struct dp_sets *s, uint64_t id, uint64_t seq, bool closes, uint64_t now_us);
 
-/* Marks what is closed and lies at or below the committed position. */
+/* Marks the closed sets at or below the committed position as committed. */
 void dp_sets_commit(struct dp_sets *s, uint64_t committed, uint64_t now_us);
 
 /* Forgets records after seq. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The state of the replication core, a struct for each concern. Everybody may read it; only the
- * files of common/engine write it. core.h has what goes in and comes out. */
+/* The state of the replication core, a struct for each concern. Any file may read it. Only the
+ * files of common/engine write it. core.h has the events and actions. */
 #ifndef DP_ENGINE_STATE_H
 #define DP_ENGINE_STATE_H
 
@@ -18,30 +18,33 @@ struct dp_core_config {
 	enum dp_core_role role;
 	bool image; /* keeps images of the volumes */
 	enum dp_core_stage ack, flush;
-	unsigned ack_legs;     /* 1..down_count; of those that count */
+	unsigned ack_legs;     /* 1..down_count: how many of the legs that count */
 	unsigned keep_serving; /* 1..down_count: legs that must go on counting */
 	bool retain_next_hop;
 	uint64_t high_room; /* less room in the journal than this raises an alarm */
-	bool track;         /* with less than low_room, legs that are lost are given up: */
+	bool track;         /* track: if room is below low_room, unreachable legs are abandoned, and
+			       resynced when they return */
 	uint64_t low_room;  /* they are resynced when they return */
 	unsigned down_count;
-	/* Controller: names of its links that no start changes; 0: their numbers. */
+	/* Controller: the ids of its legs, which are the same at each start. 0: the link's number
+	 * plus 1. */
 	uint32_t leg_ids[DP_DOWN_MAX];
-	uint8_t read_order[DP_DOWN_MAX]; /* links, the nearest first; no permutation: as they are */
+	uint8_t read_order[DP_DOWN_MAX]; /* links, the nearest first; if it is not a permutation,
+					    the order of the links */
 	uint64_t window_bytes;           /* unacknowledged bytes per link; payload kept in memory */
 	uint64_t link_window[DP_DOWN_MAX]; /* unacknowledged bytes of one link; 0: window_bytes */
 	uint64_t link_rate[DP_DOWN_MAX];   /* bytes of records a second, as sent; 0: no limit */
-	struct dp_seal
-		*seal; /* holders of a sealed stream; borrowed. NULL: not sealed, or a relay */
+	struct dp_seal *seal; /* set at holders of a sealed stream; borrowed. NULL: the stream is
+				 not sealed, or this is a relay */
 };
 
-/* What the node does for the stream, computed in one place (core.c) from its configuration. */
+/* The capabilities of the node, computed in one place (core.c) from its configuration. */
 struct dp_core_can {
 	bool makes_records; /* hosts write here: the controller */
 	bool has_sender;    /* takes records from a node above */
 	bool keeps_images;
-	bool opens_seal;  /* a relay only holds what is sealed */
-	bool starts_bare; /* with a new journal it learns its position from the nodes below */
+	bool opens_seal;  /* false at a relay, which only holds sealed payloads */
+	bool starts_bare; /* its WELCOME has come; START has not been sent yet */
 };
 
 enum dp_core_state {
@@ -57,14 +60,15 @@ enum dp_down_state {
 	DP_DOWN_WAITING, /* its WELCOME is here and not yet acted on */
 	DP_DOWN_ACTIVE,
 	DP_DOWN_INCONSISTENT,
-	DP_DOWN_DOWN, /* heartbeats or the operator say so */
+	DP_DOWN_DOWN, /* no heartbeats, or paused by the operator */
 };
 
-/* What an operator wants of a leg, until the node is started again. */
+/* The operator's order for a leg. It lasts until the node is started again. */
 enum dp_leg_order {
 	DP_LEG_RESUME,
-	DP_LEG_PAUSE,  /* nothing is sent; what the leg lacks is kept, as in any outage */
-	DP_LEG_DROP,   /* nor is what ends at dp_order.drop_to kept, once the leg does not count */
+	DP_LEG_PAUSE, /* nothing is sent; records that the leg lacks are kept, as in any outage */
+	DP_LEG_DROP, /* nothing is sent; once the leg does not count, records up to dp_order.drop_to
+			are not kept for it */
 	DP_LEG_RESYNC, /* as RESUME, and its images are rebuilt from another copy, once */
 };
 
@@ -81,9 +85,9 @@ struct dp_down {
 	uint64_t room;        /* bytes the receiver can take beyond cached */
 	uint64_t flight;      /* journal bytes of the records in (cached, sent] */
 	uint64_t agreed_sent; /* the agreed position that the receiver was sent last */
-	uint64_t free_us;     /* when its rate has made up for what was sent */
+	uint64_t free_us;     /* when the link's rate allows the next record */
 	uint64_t heard_us, sent_us, hello_us, progress_us;
-	uint64_t read_us; /* when it answered a read last */
+	uint64_t read_us; /* when it last answered a read */
 	uint64_t loading; /* seq being read back from the journal; 0: none; or DP_LOAD_LATER */
 	bool silent;      /* heartbeats say that the link is down */
 	enum dp_leg_order order; /* RESUME, PAUSE or DROP */
@@ -92,33 +96,36 @@ struct dp_down {
 	 * order itself. `ordered` is cleared when the receiver says that it rebuilds, `order_sent`
 	 * by an ACK with this id or by a new session. */
 	bool ordered, order_sent;
-	uint64_t order_id; /* the order may arrive several times, and late */
-	uint64_t order_us; /* when it was sent last */
-	enum dp_images_state
-		images;             /* below; reported last, or known since it was told to resync */
-	struct dp_welcome *welcome; /* while WAITING */
-	bool bad_seal; /* something that no holder had sealed was refused, and the alarm is raised
+	uint64_t order_id;           /* the order may arrive several times, and late */
+	uint64_t order_us;           /* when it was sent last */
+	enum dp_images_state images; /* state of the images below: as last reported, or RESYNCING
+					since a RESET was sent */
+	struct dp_welcome *welcome;  /* while WAITING */
+	bool bad_seal; /* an answer or adopted record with a bad seal was refused: the alarm is
+			* raised once per start. Never cleared
 			*/
 	uint64_t naks; /* counter for status */
 	/* Set by other parts and by events, cleared by dp_session_settle(). */
 	bool connect_due; /* the session ends, and a HELLO opens the next */
-	bool start_due;   /* the WELCOME can be acted on */
+	bool start_due;   /* START can be sent */
 };
 
 /* The link to the sender above. */
 struct dp_up {
 	bool active;  /* a WELCOME was sent for this session */
-	bool started; /* and its START has come: positions are known */
+	bool started; /* the session's START has come: positions are known */
 	uint64_t started_us;
 	uint32_t peer; /* the shell's name for the sender */
 	uint64_t session, epoch;
-	uint64_t nak_us; /* when a NAK was sent last, and for which seq */
+	uint64_t nak_us; /* when the last NAK was sent */
 	uint64_t nak_seq;
-	uint64_t pull;         /* next seq to be sent up to an adopting sender; 0: none */
-	uint64_t pull_bytes;   /* how much of it, in dp_core_cost(), until it asks again */
+	uint64_t pull;       /* next seq to be sent up to an adopting sender; 0: none */
+	uint64_t pull_bytes; /* how many bytes (dp_core_cost()) may be sent before the sender pulls
+				again */
 	uint64_t pull_loading; /* as dp_down.loading */
 	uint64_t room_sent;
-	bool ack_due;  /* set by whoever changes what an ACK says; cleared by dp_take_settle() */
+	bool ack_due;  /* an ACK has something new to say. Set by the part that changes it; cleared
+			  by dp_take_settle() */
 	bool bad_seal; /* as dp_down.bad_seal */
 	bool diverged_due; /* set by dp_rebuild_on_reset(), cleared by dp_session_settle() */
 	uint64_t diverged_seq;
@@ -143,13 +150,14 @@ struct dp_read {
 	bool used;
 	void *tag; /* controller: the host's request */
 	struct dp_wanted want;
-	uint64_t up_id, up_session; /* mirror, relay: whom to answer */
+	uint64_t up_id, up_session; /* mirror, relay: id and session of the READ to answer */
 	uint64_t deadline_us;
-	uint64_t asked_us,
-		session;     /* of that link; asked_us 0: no link is asked, or it has failed */
-	uint32_t down, turn; /* the link asked, and its place in cfg.read_order */
-	bool at_image;       /* handed to the node's own image */
-	bool fetch; /* controller: for the resync of leg fetch_link, which calls it up_id */
+	uint64_t asked_us, session; /* when link `down` was asked, and its session. asked_us 0: no
+				       link is asked, or it answered with an error */
+	uint32_t down, turn;        /* the link asked, and its place in cfg.read_order */
+	bool at_image;              /* handed to the node's own image */
+	bool fetch; /* controller: the read is for the rebuild of leg fetch_link, whose id for it is
+		       up_id */
 	uint32_t fetch_link;
 };
 
@@ -158,13 +166,14 @@ struct dp_reads {
 	struct dp_read *list;
 	uint32_t count, capacity;
 	uint64_t ids;     /* the newest id given */
-	uint32_t turn;    /* place in cfg.read_order of the link that answered last, for a while */
+	uint32_t turn;    /* index into cfg.read_order of the link that answered last; 0 again at
+			     back_us */
 	uint64_t back_us; /* when the nearest link is tried again */
 };
 
 /* The node's journal, as far as the core knows it. durable <= handed <= appended <= last. */
 struct dp_core_journal {
-	uint64_t appended;  /* handed to it, or released before that was due (lazy) */
+	uint64_t appended;  /* handed to it */
 	uint64_t handed;    /* handed to it */
 	uint64_t durable;   /* in it for good */
 	uint64_t room;      /* bytes free; comes with each event */
@@ -178,19 +187,20 @@ struct dp_core_journal {
 struct dp_core_image {
 	uint64_t applied; /* images are synced up to here */
 	uint64_t target;  /* images may take records up to here */
-	uint64_t replay;  /* they may hold parts of what comes up to here, from before a restart */
+	uint64_t replay;  /* images may hold parts of the records up to here, which were applied
+			     before a restart */
 };
 
-/* Barriers on their way to the journal that change what the node says of itself. */
+/* Barriers on their way to the journal: a promise, and whether the journal is complete. */
 struct dp_core_promise {
 	uint64_t token, epoch; /* a promise; token 0: none */
 	uint64_t base_token;   /* says "based", and whether "complete"; 0: none */
 	bool base_complete;
 };
 
-/* Controller: legs that do not count (a bit each, at their slots). The newest record of it
- * (log.last.away, at record_seq) is in effect once it is durable here and at all legs that count by
- * it; then it becomes `away`. */
+/* Controller: the legs that are out of sync (a bit each, at their slots). log.last.away is what the
+ * newest such record says; it stands at record_seq. When that record is durable here and at all
+ * legs that count by it, it takes effect and is copied to `away`. */
 struct dp_core_insync {
 	uint64_t away, away_seq; /* in effect, and the record that says so */
 	uint64_t record_seq;
@@ -199,25 +209,31 @@ struct dp_core_insync {
 };
 
 struct dp_core_recover {
-	bool complete;     /* at its start it had all that was ever acknowledged */
-	bool epochs_known; /* a controller without a journal knows which epochs are taken */
+	bool complete;     /* at the start the journal had every write that was ever answered */
+	bool epochs_known; /* a controller without a journal has learnt which epochs were used */
 	unsigned adopt_from;
 	uint64_t adopt_to, adopt_us; /* last progress */
 	uint64_t adopt_bytes;        /* asked for and not yet here */
 	/* Set by other parts, cleared by dp_recover_settle(). */
-	bool try_due;         /* an answer has come: perhaps it is enough */
-	uint64_t claim_epoch; /* a receiver has promised the one before it; 0: nothing to claim */
+	bool try_due;         /* a WELCOME has come; count the answers again */
+	uint64_t claim_epoch; /* claim this epoch, because a receiver has promised the one below it;
+				 0: none */
 };
 
 /* The images are rebuilt: by order, or because records are missing. */
 struct dp_core_rebuild {
-	struct dp_meta *reset; /* to jump to once all that is here is in the images */
-	bool ordered;          /* wait for the images to stand still, then rebuild them */
-	uint64_t order_id;     /* of the newest order */
-	uint64_t reset_token, order_token, switch_token; /* barriers that say so; 0: none */
-	bool copied;                                     /* all of the new images is there */
-	bool bad_seal;                                   /* as dp_down.bad_seal */
-	bool resume_due; /* set by whoever makes the copy go on, cleared by dp_rebuild_settle() */
+	struct dp_meta
+		*reset; /* the log jumps to this state when all of its records are in the images */
+	bool ordered; /* a rebuild is ordered; it begins when the images have applied their target.
+			 Set by dp_rebuild_on_order(), cleared by begin_ordered() */
+	uint64_t order_id; /* of the newest order */
+	uint64_t reset_token, order_token,
+		switch_token; /* barriers of the jump, the ordered rebuild and the switch that are
+				 not durable yet; 0: none */
+	bool copied;          /* all chunks of the new images are copied */
+	bool bad_seal;        /* as dp_down.bad_seal */
+	bool resume_due; /* the copy must go on. Set by dp_session_on_start(), dp_core_cut() and the
+			    barrier of an order; cleared by dp_rebuild_settle_resume() */
 };
 
 struct dp_core {
@@ -232,7 +248,8 @@ struct dp_core {
 	struct dp_sets sets;
 	uint64_t agreed;    /* the position up to which nothing can be cut any more */
 	uint64_t committed; /* at all mirrors below, or here */
-	uint64_t replied;   /* the host has the answer to all up to here: reads must see it */
+	uint64_t replied;   /* hosts have the answers to all records up to here, so reads must see
+			       them */
 	struct dp_core_journal journal;
 	struct dp_core_image image;
 	struct dp_core_promise promise;

@@ -24,7 +24,8 @@ static void take_agreed(struct dp_core *c, uint64_t agreed)
 		c->agreed = agreed;
 }
 
-/* It is asked for again: a relay may have changed it, and the next copy may be right. */
+/* The record is asked for again, because a relay may have changed it, and the next one may be
+ * right. */
 static void refuse_unsealed(struct dp_core *c, struct dp_actions *out)
 {
 	if (!c->up.bad_seal)
@@ -112,7 +113,7 @@ void dp_take_settle_pull(struct dp_core *c, struct dp_actions *out)
 			return;
 		}
 		struct dp_log_entry *e = dp_log_entry(&c->log, c->up.pull);
-		if (!e) { /* released meanwhile: the sender has to look again */
+		if (!e) { /* it was released meanwhile: the sender must begin again */
 			dp_core_refuse(c, c->up.peer, c->up.session, DP_REFUSE_SESSION, 0, out);
 			dp_up_end(c);
 			return;
@@ -138,7 +139,7 @@ void dp_take_settle(struct dp_core *c, struct dp_actions *out)
 {
 	if (!c->up.active || !c->up.started)
 		return;
-	/* A sender that ran out of room is told when there is some again. */
+	/* The sender may have stopped for lack of room. It is told when there is room again. */
 	uint64_t room = c->journal.room,
 		 grown = room > c->up.room_sent ? room - c->up.room_sent : 0;
 	if (grown > c->cfg.window_bytes / 16)

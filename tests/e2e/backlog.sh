@@ -32,7 +32,7 @@ kill -KILL "$(pid_of nwk)" # and what waits is found again
 wait_until 60 is nwk '.state == "Open"' || fail "the controller does not come back"
 wait_until 120 is nwk 'all(.links[]; .in_sync)' || fail "west does not catch up: $(field nwk .links)"
 is west '.images.state == "UpToDate"' || fail "it was resynced: $(field west .alarms)"
-field west '.alarms[].text' | grep -q resync && fail "it was resynced: $(field west .alarms)"
+field west '.alarms[].id' | grep -q resync && fail "it was resynced: $(field west .alarms)"
 within "with $behind records of backlog"
 same_everywhere
 within "in the end"

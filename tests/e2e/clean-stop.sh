@@ -15,7 +15,7 @@ stop_and_check() {
   done
 }
 
-unclean() { field "$1" '.alarms[].text' | grep -q 'not stopped in good order'; }
+unclean() { field "$1" '.alarms[].id' | grep -q unclean-stop; }
 
 up "$EXAMPLES/bipolar-cascade.yaml"
 qio data 'write -P 11 3M 3M' flush || fail "write: $(cat "$D/qio.log")"
@@ -26,7 +26,7 @@ stop_and_check idle
 up "$EXAMPLES/bipolar-cascade.yaml"
 [ "$keys" = "$(cat "$S"/*/key.pub)" ] || fail "other keys after a restart"
 for n in $(nodes); do
-  unclean "$n" && fail "$n says that it was not stopped in good order"
+  unclean "$n" && fail "$n says that it did not stop cleanly"
 done
 qio data 'read -P 11 3M 3M' || fail "after a restart: $(cat "$D/qio.log")"
 qio log 'read -P 12 1M 512' 'read -P 0 1049088 512' || fail "after a restart: $(cat "$D/qio.log")"

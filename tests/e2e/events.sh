@@ -37,7 +37,7 @@ pid=$(pid_of east)
 kill -KILL "$pid"
 back() { [ "$(pid_of east)" != "$pid" ] && all_open; }
 wait_until 30 back || fail "east is not started again"
-wait_until 20 seen '^create alarm node:east .*not stopped in good order' || fail "no alarm of the node that died: $(cat "$D/events")"
+wait_until 20 seen '^create alarm node:east .*did not stop cleanly' || fail "no alarm of the node that died: $(cat "$D/events")"
 [ "$(grep -c 'a leg no longer counts' "$D/events")" -le 2 ] || fail "old alarms again"
 # For somebody who is to help: everything but secrets.
 bounded 20 dipole report --state "$S" >"$D/report" || fail "report: $(head -c 300 "$D/report")"

@@ -61,7 +61,7 @@ for node in west relay-east-1 nwk; do
   hold_up=()
   [ "$node" != nwk ] || hold_up=(held_up relay-west)
   wait_until 30 "${hold_up[@]}" renewed "$node" || fail "the journal of $node is not made anew: $(field "$node" .journal)"
-  alarmed "$node" "could not be written" || fail "no alarm at $node"
+  alarmed "$node" "a write to the journal failed" || fail "no alarm at $node"
   [ -f "$S/$node/journal.orders" ] && [ ! -L "$S/$node/journal.orders" ] || fail "$node goes on in the same file"
   before=$(field nwk .acked_requests)
   wait_until 20 is nwk ".acked_requests > $before + 50" || fail "writes do not go on after $node"

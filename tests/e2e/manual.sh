@@ -70,6 +70,13 @@ assert len(keys) > 40, keys
 for k in sorted(keys):
     if not re.search(r'(?<![\w-])' + k + r'(?![\w-])', text):
         wrong.append(f'dipole-topology(5) does not have {k}')
+# Each alarm of alarms.def has its row in operations.md, with its text.
+alarms = re.findall(r'ALARM\((\w+), "[^"]*", \w+, \w+,\s*"((?:[^"\\]|\\.)*)"', open(root + '/common/engine/alarms.def').read())
+pages = open(root + '/docs/operations.md').read()
+assert len(alarms) > 25, alarms
+for name, text in alarms:
+    if '| ' + text + ' |' not in pages:
+        wrong.append(f'operations.md has no row for the alarm {name}: "{text}"')
 # What a log or an alarm says that operations.md explains is what the code says.
 said = ''
 for name in ('common/node/node.c', 'common/node/aside.c'):

@@ -171,7 +171,7 @@ touch "$D/enough"
 await 120 "$load" || fail "fio: $(fio_said)"
 early
 same_everywhere
-odd=$(grep -h -E ' (alarm|stream-failed) ' "$S"/*/log | grep -vE 'not stopped in good order|high-water')
+odd=$(grep -h -E ' (alarm|stream-failed) ' "$S"/*/log | grep -vE 'did not stop cleanly|high-water')
 [ -z "$odd" ] || fail "no power loss explains this: $odd"
 
 # A power loss after a stop in good order: what is in the images is durable.

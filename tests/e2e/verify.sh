@@ -83,7 +83,7 @@ verify 65 data --repair
 said '^leg west is made equal to another copy'
 wait_until 60 alarmed west "the resync is complete" || fail "no resync of west: $(field west .images)"
 wait_until 30 is nwk 'all(.links[]; .in_sync)' || fail "the leg does not count again"
-alarmed east "made anew" && fail "a copy that is right is resynced"
+alarmed east "images are rebuilt" && fail "a copy that is right is resynced"
 gone "$load" && fail "fio: $(fio_said)"
 touch "$D/enough"
 await 60 "$load" || fail "fio: $(fio_said)"
