@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <sysexits.h>
 
+#include "ask/ask.h"
+#include "base/clock.h"
 #include "topology.h"
 #include "topology/secret.h"
 
@@ -88,46 +90,23 @@ bool cli_is_name(const char *text);
 /* Creates the directory and those above it. Errors: the codes of err.h. */
 int cli_make_dirs(const char *path, unsigned mode);
 
-/* ---- the control socket (control.c) ---- */
+/* ---- questions to nodes (control.c) ---- */
 
-#define CLI_ERROR_MAX      256
 #define CLI_ASK_TIMEOUT_US 2000000
-
-/* One request and its answer. `request` is stolen. On success *answer is an object with
- * "ok": true that the caller releases; otherwise it is NULL and `error` says why.
- * Errors: DP_ECLOSED nobody answers there (in time), DP_EBADMSG the answer is no object,
- * DP_EINVAL the node refused. */
-int cli_control(const char *path, json_t *request, uint64_t timeout_us, json_t **answer,
-	char error[CLI_ERROR_MAX]);
-
-/* Takes apart what came: 0, and *answer stays; else it is released, and `error` says why. */
-int cli_judge(json_t **answer, char error[CLI_ERROR_MAX]);
-
-/* ---- over the network (remote.c) ---- */
-
-struct cli_remote {
-	const char *address, *key; /* the node's: "tcp://HOST:PORT", Z85 */
-	const struct dp_secret *own;
-};
-
-/* As cli_control(), but what the answer says is not looked at; `request` stays the caller's.
- * DP_EINVAL: the address or a key cannot be used. */
-int cli_remote_ask(const struct cli_remote *remote, const json_t *request, uint64_t timeout_us,
-	json_t **answer, char error[CLI_ERROR_MAX]);
 
 /* The key of who sits here: $DIPOLE_OPERATOR, DIR/operator.key, or the one in the home directory.
  */
 enum dp_secret_fault cli_operator_key(const char *dir, struct dp_secret *out);
 
-/* The same to a node of the place, under that key. DP_EPERM: there is none. */
-int cli_remote_node(const struct cli_place *place, unsigned node, const json_t *request,
-	uint64_t timeout_us, json_t **answer, char error[CLI_ERROR_MAX]);
+/* Asks `count` nodes of the place the same at the same time: asks[i] becomes the result of node
+ * nodes[i], as dp_ask_all() sets it. `request` is stolen; it gets the protocol's version. Errors:
+ * those of dp_ask_all(), and DP_EPERM there is no operator's key. */
+void cli_ask_all(const struct cli_place *place, const unsigned *nodes, unsigned count,
+	json_t *request, uint64_t timeout_us, struct dp_ask *asks);
 
-/* ---- either ---- */
-
-/* To a node of the place: by its socket if it is on this machine, else over the network. */
+/* The same for one node. */
 int cli_ask(const struct cli_place *place, unsigned node, json_t *request, uint64_t timeout_us,
-	json_t **answer, char error[CLI_ERROR_MAX]);
+	json_t **answer, char error[DP_ASK_ERROR_MAX]);
 
 /* Gives the controller an order for a leg: pause, drop, resume, resync. Returns 0 and the answer, a
  * new reference, or an exit status, printed (pause.c). */
@@ -141,10 +120,6 @@ uint64_t cli_number(const json_t *object, const char *key);
 /* Writes `value` on one line of stdout and releases it. */
 void cli_print_json(json_t *value);
 
-/* Monotonic. */
-uint64_t cli_now_us(void);
-void cli_sleep_us(uint64_t time_us);
-
 /* ---- all nodes' status (survey.c) ---- */
 
 struct cli_survey {
@@ -154,7 +129,7 @@ struct cli_survey {
 	const struct dp_topo_stream *stream; /* if not NULL, only its nodes are asked */
 	unsigned answered;
 	json_t *answers[DP_NODES_MAX]; /* NULL: down or not asked */
-	char errors[DP_NODES_MAX][CLI_ERROR_MAX];
+	char errors[DP_NODES_MAX][DP_ASK_ERROR_MAX];
 };
 
 struct cli_view_options {

@@ -161,7 +161,7 @@ static int fail_make(const struct dp_topology *t, int err, unsigned unknown)
 /* *then is the caller's. */
 static int make_change(const struct budget_view *v, struct dp_budget **then)
 {
-	char why[CLI_ERROR_MAX];
+	char why[DP_ASK_ERROR_MAX];
 	unsigned unknown;
 	struct dp_topology *t = malloc(sizeof *t);
 	*then = NULL;

@@ -49,7 +49,7 @@ static int read_new(struct apply *a)
 /* What a node runs with, if that is not what it is to have; else, or if it does not say, NULL. */
 static char *runs_with(const struct apply *a, const char *name, unsigned node)
 {
-	char error[CLI_ERROR_MAX];
+	char error[DP_ASK_ERROR_MAX];
 	json_t *answer = NULL;
 	if (!a->without || strcmp(a->without, name))
 		cli_ask(&a->place, node, json_pack("{s:s}", "cmd", "topology"), CLI_ASK_TIMEOUT_US,
@@ -138,7 +138,7 @@ static bool is_asked(const struct apply *a, unsigned node)
 
 /* A node that has the file is where that says, and has the keys that that says. */
 static int ask_by_new(const struct apply *a, const char *name, json_t *request, uint64_t timeout_us,
-	json_t **answer, char error[CLI_ERROR_MAX])
+	json_t **answer, char error[DP_ASK_ERROR_MAX])
 {
 	struct cli_place place = a->place;
 	place.topology = a->new;
@@ -154,7 +154,7 @@ static bool is_reached_otherwise(const struct apply *a, const struct dp_topo_nod
 
 /* It may have the file already, from a command that did not come to its end. */
 static int ask(const struct apply *a, unsigned node, bool dry, json_t **answer,
-	char error[CLI_ERROR_MAX])
+	char error[DP_ASK_ERROR_MAX])
 {
 	const struct dp_topo_node *n = &a->place.topology->nodes[node];
 	json_t *request = json_pack("{s:s,s:s,s:b}", "cmd", "apply", "topology", a->text, "dry_run",
@@ -171,7 +171,7 @@ static int ask_all(struct apply *a)
 	int status = 0;
 	for (unsigned i = 0; i < a->place.topology->node_count; i++) {
 		const char *name = a->place.topology->nodes[i].name;
-		char error[CLI_ERROR_MAX];
+		char error[DP_ASK_ERROR_MAX];
 		json_t *answer;
 		if (!is_asked(a, i))
 			continue;
@@ -218,11 +218,11 @@ static bool has_file(const struct apply *a, const json_t *status)
 /* It is back with the new file, or (1) with the one it had. -1: not yet. */
 static int look_back(const struct apply *a, const char *name, uint64_t since)
 {
-	char error[CLI_ERROR_MAX];
+	char error[DP_ASK_ERROR_MAX];
 	json_t *answer = NULL;
 	int err = ask_by_new(a, name, json_pack("{s:s}", "cmd", "status"), CLI_ASK_TIMEOUT_US,
 		&answer, error);
-	bool back = !err && cli_now_us() - since >= cli_number(answer, "uptime_us");
+	bool back = !err && dp_clock_us() - since >= cli_number(answer, "uptime_us");
 	int result = !back ? -1 : !has_file(a, answer);
 	json_decref(answer);
 	return result;
@@ -230,8 +230,8 @@ static int look_back(const struct apply *a, const char *name, uint64_t since)
 
 static int wait_back(const struct apply *a, const char *name, uint64_t since)
 {
-	for (uint64_t end = cli_now_us() + BACK_LIMIT_US; cli_now_us() < end;
-		cli_sleep_us(BACK_LOOK_US)) {
+	for (uint64_t end = dp_clock_us() + BACK_LIMIT_US; dp_clock_us() < end;
+		dp_clock_sleep_us(BACK_LOOK_US)) {
 		int back = look_back(a, name, since);
 		if (back == 0)
 			return 0;
@@ -247,9 +247,9 @@ static int wait_back(const struct apply *a, const char *name, uint64_t since)
 static int change_node(struct apply *a, unsigned node)
 {
 	const char *name = a->place.topology->nodes[node].name;
-	char error[CLI_ERROR_MAX];
+	char error[DP_ASK_ERROR_MAX];
 	json_t *answer;
-	uint64_t since = cli_now_us();
+	uint64_t since = dp_clock_us();
 	int err = ask(a, node, false, &answer, error);
 	if (err)
 		return cli_fail(err == DP_EINVAL ? EX_CONFIG : EX_UNAVAILABLE,
@@ -264,9 +264,9 @@ static int change_node(struct apply *a, unsigned node)
 static int turn_key(struct apply *a, unsigned node)
 {
 	const char *name = a->place.topology->nodes[node].name;
-	char error[CLI_ERROR_MAX];
+	char error[DP_ASK_ERROR_MAX];
 	json_t *answer;
-	uint64_t since = cli_now_us();
+	uint64_t since = dp_clock_us();
 	int err = ask_by_new(a, name, json_pack("{s:s}", "cmd", "rekey"), CLI_ASK_TIMEOUT_US,
 		&answer, error);
 	if (err)

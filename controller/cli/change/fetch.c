@@ -43,22 +43,23 @@ static int keep(const struct fetch *f, const char *text)
 static int fetch(const struct fetch *f)
 {
 	struct dp_secret own;
-	char error[CLI_ERROR_MAX];
-	json_t *answer = NULL,
-	       *request = json_pack("{s:s,s:i}", "cmd", "topology", "api", DP_CONTROL_API);
+	json_t *request = json_pack("{s:s,s:i}", "cmd", "topology", "api", DP_CONTROL_API);
+	struct dp_ask ask = {.request = request,
+		.address = f->from,
+		.key = f->peer_key,
+		.public_key = own.public_key,
+		.secret_key = own.secret};
 	enum dp_secret_fault fault = dp_secret_read(f->key, &own);
-	struct cli_remote r = {f->from, f->peer_key, &own};
-	int err = fault ? 0 : cli_remote_ask(&r, request, CLI_ASK_TIMEOUT_US, &answer, error);
+	if (!fault)
+		dp_ask_all(&ask, 1, CLI_ASK_TIMEOUT_US);
 	explicit_bzero(&own, sizeof own);
 	json_decref(request);
 	if (fault)
 		return cli_fail(EX_NOINPUT, "%s: %s", f->key, dp_secret_fault_text(fault));
-	if (!err)
-		err = cli_judge(&answer, error);
-	if (err)
-		return cli_fail(err == DP_EINVAL ? EX_NOPERM : EX_UNAVAILABLE, "%s", error);
-	int status = keep(f, json_string_value(json_object_get(answer, "topology")));
-	json_decref(answer);
+	if (ask.err)
+		return cli_fail(ask.err == DP_EINVAL ? EX_NOPERM : EX_UNAVAILABLE, "%s", ask.error);
+	int status = keep(f, json_string_value(json_object_get(ask.answer, "topology")));
+	json_decref(ask.answer);
 	return status;
 }
 

@@ -45,7 +45,7 @@ static void report(const struct order *o, const json_t *answer)
 static int send_order(const struct cli_place *place, const struct dp_topo_stream *s,
 	const char *leg, const char *order, uint64_t drop_to, json_t **answer)
 {
-	char error[CLI_ERROR_MAX];
+	char error[DP_ASK_ERROR_MAX];
 	json_t *request = json_pack("{s:s,s:s,s:s,s:s}", "cmd", "leg", "stream", s->name, "leg",
 		leg, "order", order);
 	if (drop_to != ALL)

@@ -28,7 +28,7 @@ static int reload_node(const struct reload *r, const struct cli_place *place, un
 	json_t *entries)
 {
 	const char *name = place->topology->nodes[i].name;
-	char error[CLI_ERROR_MAX];
+	char error[DP_ASK_ERROR_MAX];
 	json_t *answer = NULL, *request = json_pack("{s:s}", "cmd", "reload");
 	int err = cli_ask(place, i, request, CLI_ASK_TIMEOUT_US, &answer, error);
 	if (err) {

@@ -65,7 +65,7 @@ static int set_mark(struct cli_copies *copies)
 	const struct cli_place *place = &copies->survey.place;
 	unsigned controller = copies->stream->controller;
 	json_t *request = json_pack("{s:s,s:s}", "cmd", "mark", "volume", copies->volume), *answer;
-	char error[CLI_ERROR_MAX];
+	char error[DP_ASK_ERROR_MAX];
 	if (cli_ask(place, controller, request, CLI_ASK_TIMEOUT_US, &answer, error))
 		return cli_fail(EX_UNAVAILABLE, "controller %s sets no mark: %s",
 			place->topology->nodes[controller].name, error);
@@ -79,7 +79,7 @@ static int set_mark(struct cli_copies *copies)
 static void poll_copy(struct cli_copies *copies, struct cli_copy *copy)
 {
 	json_t *request, *answer;
-	char error[CLI_ERROR_MAX];
+	char error[DP_ASK_ERROR_MAX];
 	if (!copies->survey.answers[copy->node]) {
 		cli_copy_unreachable(copy, copies->survey.errors[copy->node]);
 		return;
@@ -102,7 +102,7 @@ static void poll_copy(struct cli_copies *copies, struct cli_copy *copy)
 /* Whether nothing more is to be expected of it. */
 static bool settled(struct cli_copy *copy, uint64_t patience_us)
 {
-	uint64_t now = cli_now_us();
+	uint64_t now = dp_clock_us();
 	if (copy->done || copy->absence == CLI_NO_DIGEST)
 		return true;
 	if (!copy->cut_off || !copy->cut_off_since)
@@ -128,14 +128,14 @@ int cli_copies_collect(struct cli_copies *copies, uint64_t timeout_us, uint64_t 
 	int status = set_mark(copies);
 	if (status)
 		return status;
-	uint64_t started = cli_now_us(), looked = 0;
-	for (;; cli_sleep_us(POLL_EVERY_US)) {
-		if (!looked || cli_now_us() - looked >= LOOK_EVERY_US) {
+	uint64_t started = dp_clock_us(), looked = 0;
+	for (;; dp_clock_sleep_us(POLL_EVERY_US)) {
+		if (!looked || dp_clock_us() - looked >= LOOK_EVERY_US) {
 			cli_survey_clear(&copies->survey);
 			cli_survey_ask(&copies->survey);
-			looked = cli_now_us();
+			looked = dp_clock_us();
 		}
-		if (poll_all(copies, patience_us) || cli_now_us() - started >= timeout_us)
+		if (poll_all(copies, patience_us) || dp_clock_us() - started >= timeout_us)
 			return 0;
 	}
 }

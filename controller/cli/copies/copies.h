@@ -30,7 +30,7 @@ struct cli_copy {
 	uint64_t epoch, seq;         /* of the mark */
 	enum cli_result result;      /* by cli_copies_judge() */
 	enum cli_absence absence;    /* if not done */
-	char why[CLI_ERROR_MAX];
+	char why[DP_ASK_ERROR_MAX];
 	bool cut_off;           /* it does not come nearer as things are */
 	uint64_t cut_off_since; /* monotonic, in microseconds */
 };

@@ -162,14 +162,14 @@ static int run_up(const struct cli_command *self, int argc, char **argv)
 /* request is stolen. Returns 0 and the answer, or an exit status, printed. */
 static int order(const char *state, json_t *request, json_t **answer)
 {
-	char dir[PATH_MAX], path[PATH_MAX], error[CLI_ERROR_MAX];
+	char dir[PATH_MAX], path[PATH_MAX], error[DP_ASK_ERROR_MAX];
 	int status = cli_state_dir(state, dir);
 	if (status) {
 		json_decref(request);
 		return status;
 	}
-	int err = cli_control(cli_node_path(dir, LAB_SOCKET, "", path), request, CLI_ASK_TIMEOUT_US,
-		answer, error);
+	int err = dp_ask_socket(cli_node_path(dir, LAB_SOCKET, "", path), request,
+		CLI_ASK_TIMEOUT_US, answer, error);
 	if (err == DP_EINVAL)
 		return cli_fail(EX_USAGE, "%s", error);
 	return err ? cli_fail(EX_UNAVAILABLE, "no lab runs in %s: %s", dir, error) : 0;

@@ -213,7 +213,7 @@ static void write_pid(const struct up_child *child)
 
 static void plan_restart(struct up_child *child)
 {
-	uint64_t now = cli_now_us();
+	uint64_t now = dp_clock_us();
 	if (now - child->started_us >= UP_STEADY_US)
 		child->backoff_us = UP_BACKOFF_MIN_US;
 	child->restart_us = now + child->backoff_us;
@@ -226,7 +226,7 @@ void up_start(struct up *up, struct up_child *child)
 {
 	struct stat st;
 	child->log_start = stat(child->log, &st) == 0 ? st.st_size : 0;
-	child->started_us = cli_now_us();
+	child->started_us = dp_clock_us();
 	child->restart_us = 0;
 	child->ready = false;
 	if (child->stage == UP_NBD) {
@@ -308,10 +308,10 @@ void up_reap(struct up *up)
 /* The process itself answers, not one of an earlier run that is still ending. */
 static bool answers(const struct up_child *child)
 {
-	char error[CLI_ERROR_MAX];
+	char error[DP_ASK_ERROR_MAX];
 	json_t *answer;
 	json_t *request = json_pack("{s:s}", "cmd", "status");
-	if (cli_control(child->socket, request, READY_ASK_US, &answer, error))
+	if (dp_ask_socket(child->socket, request, READY_ASK_US, &answer, error))
 		return false;
 	uint64_t pid = cli_number(answer, "pid");
 	json_decref(answer);
@@ -342,13 +342,13 @@ static bool is_settled(const json_t *stream)
 
 bool up_is_connected(const struct up_child *child)
 {
-	char error[CLI_ERROR_MAX];
+	char error[DP_ASK_ERROR_MAX];
 	json_t *answer, *stream;
 	size_t i;
 	bool connected = true;
 	if (child->stage == UP_NBD || !child->pid)
 		return true;
-	if (cli_control(child->socket, json_pack("{s:s}", "cmd", "status"), READY_ASK_US, &answer,
+	if (dp_ask_socket(child->socket, json_pack("{s:s}", "cmd", "status"), READY_ASK_US, &answer,
 		    error))
 		return true;
 	json_array_foreach (json_object_get(answer, "streams"), i, stream)

@@ -19,7 +19,7 @@
 
 static void restart_due(struct up *up)
 {
-	uint64_t now = cli_now_us();
+	uint64_t now = dp_clock_us();
 	for (unsigned i = 0; i < up->count && !up->stopping; i++) {
 		struct up_child *child = &up->children[i];
 		if (!child->pid && child->restart_us && child->restart_us <= now)
@@ -30,7 +30,7 @@ static void restart_due(struct up *up)
 /* Milliseconds until the next restart or for `time_us`, whichever is less; -1: no limit. */
 static int wait_ms(const struct up *up, uint64_t time_us)
 {
-	uint64_t now = cli_now_us(), least = time_us;
+	uint64_t now = dp_clock_us(), least = time_us;
 	for (unsigned i = 0; i < up->count && !up->stopping; i++) {
 		const struct up_child *child = &up->children[i];
 		if (child->pid || !child->restart_us)
@@ -93,7 +93,7 @@ static int fail_start(struct up *up, const struct up_child *child)
 /* Starts the stages and waits until all of them are ready. */
 static int begin_stages(struct up *up, enum up_stage first, enum up_stage last)
 {
-	uint64_t deadline = cli_now_us() + start_limit_us(up);
+	uint64_t deadline = dp_clock_us() + start_limit_us(up);
 	for (enum up_stage stage = first; stage <= last; stage++) {
 		for (unsigned i = 0; i < up->count; i++) {
 			if (up->children[i].stage == stage)
@@ -104,7 +104,7 @@ static int begin_stages(struct up *up, enum up_stage first, enum up_stage last)
 		struct up_child *child = find_unready(up, first, last);
 		if (!child)
 			return 0;
-		if (child->given_up || cli_now_us() >= deadline)
+		if (child->given_up || dp_clock_us() >= deadline)
 			return fail_start(up, child);
 		turn(up, LOOK_EVERY_US);
 	}
@@ -115,8 +115,8 @@ static int begin_stages(struct up *up, enum up_stage first, enum up_stage last)
  */
 static void wait_for_links(struct up *up)
 {
-	uint64_t deadline = cli_now_us() + LINKS_LIMIT_US;
-	for (unsigned i = 0; i < up->count && !up->stopping && cli_now_us() < deadline;) {
+	uint64_t deadline = dp_clock_us() + LINKS_LIMIT_US;
+	for (unsigned i = 0; i < up->count && !up->stopping && dp_clock_us() < deadline;) {
 		if (up_is_connected(&up->children[i]))
 			i++;
 		else
@@ -215,10 +215,10 @@ static void signal_stage(const struct up *up, enum up_stage stage, int number)
 
 static void end_stage(struct up *up, enum up_stage stage)
 {
-	uint64_t deadline = cli_now_us() + STOP_LIMIT_US;
+	uint64_t deadline = dp_clock_us() + STOP_LIMIT_US;
 	signal_stage(up, stage, SIGTERM);
 	while (running(up, stage)) {
-		uint64_t now = cli_now_us();
+		uint64_t now = dp_clock_us();
 		if (now >= deadline)
 			break;
 		turn(up, deadline - now);

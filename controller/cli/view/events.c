@@ -177,7 +177,7 @@ static int follow(struct cli_survey *survey, bool on, bool json)
 		fflush(stdout);
 	}
 	while (on && !status && !ferror(stdout)) {
-		cli_sleep_us(FOLLOW_EVERY_US);
+		dp_clock_sleep_us(FOLLOW_EVERY_US);
 		json_t *now = look(survey, before);
 		say_changes(before, now, json);
 		fflush(stdout);

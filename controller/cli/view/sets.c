@@ -15,7 +15,7 @@ struct request {
 };
 
 static int ask(const struct cli_place *place, unsigned controller, const char *stream,
-	json_t **answer, char error[CLI_ERROR_MAX])
+	json_t **answer, char error[DP_ASK_ERROR_MAX])
 {
 	json_t *request = json_pack("{s:s,s:s}", "cmd", "sets", "stream", stream);
 	return cli_ask(place, controller, request, CLI_ASK_TIMEOUT_US, answer, error);
@@ -69,7 +69,7 @@ static void print_sets(const json_t *answer)
 
 static int list(const struct request *r, const struct cli_place *place, unsigned controller)
 {
-	char error[CLI_ERROR_MAX];
+	char error[DP_ASK_ERROR_MAX];
 	json_t *answer;
 	if (ask(place, controller, r->stream, &answer, error))
 		return cli_fail(EX_UNAVAILABLE, "controller %s: %s",
@@ -95,11 +95,11 @@ static void report_committed(const struct request *r)
 /* A controller that does not answer may be restarting: only the time limit ends the wait. */
 static int wait_for(const struct request *r, const struct cli_place *place, unsigned controller)
 {
-	uint64_t started = cli_now_us();
-	char error[CLI_ERROR_MAX];
+	uint64_t started = dp_clock_us();
+	char error[DP_ASK_ERROR_MAX];
 	bool told = false, done = false;
 	json_t *answer;
-	for (;; cli_sleep_us(POLL_EVERY_US)) {
+	for (;; dp_clock_sleep_us(POLL_EVERY_US)) {
 		if (ask(place, controller, r->stream, &answer, error) == 0) {
 			done = is_committed(answer, r->wait);
 			json_decref(answer);
@@ -112,7 +112,7 @@ static int wait_for(const struct request *r, const struct cli_place *place, unsi
 			report_committed(r);
 			return EX_OK;
 		}
-		if (cli_now_us() - started >= r->timeout_us)
+		if (dp_clock_us() - started >= r->timeout_us)
 			return cli_fail(EX_UNAVAILABLE,
 				"set %llu of stream %s is not committed within the time limit",
 				(unsigned long long)r->wait, r->stream);

@@ -34,13 +34,18 @@ json_t *cli_survey_stream(const struct cli_survey *survey, unsigned node, const 
 
 void cli_survey_ask(struct cli_survey *survey)
 {
+	struct dp_ask asks[DP_NODES_MAX];
+	unsigned nodes[DP_NODES_MAX], count = 0;
+	for (unsigned i = 0; i < survey->place.topology->node_count; i++)
+		if (cli_survey_has(survey, i))
+			nodes[count++] = i;
+	cli_ask_all(&survey->place, nodes, count, json_pack("{s:s}", "cmd", "status"),
+		CLI_ASK_TIMEOUT_US, asks);
 	survey->answered = 0;
-	for (unsigned i = 0; i < survey->place.topology->node_count; i++) {
-		if (!cli_survey_has(survey, i))
-			continue;
-		cli_ask(&survey->place, i, json_pack("{s:s}", "cmd", "status"), CLI_ASK_TIMEOUT_US,
-			&survey->answers[i], survey->errors[i]);
-		survey->answered += survey->answers[i] != NULL;
+	for (unsigned i = 0; i < count; i++) {
+		survey->answers[nodes[i]] = asks[i].answer;
+		strcpy(survey->errors[nodes[i]], asks[i].error);
+		survey->answered += asks[i].answer != NULL;
 	}
 }
 
@@ -101,7 +106,7 @@ static int run_view(struct cli_survey *survey, const struct cli_view_options *op
 		cli_survey_clear(survey);
 		if (!options->watch || ferror(stdout))
 			return survey_result(survey);
-		cli_sleep_us(WATCH_EVERY_US);
+		dp_clock_sleep_us(WATCH_EVERY_US);
 	}
 }
 
