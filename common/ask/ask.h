@@ -4,8 +4,8 @@
  *
  * A node is asked at its Unix socket, or over the network with CURVE. Nothing is printed, and no
  * state is kept between two calls, so several threads may ask at once. */
-#ifndef DP_ASK_H
-#define DP_ASK_H
+#ifndef DP_ASK_ASK_H
+#define DP_ASK_ASK_H
 
 #include <jansson.h>
 #include <stdint.h>

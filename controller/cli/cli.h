@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The `dipole` command: what the files of its commands share. Each command is one file with one
- * `struct cli_command`, listed in main.c. Commands return an exit status of <sysexits.h>. */
+ * `struct cli_command`, listed in main.c. Commands return an exit status of <sysexits.h>.
+ *
+ * A command here has options, help and the printing; what it does is a verb (verbs/verbs.h), of
+ * which it prints the JSON. Only `up` and `lab`, which run processes here, do all themselves. */
 #ifndef DP_CONTROLLER_CLI_CLI_H
 #define DP_CONTROLLER_CLI_CLI_H
 
@@ -10,10 +13,8 @@
 #include <stdint.h>
 #include <sysexits.h>
 
-#include "ask/ask.h"
 #include "base/clock.h"
-#include "topology.h"
-#include "topology/secret.h"
+#include "verbs/verbs.h"
 
 struct cli_command {
 	const char *name;      /* one or two words */
@@ -35,6 +36,7 @@ enum cli_kind {
 	CLI_TEXT,   /* const char * */
 	CLI_TIME,   /* uint64_t, microseconds */
 	CLI_NUMBER, /* uint64_t */
+	CLI_SIZE,   /* bytes, in a table only */
 };
 
 /* A table of these ends with a NULL name. `value` points to what the kind says. */
@@ -61,103 +63,43 @@ double cli_propagation(const struct cli_command *command, const char *text);
 /* "dipole: text" on stderr; returns `status`. */
 int cli_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* ---- the state directory and its nodes (place.c) ---- */
+/* ---- what verbs return ---- */
 
-struct cli_place {
-	char dir[PATH_MAX];  /* absolute */
-	char file[PATH_MAX]; /* the topology's */
-	struct dp_topology *topology;
-};
+/* Prints what is wrong with a topology file, and the text of the error. Clears it, and returns its
+ * status. */
+int cli_error(struct verb_error *error);
 
-/* The state directory: the option if not NULL, else $DIPOLE_STATE, else the default of the user.
- * Absolute, not resolved. Returns 0 or an exit status, with its message printed. */
-int cli_state_dir(const char *option, char dir[PATH_MAX]);
-
-/* Loads a topology file; its mistakes and warnings are printed. Returns 0 or an exit status. */
-int cli_topology_load(const char *path, struct dp_topology **out);
-int cli_topology_status(int err); /* the exit status for what dp_topology_load() returns */
-
-/* Finds the directory and loads its topology.yaml. Returns 0 or an exit status, printed. */
-int cli_place_open(const char *option, struct cli_place *place);
-void cli_place_close(struct cli_place *place);
-
-/* "DIR/NODE/FILE"; returns `path`. */
-char *cli_node_path(const char *dir, const char *node, const char *file, char path[PATH_MAX]);
-
-/* Lower-case letters, digits and '-', as in a topology file. */
-bool cli_is_name(const char *text);
-
-/* Creates the directory and those above it. Errors: the codes of err.h. */
-int cli_make_dirs(const char *path, unsigned mode);
-
-/* ---- questions to nodes (control.c) ---- */
-
-#define CLI_ASK_TIMEOUT_US 2000000
-
-/* The key of who sits here: $DIPOLE_OPERATOR, DIR/operator.key, or the one in the home directory.
- */
-enum dp_secret_fault cli_operator_key(const char *dir, struct dp_secret *out);
-
-/* Asks `count` nodes of the place the same at the same time: asks[i] becomes the result of node
- * nodes[i], as dp_ask_all() sets it. `request` is stolen; it gets the protocol's version. Errors:
- * those of dp_ask_all(), and DP_EPERM there is no operator's key. */
-void cli_ask_all(const struct cli_place *place, const unsigned *nodes, unsigned count,
-	json_t *request, uint64_t timeout_us, struct dp_ask *asks);
-
-/* The same for one node. */
-int cli_ask(const struct cli_place *place, unsigned node, json_t *request, uint64_t timeout_us,
-	json_t **answer, char error[DP_ASK_ERROR_MAX]);
-
-/* Gives the controller an order for a leg: pause, drop, resume, resync. Returns 0 and the answer, a
- * new reference, or an exit status, printed (pause.c). */
-int cli_order_leg(const struct cli_place *place, const struct dp_topo_stream *s, const char *leg,
-	const char *order, json_t **answer);
-
-/* Members of an answer; a missing or mistyped one is "-" or 0. */
-const char *cli_text(const json_t *object, const char *key);
-uint64_t cli_number(const json_t *object, const char *key);
+/* Prints the answer, if there is one, as tables or as JSON, and then the error. Releases both, and
+ * returns the error's status. */
+int cli_answer(json_t *answer, bool json, void (*print)(const json_t *answer),
+	struct verb_error *error);
 
 /* Writes `value` on one line of stdout and releases it. */
 void cli_print_json(json_t *value);
 
-/* ---- all nodes' status (survey.c) ---- */
+/* As verb_place_open() and the others, with the error printed. */
+int cli_place_open(const char *option, struct verb_place *place);
+int cli_state_dir(const char *option, char dir[PATH_MAX]);
+int cli_topology_load(const char *path, struct dp_topology **out);
+int cli_key_ensure(const char *dir, const char *node, char public_key[DP_KEY_TEXT + 1]);
 
-struct cli_survey {
-	struct cli_place place;
-	const char *site;                    /* if not NULL, only its nodes are asked */
-	int only;                            /* index of the one node asked, or -1 */
-	const struct dp_topo_stream *stream; /* if not NULL, only its nodes are asked */
-	unsigned answered;
-	json_t *answers[DP_NODES_MAX]; /* NULL: down or not asked */
-	char errors[DP_NODES_MAX][DP_ASK_ERROR_MAX];
-};
+/* The public key of a pair that was made (keygen.c). */
+void cli_print_key(const json_t *answer);
 
-struct cli_view_options {
-	const char *state, *node, *site;
-	bool json, watch;
-};
+/* ---- views of all nodes (view.c) ---- */
 
-/* What `status`, `volumes` and `links` have in common: options, asking, --watch. `print` shows
- * one survey as tables; `to_json` as a new JSON value. */
+/* What `status`, `volumes` and `links` have in common: options, asking, --watch. */
 int cli_view(const struct cli_command *command, int argc, char **argv,
-	void (*print)(const struct cli_survey *), json_t *(*to_json)(const struct cli_survey *));
-
-/* Asks for new answers; those of before have to be cleared. */
-void cli_survey_ask(struct cli_survey *survey);
-void cli_survey_clear(struct cli_survey *survey);
-
-/* Whether the node was to be asked. */
-bool cli_survey_has(const struct cli_survey *survey, unsigned node);
-
-/* The named stream in the answer of a node, or NULL. */
-json_t *cli_survey_stream(const struct cli_survey *survey, unsigned node, const char *name);
+	json_t *(*verb)(const struct verb_place *, const struct verb_filter *, struct verb_error *),
+	void (*print)(const json_t *answer, const struct dp_topology *topology));
 
 /* ---- aligned columns (table.c) ---- */
 
 struct cli_table;
 
-/* `align` has an 'l' or an 'r' for each column. The caller ends it with cli_table_print(). */
-struct cli_table *cli_table_new(const char *align);
+/* `align` has an 'l' or an 'r' for each column, `headings` a word. The caller ends the table with
+ * cli_table_print(). */
+struct cli_table *cli_table_new(const char *align, const char *headings);
 
 /* One cell; a row is full with as many as there are columns. The text is copied. */
 void cli_table_add(struct cli_table *table, const char *format, ...)
@@ -165,17 +107,17 @@ void cli_table_add(struct cli_table *table, const char *format, ...)
 void cli_table_time(struct cli_table *table, uint64_t time_us);
 void cli_table_size(struct cli_table *table, uint64_t bytes);
 
+/* A member of an object, or with a dot in the key a member of a member. */
+struct cli_field {
+	const char *key;
+	enum cli_kind kind;
+};
+
+/* A cell for each of these members; "-" for one that is null or missing. */
+void cli_table_fields(struct cli_table *table, const struct cli_field *fields, unsigned count,
+	const json_t *object);
+
 /* Prints unless there is only the heading row, and releases the table. */
 void cli_table_print(struct cli_table **table);
-
-/* ---- keys (key.c) ---- */
-
-/* Makes a CURVE key pair in DIR/NODE/NAME and NAME.pub; `public_key` gets the Z85 text. An existing
- * key is never overwritten. Returns 0 or an exit status, printed. */
-int cli_key_make(const char *dir, const char *node, const char *name,
-	char public_key[DP_KEY_TEXT + 1]);
-
-/* The same for DIR/NODE/key, but takes the key that is there. */
-int cli_key_ensure(const char *dir, const char *node, char public_key[DP_KEY_TEXT + 1]);
 
 #endif

@@ -81,6 +81,8 @@ static void set_value(const struct cli_command *command, const struct cli_option
 		if (!parse_number(text, option->value))
 			cli_usage(command, "--%s takes a number, not '%s'", option->name, text);
 		break;
+	case CLI_SIZE:
+		break;
 	}
 }
 

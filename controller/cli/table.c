@@ -26,11 +26,16 @@ static void *must(void *memory)
 	return memory;
 }
 
-struct cli_table *cli_table_new(const char *align)
+struct cli_table *cli_table_new(const char *align, const char *headings)
 {
 	struct cli_table *t = must(calloc(1, sizeof *t));
 	t->align = align;
 	t->columns = strlen(align);
+	while (*headings) {
+		int size = (int)strcspn(headings, " ");
+		cli_table_add(t, "%.*s", size, headings);
+		headings += size + (headings[size] == ' ');
+	}
 	return t;
 }
 
@@ -60,6 +65,33 @@ void cli_table_size(struct cli_table *table, uint64_t bytes)
 {
 	char text[32];
 	cli_table_add(table, "%s", dp_format_size(bytes, text, sizeof text));
+}
+
+static void add_field(struct cli_table *table, const struct cli_field *field, const json_t *object)
+{
+	const char *key = field->key, *dot = strchr(key, '.');
+	if (dot) {
+		object = json_object_getn(object, key, (size_t)(dot - key));
+		key = dot + 1;
+	}
+	uint64_t number = verb_number(object, key);
+	if (field->kind == CLI_TEXT)
+		cli_table_add(table, "%s", verb_text(object, key));
+	else if (!json_is_integer(json_object_get(object, key)))
+		cli_table_add(table, "-");
+	else if (field->kind == CLI_TIME)
+		cli_table_time(table, number);
+	else if (field->kind == CLI_SIZE)
+		cli_table_size(table, number);
+	else
+		cli_table_add(table, "%llu", (unsigned long long)number);
+}
+
+void cli_table_fields(struct cli_table *table, const struct cli_field *fields, unsigned count,
+	const json_t *object)
+{
+	for (unsigned i = 0; i < count; i++)
+		add_field(table, &fields[i], object);
 }
 
 static int width(const struct cli_table *t, size_t column)

@@ -124,11 +124,12 @@ static enum format want_format(const struct cli_command *self, const char *text,
 }
 
 /* What the nodes of the place have measured, for that stream only. */
-static void ask_and_show(const struct budget_view *v, enum format format, struct cli_survey *survey)
+static void ask_and_show(const struct budget_view *v, enum format format,
+	struct verb_survey *survey)
 {
 	survey->stream = budget_stream(v);
 	survey->only = -1;
-	cli_survey_ask(survey);
+	verb_survey_ask(survey);
 	if (!survey->answered)
 		return;
 	if (format == JSON)
@@ -179,7 +180,7 @@ static int make_change(const struct budget_view *v, struct dp_budget **then)
 }
 
 /* survey: of a running deployment, or NULL. */
-static int answer(struct budget_view *v, enum format format, struct cli_survey *survey)
+static int answer(struct budget_view *v, enum format format, struct verb_survey *survey)
 {
 	struct dp_budget *b, *then = NULL;
 	unsigned unknown;
@@ -202,7 +203,7 @@ static int answer(struct budget_view *v, enum format format, struct cli_survey *
 
 /* In the topology that is loaded. */
 static int answer_for(struct budget_view *v, const char *file, const char *stream,
-	enum format format, struct cli_survey *survey)
+	enum format format, struct verb_survey *survey)
 {
 	int found = stream ? dp_topology_stream(v->t, stream) : v->t->stream_count == 1 ? 0 : -1;
 	if (found < 0 && stream)
@@ -230,14 +231,15 @@ static int answer_for_file(struct budget_view *v, const char *file, const char *
 static int answer_for_place(struct budget_view *v, const char *state, const char *stream,
 	enum format format)
 {
-	static struct cli_survey survey;
-	int status = cli_place_open(state, &survey.place);
+	struct verb_place place;
+	struct verb_survey survey = {.place = &place};
+	int status = cli_place_open(state, &place);
 	if (status == EX_OK) {
-		v->t = survey.place.topology;
-		status = answer_for(v, survey.place.dir, stream, format, &survey);
+		v->t = place.topology;
+		status = answer_for(v, place.dir, stream, format, &survey);
 	}
-	cli_survey_clear(&survey);
-	cli_place_close(&survey.place);
+	verb_survey_clear(&survey);
+	verb_place_close(&place);
 	return status;
 }
 

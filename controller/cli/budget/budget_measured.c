@@ -18,7 +18,7 @@ struct row {
 
 struct rows {
 	const struct budget_view *v;
-	const struct cli_survey *survey;
+	const struct verb_survey *survey;
 	json_t *made; /* measurements that no node tells in this form */
 	unsigned count;
 	struct row list[ROWS_MAX];
@@ -26,18 +26,18 @@ struct rows {
 
 static bool is_measured(const struct row *r)
 {
-	return cli_number(r->measured, "count") > 0;
+	return verb_number(r->measured, "count") > 0;
 }
 
 static bool exceeds(const struct row *r)
 {
-	double over = (double)cli_number(r->measured, "p50_us") - r->predicted_us;
+	double over = (double)verb_number(r->measured, "p50_us") - r->predicted_us;
 	return is_measured(r) && over > fmax(TOLERANCE_US, TOLERANCE * r->predicted_us);
 }
 
 static json_t *stream_at(const struct rows *rows, unsigned node)
 {
-	return cli_survey_stream(rows->survey, node, budget_stream(rows->v)->name);
+	return verb_survey_stream(rows->survey, node, budget_stream(rows->v)->name);
 }
 
 static void add(struct rows *rows, const char *leg, unsigned node, unsigned peer, const char *stage,
@@ -52,7 +52,7 @@ static const json_t *link_of(const struct rows *rows, unsigned from, unsigned to
 	json_t *link;
 	size_t i;
 	json_array_foreach (json_object_get(stream_at(rows, from), "links"), i, link)
-		if (strcmp(cli_text(link, "peer"), budget_name(rows->v, to)) == 0)
+		if (strcmp(verb_text(link, "peer"), budget_name(rows->v, to)) == 0)
 			return link;
 	return NULL;
 }
@@ -67,7 +67,7 @@ static const json_t *link_stage(const struct rows *rows, unsigned from, unsigned
 static const json_t *round_trip(const struct rows *rows, unsigned from, unsigned to)
 {
 	const json_t *health = json_object_get(link_of(rows, from, to), "health");
-	json_int_t us = (json_int_t)cli_number(health, "round_trip_us");
+	json_int_t us = (json_int_t)verb_number(health, "round_trip_us");
 	json_t *made = json_pack("{s:i,s:I,s:I,s:I}", "count", us > 0, "p50_us", us, "p99_us", us,
 		"max_us", us);
 	json_array_append_new(rows->made, made);
@@ -127,19 +127,16 @@ static void collect(struct rows *rows)
 static void add_measured(struct cli_table *table, const struct row *r, const char *key)
 {
 	if (is_measured(r))
-		cli_table_add(table, "%llu", (unsigned long long)cli_number(r->measured, key));
+		cli_table_add(table, "%llu", (unsigned long long)verb_number(r->measured, key));
 	else
 		cli_table_add(table, "-");
 }
 
-void budget_measured_print(const struct budget_view *v, const struct cli_survey *survey)
+void budget_measured_print(const struct budget_view *v, const struct verb_survey *survey)
 {
-	static const char *const headings[] = {"LEG", "NODE", "TO", "STAGE", "PREDICTED-US",
-		"P50-US", "P99-US", "COUNT", "BUDGET"};
 	struct rows rows = {.v = v, .survey = survey, .made = json_array()};
-	struct cli_table *table = cli_table_new("llllrrrrl");
-	for (unsigned i = 0; i < sizeof headings / sizeof headings[0]; i++)
-		cli_table_add(table, "%s", headings[i]);
+	struct cli_table *table = cli_table_new("llllrrrrl",
+		"LEG NODE TO STAGE PREDICTED-US P50-US P99-US COUNT BUDGET");
 	collect(&rows);
 	for (unsigned i = 0; i < rows.count; i++) {
 		const struct row *r = &rows.list[i];
@@ -160,7 +157,7 @@ void budget_measured_print(const struct budget_view *v, const struct cli_survey 
 	json_decref(rows.made);
 }
 
-json_t *budget_measured_json(const struct budget_view *v, const struct cli_survey *survey)
+json_t *budget_measured_json(const struct budget_view *v, const struct verb_survey *survey)
 {
 	struct rows rows = {.v = v, .survey = survey, .made = json_array()};
 	json_t *list = json_array();

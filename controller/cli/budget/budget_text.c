@@ -9,18 +9,6 @@
 
 #define MI_KM(metres) (metres) / DP_METRES_A_MILE, (metres) / 1000
 
-/* With its headings, one word each. */
-static struct cli_table *table_of(const char *align, const char *headings)
-{
-	struct cli_table *table = cli_table_new(align);
-	while (*headings) {
-		int size = (int)strcspn(headings, " ");
-		cli_table_add(table, "%.*s", size, headings);
-		headings += size + (headings[size] == ' ');
-	}
-	return table;
-}
-
 static void add_us(struct cli_table *table, double us)
 {
 	cli_table_add(table, "%.0f", us);
@@ -61,7 +49,7 @@ static void print_answers(const struct budget_view *v)
 static void print_legs(const struct budget_view *v)
 {
 	const struct dp_topo_stream *s = budget_stream(v);
-	struct cli_table *table = table_of("lrrrrrr",
+	struct cli_table *table = cli_table_new("lrrrrrr",
 		"LEG MILES KM CACHED-US COMMITTED-US ROUND-TRIP-US WITHOUT-RELAYS-US");
 	for (unsigned i = 0; i < s->leg_count; i++) {
 		const struct dp_budget_leg *l = &v->b->legs[i];
@@ -109,7 +97,8 @@ static void print_journals(const struct budget_view *v)
 		dp_format_time(v->outage_us, outage, sizeof outage));
 	printf("%.0f MiB of each journal that waits\n",
 		ceil(budget_outage_bytes(v) / (double)DP_MIB));
-	struct cli_table *table = table_of("llrrrrl", "LEG NODE HELD-US HELD JOURNAL LASTS ENOUGH");
+	struct cli_table *table = cli_table_new("llrrrrl",
+		"LEG NODE HELD-US HELD JOURNAL LASTS ENOUGH");
 	add_journal(table, v, "-", s->controller, v->b->controller_released_us - v->costs.work_us);
 	for (unsigned i = 0; i < s->leg_count; i++)
 		for (unsigned h = 0; h < s->legs[i].hop_count; h++) {
@@ -144,7 +133,8 @@ static void add_link(struct cli_table *table, const struct budget_view *v, unsig
 static void print_links(const struct budget_view *v)
 {
 	const struct dp_topo_stream *s = budget_stream(v);
-	struct cli_table *table = table_of("llrrrrl", "FROM TO MILES KM ONE-WAY-US WRITES ENOUGH");
+	struct cli_table *table = cli_table_new("llrrrrl",
+		"FROM TO MILES KM ONE-WAY-US WRITES ENOUGH");
 	for (unsigned i = 0; i < s->leg_count; i++) {
 		unsigned from = s->controller;
 		for (unsigned h = 0; h < s->legs[i].hop_count; h++) {
@@ -158,7 +148,7 @@ static void print_links(const struct budget_view *v)
 
 static void print_timeline(const struct budget_view *v)
 {
-	struct cli_table *table = table_of("rll", "US AT WHAT");
+	struct cli_table *table = cli_table_new("rll", "US AT WHAT");
 	for (unsigned i = 0; i < v->b->event_count; i++) {
 		const struct dp_budget_event *e = &v->b->events[i];
 		add_us(table, e->us);
@@ -199,7 +189,7 @@ static void print_change(const struct budget_view *v)
 		{"committed", b->committed_us, then->committed_us},
 	};
 	printf("\nwhat if %s:\n", v->change);
-	struct cli_table *table = table_of("lrrr", "ANSWER NOW-US THEN-US CHANGE-US");
+	struct cli_table *table = cli_table_new("lrrr", "ANSWER NOW-US THEN-US CHANGE-US");
 	for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		cli_table_add(table, "%s", rows[i].what);
 		add_us(table, rows[i].now_us);

@@ -6,6 +6,7 @@
 
 #include "budget.h"
 #include "cli.h"
+#include "verbs/nodes.h"
 
 struct budget_view {
 	const struct dp_topology *t;
@@ -22,8 +23,8 @@ void budget_print(const struct budget_view *v);
 json_t *budget_json(const struct budget_view *v);
 void budget_html(const struct budget_view *v);
 /* Beside what the nodes that were asked have measured. */
-void budget_measured_print(const struct budget_view *v, const struct cli_survey *survey);
-json_t *budget_measured_json(const struct budget_view *v, const struct cli_survey *survey);
+void budget_measured_print(const struct budget_view *v, const struct verb_survey *survey);
+json_t *budget_measured_json(const struct budget_view *v, const struct verb_survey *survey);
 void budget_svg_map(const struct budget_view *v);
 void budget_svg_timeline(const struct budget_view *v); /* to scale */
 

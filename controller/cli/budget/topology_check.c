@@ -184,11 +184,13 @@ static json_t *topology_json(const struct dp_topology *t)
 
 static int refuse(int err, const struct dp_topo_errors *errors, bool json)
 {
-	if (json)
-		cli_print_json(json_pack("{s:b,s:o}", "ok", 0, "errors", errors_json(errors)));
-	else
-		dp_topology_print_errors(errors, stderr);
-	return cli_topology_status(err);
+	struct verb_error error = {.status = 0};
+	int status = verb_topology_judge(err, errors, &error);
+	if (!json)
+		return cli_error(&error);
+	verb_error_clear(&error);
+	cli_print_json(json_pack("{s:b,s:o}", "ok", 0, "errors", errors_json(errors)));
+	return status;
 }
 
 static int run(const struct cli_command *self, int argc, char **argv)

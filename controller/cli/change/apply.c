@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/textfile.h"
 #include "topology/change.h"
+#include "verbs/nodes.h"
 
 /* A node that ends its work in good order before it is run anew may take its time. */
 #define APPLY_TIMEOUT_US 30000000
@@ -23,7 +24,7 @@ struct apply {
 	const char *file, *state, *without;
 	bool dry, json;
 	char *text;
-	struct cli_place place; /* as it is */
+	struct verb_place place; /* as it is */
 	struct dp_topology *new;
 	struct dp_topo_changes changes;
 	json_t *nodes; /* what each said */
@@ -40,10 +41,13 @@ static int read_new(struct apply *a)
 	struct dp_topo_errors *errors = calloc(1, sizeof *errors);
 	err = errors ? dp_topology_parse(a->text, strlen(a->text), a->file, &a->new, errors)
 		     : DP_ENOMEM;
+	struct verb_error error = {.status = 0};
 	if (errors)
-		dp_topology_print_errors(errors, stderr);
+		verb_topology_judge(err, errors, &error);
+	else
+		error.status = EX_OSERR;
 	free(errors);
-	return cli_topology_status(err);
+	return cli_error(&error);
 }
 
 /* What a node runs with, if that is not what it is to have; else, or if it does not say, NULL. */
@@ -52,8 +56,8 @@ static char *runs_with(const struct apply *a, const char *name, unsigned node)
 	char error[DP_ASK_ERROR_MAX];
 	json_t *answer = NULL;
 	if (!a->without || strcmp(a->without, name))
-		cli_ask(&a->place, node, json_pack("{s:s}", "cmd", "topology"), CLI_ASK_TIMEOUT_US,
-			&answer, error);
+		verb_ask(&a->place, node, json_pack("{s:s}", "cmd", "topology"),
+			VERB_ASK_TIMEOUT_US, &answer, error);
 	const char *text = json_string_value(json_object_get(answer, "topology"));
 	char *copy = text && strcmp(text, a->text) ? strdup(text) : NULL;
 	json_decref(answer);
@@ -140,9 +144,9 @@ static bool is_asked(const struct apply *a, unsigned node)
 static int ask_by_new(const struct apply *a, const char *name, json_t *request, uint64_t timeout_us,
 	json_t **answer, char error[DP_ASK_ERROR_MAX])
 {
-	struct cli_place place = a->place;
+	struct verb_place place = a->place;
 	place.topology = a->new;
-	return cli_ask(&place, (unsigned)dp_topology_node(a->new, name), request, timeout_us,
+	return verb_ask(&place, (unsigned)dp_topology_node(a->new, name), request, timeout_us,
 		answer, error);
 }
 
@@ -159,7 +163,7 @@ static int ask(const struct apply *a, unsigned node, bool dry, json_t **answer,
 	const struct dp_topo_node *n = &a->place.topology->nodes[node];
 	json_t *request = json_pack("{s:s,s:s,s:b}", "cmd", "apply", "topology", a->text, "dry_run",
 		dry);
-	int err = cli_ask(&a->place, node, json_incref(request), APPLY_TIMEOUT_US, answer, error);
+	int err = verb_ask(&a->place, node, json_incref(request), APPLY_TIMEOUT_US, answer, error);
 	if (err == DP_ECLOSED && is_reached_otherwise(a, n))
 		err = ask_by_new(a, n->name, json_incref(request), APPLY_TIMEOUT_US, answer, error);
 	json_decref(request);
@@ -199,7 +203,7 @@ static void print_nodes(const struct apply *a)
 		bool anew = json_is_true(json_object_get(entry, "restart"));
 		if (!json_array_size(list))
 			continue;
-		printf("%s%s:", cli_text(entry, "node"),
+		printf("%s%s:", verb_text(entry, "node"),
 			anew ? " begins anew, which takes a moment" : "");
 		json_array_foreach (list, k, what)
 			printf("%s %s", k ? "," : "", json_string_value(what));
@@ -212,7 +216,7 @@ static void print_nodes(const struct apply *a)
 static bool has_file(const struct apply *a, const json_t *status)
 {
 	char hex[DP_TEXT_DIGEST];
-	return strcmp(cli_text(status, "topology_digest"), dp_text_digest(a->text, hex)) == 0;
+	return strcmp(verb_text(status, "topology_digest"), dp_text_digest(a->text, hex)) == 0;
 }
 
 /* It is back with the new file, or (1) with the one it had. -1: not yet. */
@@ -220,9 +224,9 @@ static int look_back(const struct apply *a, const char *name, uint64_t since)
 {
 	char error[DP_ASK_ERROR_MAX];
 	json_t *answer = NULL;
-	int err = ask_by_new(a, name, json_pack("{s:s}", "cmd", "status"), CLI_ASK_TIMEOUT_US,
+	int err = ask_by_new(a, name, json_pack("{s:s}", "cmd", "status"), VERB_ASK_TIMEOUT_US,
 		&answer, error);
-	bool back = !err && dp_clock_us() - since >= cli_number(answer, "uptime_us");
+	bool back = !err && dp_clock_us() - since >= verb_number(answer, "uptime_us");
 	int result = !back ? -1 : !has_file(a, answer);
 	json_decref(answer);
 	return result;
@@ -267,7 +271,7 @@ static int turn_key(struct apply *a, unsigned node)
 	char error[DP_ASK_ERROR_MAX];
 	json_t *answer;
 	uint64_t since = dp_clock_us();
-	int err = ask_by_new(a, name, json_pack("{s:s}", "cmd", "rekey"), CLI_ASK_TIMEOUT_US,
+	int err = ask_by_new(a, name, json_pack("{s:s}", "cmd", "rekey"), VERB_ASK_TIMEOUT_US,
 		&answer, error);
 	if (err)
 		return cli_fail(EX_UNAVAILABLE,
@@ -366,7 +370,7 @@ static int run(const struct cli_command *self, int argc, char **argv)
 				a.dry, "changes", changes_json(&a), "nodes", a.nodes));
 	}
 	json_decref(a.nodes);
-	cli_place_close(&a.place);
+	verb_place_close(&a.place);
 	dp_topology_destroy(&a.new);
 	free(a.text);
 	return status;

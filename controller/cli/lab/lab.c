@@ -14,11 +14,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ask/ask.h"
 #include "base/err.h"
 #include "base/units.h"
 #include "cli.h"
 #include "lab/lab.h"
 #include "up/up.h"
+
+#define LAB_ASK_TIMEOUT_US 2000000
 
 /* ---- lab up ---- */
 
@@ -134,7 +137,7 @@ static int make_network(struct up *up)
 	if (status)
 		return status;
 	choose_addresses(up->topology);
-	cli_node_path(up->dir, LAB_NAMESPACES, "", up->namespaces);
+	verb_node_path(up->dir, LAB_NAMESPACES, "", up->namespaces);
 	return 0;
 }
 
@@ -168,8 +171,8 @@ static int order(const char *state, json_t *request, json_t **answer)
 		json_decref(request);
 		return status;
 	}
-	int err = dp_ask_socket(cli_node_path(dir, LAB_SOCKET, "", path), request,
-		CLI_ASK_TIMEOUT_US, answer, error);
+	int err = dp_ask_socket(verb_node_path(dir, LAB_SOCKET, "", path), request,
+		LAB_ASK_TIMEOUT_US, answer, error);
 	if (err == DP_EINVAL)
 		return cli_fail(EX_USAGE, "%s", error);
 	return err ? cli_fail(EX_UNAVAILABLE, "no lab runs in %s: %s", dir, error) : 0;
@@ -259,30 +262,26 @@ static int run_slow(const struct cli_command *self, int argc, char **argv)
 
 static void print_cables(const json_t *cables)
 {
-	static const char *const headings[] = {"FROM", "TO", "STATE", "DELAY-US", "BANDWIDTH",
-		"LOSS", "PACKETS", "BYTES", "LOST", "OVERFLOWED"};
-	struct cli_table *table = cli_table_new("lllrrrrrrr");
+	static const struct cli_field fields[] = {{"packets", CLI_NUMBER}, {"bytes", CLI_SIZE},
+		{"lost", CLI_NUMBER}, {"overflowed", CLI_NUMBER}};
+	struct cli_table *table = cli_table_new("lllrrrrrrr",
+		"FROM TO STATE DELAY-US BANDWIDTH LOSS PACKETS BYTES LOST OVERFLOWED");
 	const json_t *c;
 	size_t i;
-	for (i = 0; i < sizeof headings / sizeof headings[0]; i++)
-		cli_table_add(table, "%s", headings[i]);
 	json_array_foreach (cables, i, c) {
-		uint64_t bits = cli_number(c, "bandwidth_bits");
-		cli_table_add(table, "%s", cli_text(c, "from"));
-		cli_table_add(table, "%s", cli_text(c, "to"));
+		uint64_t bits = verb_number(c, "bandwidth_bits");
+		cli_table_add(table, "%s", verb_text(c, "from"));
+		cli_table_add(table, "%s", verb_text(c, "to"));
 		cli_table_add(table, json_is_true(json_object_get(c, "cut")) ? "Cut" : "Joined");
 		cli_table_add(table, "%.0f", json_number_value(json_object_get(c, "delay_us")));
 		cli_table_add(table, bits ? "%.0fMbit" : "-", (double)bits / 1e6);
 		cli_table_add(table, "%g%%", 100 * json_number_value(json_object_get(c, "loss")));
-		cli_table_add(table, "%llu", (unsigned long long)cli_number(c, "packets"));
-		cli_table_size(table, cli_number(c, "bytes"));
-		cli_table_add(table, "%llu", (unsigned long long)cli_number(c, "lost"));
-		cli_table_add(table, "%llu", (unsigned long long)cli_number(c, "overflowed"));
+		cli_table_fields(table, fields, 4, c);
 	}
 	cli_table_print(&table);
 }
 
-static int run_links(const struct cli_command *self, int argc, char **argv)
+static int run_lab_links(const struct cli_command *self, int argc, char **argv)
 {
 	const char *state = NULL;
 	bool json = false;
@@ -337,5 +336,5 @@ const struct cli_command cli_lab_links = {
 	.name = "lab links",
 	.arguments = "[--state DIR] [--json]",
 	.summary = "Show the cables of a lab and what went over them.",
-	.run = run_links,
+	.run = run_lab_links,
 };

@@ -119,8 +119,8 @@ static json_t *tell(const struct lab *lab)
 
 json_t *lab_order(struct lab *lab, const json_t *request)
 {
-	const char *cmd = cli_text(request, "cmd"), *a = cli_text(request, "a"),
-		   *b = cli_text(request, "b");
+	const char *cmd = verb_text(request, "cmd"), *a = verb_text(request, "a"),
+		   *b = verb_text(request, "b");
 	if (strcmp(cmd, "links") == 0)
 		return tell(lab);
 	if (strcmp(cmd, "heal") == 0 && !json_object_get(request, "a"))

@@ -74,7 +74,7 @@ static int make_site(struct lab *lab, unsigned i)
 int lab_make_sites(struct lab *lab)
 {
 	char dir[PATH_MAX];
-	int err = cli_make_dirs(cli_node_path(lab->dir, LAB_NAMESPACES, "", dir), 0700);
+	int err = verb_make_dirs(verb_node_path(lab->dir, LAB_NAMESPACES, "", dir), 0700);
 	if (err)
 		return cli_fail(EX_CANTCREAT, "cannot make the directory %s", dir);
 	int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);

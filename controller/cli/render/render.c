@@ -50,8 +50,8 @@ static int put(const char *dir, const char *site, const char *name, const char *
 {
 	char path[PATH_MAX], file[PATH_MAX], temporary[NAME_MAX];
 	snprintf(temporary, sizeof temporary, ".%s.new", name);
-	cli_node_path(dir, site, temporary, path);
-	cli_node_path(dir, site, name, file);
+	verb_node_path(dir, site, temporary, path);
+	verb_node_path(dir, site, name, file);
 	FILE *to = fopen(path, "we");
 	bool bad = !to || fwrite(text, 1, size, to) != size;
 	bad = (to && fclose(to)) || bad;
@@ -110,10 +110,10 @@ static int render_site(const char *dir, const struct render *r, const char *topo
 	const char *site = r->t->sites[r->site].name;
 	char path[PATH_MAX];
 	snprintf(path, sizeof path, "%s/%s/secrets", dir, site);
-	int err = cli_make_dirs(path, 0700);
+	int err = verb_make_dirs(path, 0700);
 	snprintf(path, sizeof path, "%s/%s/%s", dir, site, target->etc);
 	if (!err)
-		err = cli_make_dirs(path, 0755);
+		err = verb_make_dirs(path, 0755);
 	if (err)
 		return cli_fail(EX_CANTCREAT, "cannot make the directory %s: %s", path,
 			dp_strerror(err));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* dipole up: runs every node of a topology on this machine. */
 #include "up/up.h"
-#include "uri.h"
+#include "verbs/uri.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -21,16 +21,16 @@ static const char *controller_of(const struct dp_topology *t, const struct dp_to
 static void print_text(const struct up *up)
 {
 	const struct dp_topology *t = up->topology;
-	char path[PATH_MAX], uri[CLI_URI_MAX];
+	char path[PATH_MAX], uri[VERB_URI_MAX];
 	for (unsigned i = 0; i < t->volume_count; i++) {
 		const struct dp_topo_volume *v = &t->volumes[i];
 		const char *controller = controller_of(t, v);
 		if (up->nbd)
-			puts(cli_nbd_uri(v->name,
-				cli_node_path(up->dir, controller, "nbd.sock", path), uri));
+			puts(verb_nbd_uri(v->name,
+				verb_node_path(up->dir, controller, "nbd.sock", path), uri));
 		else
 			printf("volume %s: host socket %s\n", v->name,
-				cli_node_path(up->dir, controller, "host.sock", path));
+				verb_node_path(up->dir, controller, "host.sock", path));
 	}
 	puts("ready");
 	fflush(stdout);
@@ -55,11 +55,11 @@ static json_t *nodes_json(const struct up *up)
 static json_t *volume_json(const struct up *up, const struct dp_topo_volume *v)
 {
 	const char *controller = controller_of(up->topology, v);
-	char path[PATH_MAX], uri[CLI_URI_MAX];
+	char path[PATH_MAX], uri[VERB_URI_MAX];
 	json_t *volume = json_pack("{s:s,s:I,s:s}", "name", v->name, "size_bytes",
 		(json_int_t)v->size, "host_socket",
-		cli_node_path(up->dir, controller, "host.sock", path));
-	cli_nbd_uri(v->name, cli_node_path(up->dir, controller, "nbd.sock", path), uri);
+		verb_node_path(up->dir, controller, "host.sock", path));
+	verb_nbd_uri(v->name, verb_node_path(up->dir, controller, "nbd.sock", path), uri);
 	json_object_set_new(volume, "uri", up->nbd ? json_string(uri) : json_null());
 	return volume;
 }

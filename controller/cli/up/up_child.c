@@ -2,6 +2,8 @@
 /* The processes of `dipole up`. */
 #include "up/up.h"
 
+#include "ask/ask.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -61,11 +63,11 @@ static int add_daemon(struct up *up, const struct dp_topo_node *node)
 	};
 	char topology[PATH_MAX], state[PATH_MAX];
 	struct up_child *child = new_child(up, node->name, "", stages[node->role]);
-	cli_node_path(up->dir, node->name, "log", child->log);
-	cli_node_path(up->dir, node->name, "pid", child->pid_file);
-	cli_node_path(up->dir, node->name, "control.sock", child->socket);
-	cli_node_path(up->dir, node->name, "", state);
-	cli_node_path(up->dir, "topology.yaml", "", topology);
+	verb_node_path(up->dir, node->name, "log", child->log);
+	verb_node_path(up->dir, node->name, "pid", child->pid_file);
+	verb_node_path(up->dir, node->name, "control.sock", child->socket);
+	verb_node_path(up->dir, node->name, "", state);
+	verb_node_path(up->dir, "topology.yaml", "", topology);
 	int status = up_find_program(programs[node->role], child->program);
 	if (status)
 		return status;
@@ -79,10 +81,10 @@ static int add_nbdkit(struct up *up, const struct dp_topo_node *node)
 {
 	char plugin[PATH_MAX], host[PATH_MAX], parameter[PATH_MAX + 8];
 	struct up_child *child = new_child(up, node->name, " (nbdkit)", UP_NBD);
-	cli_node_path(up->dir, node->name, "nbdkit.log", child->log);
-	cli_node_path(up->dir, node->name, "nbdkit.pid", child->pid_file);
-	cli_node_path(up->dir, node->name, "nbd.sock", child->socket);
-	cli_node_path(up->dir, node->name, "host.sock", host);
+	verb_node_path(up->dir, node->name, "nbdkit.log", child->log);
+	verb_node_path(up->dir, node->name, "nbdkit.pid", child->pid_file);
+	verb_node_path(up->dir, node->name, "nbd.sock", child->socket);
+	verb_node_path(up->dir, node->name, "host.sock", host);
 	snprintf(parameter, sizeof parameter, "socket=%s", host);
 	up_find_plugin(plugin);
 	int status = up_find_program("nbdkit", child->program);
@@ -165,7 +167,7 @@ static void enter_site(const struct up *up, const struct up_child *child)
 	if (!up->namespaces[0] || node < 0)
 		return;
 	const char *site = up->topology->sites[up->topology->nodes[node].site].name;
-	int fd = open(cli_node_path(up->namespaces, site, "", path), O_RDONLY | O_CLOEXEC);
+	int fd = open(verb_node_path(up->namespaces, site, "", path), O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || setns(fd, CLONE_NEWNET)) {
 		dprintf(2, "dipole up: cannot enter the network of site %s: %s\n", site,
 			strerror(errno));
@@ -313,7 +315,7 @@ static bool answers(const struct up_child *child)
 	json_t *request = json_pack("{s:s}", "cmd", "status");
 	if (dp_ask_socket(child->socket, request, READY_ASK_US, &answer, error))
 		return false;
-	uint64_t pid = cli_number(answer, "pid");
+	uint64_t pid = verb_number(answer, "pid");
 	json_decref(answer);
 	return pid == 0 || pid == (uint64_t)child->pid;
 }
@@ -333,11 +335,11 @@ static bool is_settled(const json_t *stream)
 	const json_t *link;
 	size_t i;
 	json_array_foreach (json_object_get(stream, "links"), i, link) {
-		const char *state = cli_text(link, "state");
+		const char *state = verb_text(link, "state");
 		if (strcmp(state, "Connecting") == 0 || strcmp(state, "Waiting") == 0)
 			return false;
 	}
-	return strcmp(cli_text(stream, "state"), "Open") == 0;
+	return strcmp(verb_text(stream, "state"), "Open") == 0;
 }
 
 bool up_is_connected(const struct up_child *child)

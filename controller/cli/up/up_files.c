@@ -23,7 +23,7 @@ int up_check_paths(const struct up *up)
 	char path[PATH_MAX];
 	for (unsigned i = 0; i < up->topology->node_count; i++) {
 		const char *node = up->topology->nodes[i].name;
-		cli_node_path(up->dir, node, "control.sock", path); /* the longest of them */
+		verb_node_path(up->dir, node, "control.sock", path); /* the longest of them */
 		if (!path[0] || strlen(path) > SOCKET_PATH_MAX)
 			return cli_fail(EX_USAGE,
 				"%s/%s/control.sock is too long for a socket (at most %zu bytes): "
@@ -36,11 +36,11 @@ int up_check_paths(const struct up *up)
 int up_lock(struct up *up)
 {
 	char path[PATH_MAX];
-	int err = cli_make_dirs(up->dir, 0700);
+	int err = verb_make_dirs(up->dir, 0700);
 	if (err)
 		return cli_fail(EX_CANTCREAT, "cannot make the directory %s: %s", up->dir,
 			dp_strerror(err));
-	cli_node_path(up->dir, "lock", "", path);
+	verb_node_path(up->dir, "lock", "", path);
 	up->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (up->lock_fd < 0)
 		return cli_fail(EX_CANTCREAT, "cannot open %s: %s", path, strerror(errno));
@@ -175,12 +175,13 @@ int up_prepare(struct up *up)
 	struct dp_topo_errors errors = {.count = 0};
 	struct dp_topology *last;
 	char path[PATH_MAX];
-	cli_node_path(up->dir, "topology.yaml", "", path);
+	verb_node_path(up->dir, "topology.yaml", "", path);
 	int err = dp_topology_load(path, &last, &errors), status;
 	if (err && err != DP_ENOENT) { /* what it says is not lost: ports, and whose deployment it
 					  is */
-		dp_topology_print_errors(&errors, stderr);
-		status = cli_topology_status(err);
+		struct verb_error error = {.status = 0};
+		verb_topology_judge(err, &errors, &error);
+		status = cli_error(&error);
 	} else {
 		status = prepare(up, last, path);
 	}

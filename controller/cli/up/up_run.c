@@ -160,7 +160,7 @@ static void follow(struct up *up)
 	struct dp_topology *t;
 	struct stat st;
 	char path[PATH_MAX];
-	cli_node_path(up->dir, "topology.yaml", "", path);
+	verb_node_path(up->dir, "topology.yaml", "", path);
 	bool same = stat(path, &st) ||
 		(st.st_mtim.tv_sec == up->file_time.tv_sec &&
 			st.st_mtim.tv_nsec == up->file_time.tv_nsec);

@@ -12,7 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "copies/copies.h"
+#include "cli.h"
+#include "verbs/copies.h"
 
 static const char topology[] = "dipole: 1\n"
 			       "name: t\n"
@@ -84,8 +85,8 @@ static int listen_as(const char *node)
 {
 	char path[PATH_MAX];
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	mkdir(cli_node_path(scratch, node, "", path), 0700);
-	cli_node_path(scratch, node, "control.sock", path);
+	mkdir(verb_node_path(scratch, node, "", path), 0700);
+	verb_node_path(scratch, node, "control.sock", path);
 	snprintf(address.sun_path, sizeof address.sun_path, "%.100s", path);
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
@@ -171,14 +172,14 @@ static int verify(json_t **output)
 /* Of the copy with this index. */
 static const char *said(const json_t *output, unsigned copy, const char *key)
 {
-	return cli_text(json_array_get(json_object_get(output, "copies"), copy), key);
+	return verb_text(json_array_get(json_object_get(output, "copies"), copy), key);
 }
 
 static void check_missing(const char *reason, const char *why)
 {
 	json_t *output;
 	cr_assert_eq(verify(&output), EX_TEMPFAIL);
-	cr_assert_str_eq(cli_text(output, "result"), "missing");
+	cr_assert_str_eq(verb_text(output, "result"), "missing");
 	cr_assert_str_eq(said(output, 0, "result"), "equal");
 	cr_assert_str_eq(said(output, 1, "node"), "east");
 	cr_assert_str_eq(said(output, 1, "result"), "missing");
@@ -195,8 +196,8 @@ Test(verify, equal, .init = make_scratch, .fini = remove_scratch)
 	start_all(&(struct answers){"west", MIRROR("41", "41"), DONE(A)},
 		&(struct answers){"east", MIRROR("40", "41"), DONE(A)});
 	cr_assert_eq(verify(&output), EX_OK);
-	cr_assert_str_eq(cli_text(output, "result"), "equal");
-	cr_assert_eq(cli_number(output, "equal"), 2);
+	cr_assert_str_eq(verb_text(output, "result"), "equal");
+	cr_assert_eq(verb_number(output, "equal"), 2);
 	cr_assert_str_eq(said(output, 1, "node"), "east");
 	cr_assert_str_eq(said(output, 1, "digest"), A);
 	json_decref(output);
@@ -208,8 +209,8 @@ Test(verify, two_that_differ, .init = make_scratch, .fini = remove_scratch)
 	start_all(&(struct answers){"west", MIRROR("41", "41"), DONE(A)},
 		&(struct answers){"east", MIRROR("41", "41"), DONE(B)});
 	cr_assert_eq(verify(&output), EX_DATAERR);
-	cr_assert_str_eq(cli_text(output, "result"), "differs");
-	cr_assert_eq(cli_number(output, "differs"), 2);
+	cr_assert_str_eq(verb_text(output, "result"), "differs");
+	cr_assert_eq(verb_number(output, "differs"), 2);
 	json_decref(output);
 }
 
@@ -270,26 +271,26 @@ Test(verify, no_mark_no_comparison, .init = make_scratch, .fini = remove_scratch
 
 /* ---- its parts ---- */
 
-static void add(struct cli_copies *copies, const struct dp_topo_leg *leg, const char *digest)
+static void add(struct copies *copies, const struct dp_topo_leg *leg, const char *digest)
 {
-	struct cli_copy *copy = &copies->list[copies->count++];
-	*copy = (struct cli_copy){.leg = leg, .done = digest != NULL};
+	struct copy *copy = &copies->list[copies->count++];
+	*copy = (struct copy){.leg = leg, .done = digest != NULL};
 	if (digest)
 		strcpy(copy->digest, digest);
 }
 
-static void check(struct cli_copies *copies, const char *results, bool referenced)
+static void check(struct copies *copies, const char *results, bool referenced)
 {
-	cli_copies_judge(copies);
+	copies_judge(copies);
 	for (unsigned i = 0; i < copies->count; i++)
 		cr_assert_eq("med"[copies->list[i].result], results[i], "copy %u", i);
-	cr_assert_eq(copies->referenced, referenced);
-	*copies = (struct cli_copies){.count = 0};
+	cr_assert_eq(copies_with(copies, COPY_EQUAL) > 0, referenced);
+	*copies = (struct copies){.count = 0};
 }
 
 Test(verify, most_are_right_unless_the_controller_has_an_image)
 {
-	static struct cli_copies c;
+	static struct copies c;
 	const struct dp_topo_leg leg = {.hop_count = 1};
 	add(&c, &leg, A), add(&c, &leg, B);
 	check(&c, "dd", false);
@@ -311,19 +312,19 @@ Test(verify, most_are_right_unless_the_controller_has_an_image)
 
 Test(verify, copies_are_where_images_are)
 {
-	static struct cli_copies c;
+	static struct copies c;
 	struct dp_topo_stream s = {.controller = 0, .leg_count = 2};
 	s.legs[0] = (struct dp_topo_leg){.hops = {3}, .hop_count = 1};
 	s.legs[1] = (struct dp_topo_leg){.hops = {1, 2}, .hop_count = 2};
-	cli_copies_find(&s, -1, &c);
+	copies_find(&s, -1, &c);
 	cr_assert_eq(c.count, 2);
 	cr_assert_eq(c.list[0].node, 3);
 	cr_assert_eq(c.list[1].node, 2);
 	cr_assert_eq(c.list[1].leg, &s.legs[1]);
-	cli_copies_find(&s, 1, &c);
+	copies_find(&s, 1, &c);
 	cr_assert_eq(c.count, 0, "a relay has no image");
 	s.local = DP_LOCAL_MIRROR;
-	cli_copies_find(&s, -1, &c);
+	copies_find(&s, -1, &c);
 	cr_assert_eq(c.count, 3);
 	cr_assert_eq(c.list[0].node, 0);
 	cr_assert_null(c.list[0].leg);

@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* Questions to the nodes of a place: by its socket to a node of this machine, to another one over
- * the network under an operator's key. */
-#include "cli.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "topology/secret.h"
+#include "verbs/nodes.h"
 
-enum dp_secret_fault cli_operator_key(const char *dir, struct dp_secret *out)
+/* The key of who asks: $DIPOLE_OPERATOR, DIR/operator.key, or the one in the home directory. */
+static enum dp_secret_fault read_operator_key(const char *dir, struct dp_secret *out)
 {
 	const char *named = getenv("DIPOLE_OPERATOR"), *home = getenv("HOME");
 	char path[PATH_MAX];
 	if (named && *named)
 		return dp_secret_read(named, out);
-	enum dp_secret_fault fault = dp_secret_read(cli_node_path(dir, "operator.key", "", path),
+	enum dp_secret_fault fault = dp_secret_read(verb_node_path(dir, "operator.key", "", path),
 		out);
 	if (fault != DP_SECRET_MISSING || !home)
 		return fault;
@@ -25,11 +24,11 @@ enum dp_secret_fault cli_operator_key(const char *dir, struct dp_secret *out)
 }
 
 /* Its directory is not here, and it can be reached elsewhere. */
-static bool is_remote(const struct cli_place *place, const struct dp_topo_node *n)
+static bool is_remote(const struct verb_place *place, const struct dp_topo_node *n)
 {
 	char path[PATH_MAX];
 	return n->control[0] && n->key[0] &&
-		access(cli_node_path(place->dir, n->name, "", path), F_OK);
+		access(verb_node_path(place->dir, n->name, "", path), F_OK);
 }
 
 /* What dp_ask_all() cannot ask has its error already. */
@@ -55,11 +54,11 @@ static void address_remote(struct dp_ask *ask, const struct dp_topo_node *n,
 	refuse_ask(ask, DP_EPERM, text);
 }
 
-void cli_ask_all(const struct cli_place *place, const unsigned *nodes, unsigned count,
+void verb_ask_all(const struct verb_place *place, const unsigned *nodes, unsigned count,
 	json_t *request, uint64_t timeout_us, struct dp_ask *asks)
 {
 	struct dp_secret own;
-	enum dp_secret_fault fault = cli_operator_key(place->dir, &own);
+	enum dp_secret_fault fault = read_operator_key(place->dir, &own);
 	char(*paths)[PATH_MAX] = calloc(count, sizeof *paths);
 	json_object_set_new(request, "api", json_integer(DP_CONTROL_API));
 	for (unsigned i = 0; i < count; i++) {
@@ -70,7 +69,8 @@ void cli_ask_all(const struct cli_place *place, const unsigned *nodes, unsigned 
 		else if (is_remote(place, n))
 			address_remote(&asks[i], n, fault, &own);
 		else
-			asks[i].path = cli_node_path(place->dir, n->name, "control.sock", paths[i]);
+			asks[i].path = verb_node_path(place->dir, n->name, "control.sock",
+				paths[i]);
 	}
 	dp_ask_all(asks, count, timeout_us);
 	explicit_bzero(&own, sizeof own);
@@ -78,32 +78,12 @@ void cli_ask_all(const struct cli_place *place, const unsigned *nodes, unsigned 
 	json_decref(request);
 }
 
-int cli_ask(const struct cli_place *place, unsigned node, json_t *request, uint64_t timeout_us,
+int verb_ask(const struct verb_place *place, unsigned node, json_t *request, uint64_t timeout_us,
 	json_t **answer, char error[DP_ASK_ERROR_MAX])
 {
 	struct dp_ask ask;
-	cli_ask_all(place, &node, 1, request, timeout_us, &ask);
+	verb_ask_all(place, &node, 1, request, timeout_us, &ask);
 	*answer = ask.answer;
 	strcpy(error, ask.error);
 	return ask.err;
-}
-
-const char *cli_text(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-	return text ? text : "-";
-}
-
-uint64_t cli_number(const json_t *object, const char *key)
-{
-	json_int_t value = json_integer_value(json_object_get(object, key));
-	return value > 0 ? (uint64_t)value : 0;
-}
-
-void cli_print_json(json_t *value)
-{
-	json_dumpf(value, stdout, JSON_COMPACT | JSON_REAL_PRECISION(10));
-	putchar('\n');
-	fflush(stdout);
-	json_decref(value);
 }
