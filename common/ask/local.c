@@ -54,7 +54,7 @@ static void give_up_local(struct talk *t)
 }
 
 /* Whether a call has moved `n` bytes. If not, the talk waits, or the other side is gone. */
-static bool has_moved(struct talk *t, ssize_t n)
+static bool moved_some(struct talk *t, ssize_t n)
 {
 	if (n <= 0 && !(n < 0 && (errno == EAGAIN || errno == EINTR)))
 		talk_fail(t, DP_ECLOSED, "no answer");
@@ -65,7 +65,7 @@ static void send_line(struct talk *t)
 {
 	while (t->sent < t->size) {
 		ssize_t n = send(t->fd, t->line + t->sent, t->size - t->sent, MSG_NOSIGNAL);
-		if (!has_moved(t, n))
+		if (!moved_some(t, n))
 			return;
 		t->sent += (size_t)n;
 	}
@@ -93,7 +93,7 @@ static void receive_answer(struct talk *t)
 			return;
 		}
 		ssize_t n = recv(t->fd, t->text + t->got, t->room - t->got - 1, 0);
-		if (!has_moved(t, n))
+		if (!moved_some(t, n))
 			return;
 		t->got += (size_t)n;
 		t->text[t->got] = '\0';

@@ -32,7 +32,7 @@ static int show_keys(const struct verb_place *place, bool json, bool check)
 }
 
 /* The pair that the node turns to when the topology names it. */
-static int add_key(const struct verb_place *place, const char *node)
+static int add_next_key(const struct verb_place *place, const char *node)
 {
 	struct verb_error error = {.status = 0};
 	return cli_answer(verb_key_add(place, node, &error), false, cli_print_key, &error);
@@ -58,7 +58,7 @@ static int run_keys(const struct cli_command *self, int argc, char **argv)
 			words[1]);
 	int status = cli_place_open(state, &place);
 	if (!status)
-		status = adds ? add_key(&place, words[1]) : show_keys(&place, json, !lists);
+		status = adds ? add_next_key(&place, words[1]) : show_keys(&place, json, !lists);
 	verb_place_close(&place);
 	return status;
 }
