@@ -27,7 +27,7 @@ static bool is_valid_config(const struct dp_core_config *cfg)
 {
 	bool has_policy = cfg->role == DP_CORE_CONTROLLER && cfg->down_count > 0;
 	return cfg->down_count <= DP_DOWN_MAX && cfg->window_bytes > 0 &&
-		(!has_policy || cfg->ack_legs <= cfg->down_count);
+		(!has_policy || (cfg->ack_legs >= 1 && cfg->ack_legs <= cfg->down_count));
 }
 
 static bool is_permutation(const uint8_t *order, uint32_t count)
@@ -305,6 +305,44 @@ static void on_stop(struct dp_core *c, struct dp_actions *out)
 		dp_core_complete(c, true, out);
 }
 
+/* What the journal, the images and the disks below them have done. */
+static void on_completion(struct dp_core *c, const struct dp_event *ev, struct dp_actions *out)
+{
+	switch (ev->type) {
+	case DP_EV_DURABLE:
+		on_durable(c, ev->u.seq);
+		break;
+	case DP_EV_BARRIER:
+		on_barrier(c, ev->u.seq, out);
+		break;
+	case DP_EV_FAILED:
+		on_failed(c, ev->u.alarm, out);
+		break;
+	case DP_EV_APPLIED:
+		if (ev->u.seq > c->image.applied)
+			c->image.applied = ev->u.seq;
+		break;
+	case DP_EV_LOADED:
+		on_loaded(c, ev->u.loaded.seq, ev->u.loaded.record, out);
+		break;
+	case DP_EV_IMAGE:
+		dp_read_on_image(c, &ev->u.image.found, ev->u.image.data, out);
+		break;
+	case DP_EV_WANT:
+		dp_rebuild_on_want(c, &ev->u.want, out);
+		break;
+	case DP_EV_COPIED:
+		dp_rebuild_on_copied(c, ev->u.copied.bytes, ev->u.copied.valid_seq,
+			ev->u.copied.all, out);
+		break;
+	case DP_EV_BAD_FILL:
+		dp_rebuild_on_bad_fill(c, out);
+		break;
+	default: /* DP_EV_ROOM: settling is all it needs */
+		break;
+	}
+}
+
 static void on_event(struct dp_core *c, const struct dp_event *ev, struct dp_actions *out)
 {
 	switch (ev->type) {
@@ -339,43 +377,14 @@ static void on_event(struct dp_core *c, const struct dp_event *ev, struct dp_act
 	case DP_EV_READ:
 		dp_read_on_host(c, ev->u.host, out);
 		break;
-	case DP_EV_DURABLE:
-		on_durable(c, ev->u.seq);
-		break;
-	case DP_EV_BARRIER:
-		on_barrier(c, ev->u.seq, out);
-		break;
-	case DP_EV_FAILED:
-		on_failed(c, ev->u.alarm, out);
-		break;
-	case DP_EV_APPLIED:
-		if (ev->u.seq > c->image.applied)
-			c->image.applied = ev->u.seq;
-		break;
-	case DP_EV_LOADED:
-		on_loaded(c, ev->u.loaded.seq, ev->u.loaded.record, out);
-		break;
-	case DP_EV_IMAGE:
-		dp_read_on_image(c, &ev->u.image.found, ev->u.image.data, out);
-		break;
-	case DP_EV_WANT:
-		dp_rebuild_on_want(c, &ev->u.want, out);
-		break;
-	case DP_EV_COPIED:
-		dp_rebuild_on_copied(c, ev->u.copied.bytes, ev->u.copied.valid_seq,
-			ev->u.copied.all, out);
-		break;
-	case DP_EV_BAD_FILL:
-		dp_rebuild_on_bad_fill(c, out);
-		break;
-	case DP_EV_ROOM:
-		break; /* nothing to do here: settling looks at the room */
 	case DP_EV_TICK:
 		on_tick(c, out);
 		break;
 	case DP_EV_STOP:
 		on_stop(c, out);
 		break;
+	default:
+		on_completion(c, ev, out);
 	}
 }
 
