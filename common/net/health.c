@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-static void move(struct dp_health *h, enum dp_health_state to, uint64_t now_us)
+static void move_to(struct dp_health *h, enum dp_health_state to, uint64_t now_us)
 {
 	if (to == DP_HEALTH_DOWN && h->state == DP_HEALTH_CONNECTED)
 		h->outages++;
@@ -38,9 +38,9 @@ static void take_life(struct dp_health *h, const struct dp_beat *beat, uint64_t 
 	bool gap = in_gap(h, now_us);
 	h->beat_us = now_us;
 	if (h->state != DP_HEALTH_CONNECTED && !h->ever_up)
-		move(h, DP_HEALTH_CONNECTED, now_us);
+		move_to(h, DP_HEALTH_CONNECTED, now_us);
 	else if (h->state == DP_HEALTH_DOWN || (h->state == DP_HEALTH_PROBATION && gap))
-		move(h, DP_HEALTH_PROBATION, now_us);
+		move_to(h, DP_HEALTH_PROBATION, now_us);
 }
 
 enum dp_beat_use dp_health_beat(struct dp_health *h, const struct dp_beat *beat, uint64_t now_us)
@@ -52,8 +52,8 @@ enum dp_beat_use dp_health_beat(struct dp_health *h, const struct dp_beat *beat,
 		return DP_BEAT_IGNORED;
 	}
 	if (!run && !proven) {
-		h->stranger = beat->incarnation;
-		return DP_BEAT_STRANGER;
+		h->unverified_run = beat->incarnation;
+		return DP_BEAT_UNVERIFIED;
 	}
 	if (!run)
 		run = &h->runs[h->run_count++ % DP_HEALTH_RUNS];
@@ -63,23 +63,23 @@ enum dp_beat_use dp_health_beat(struct dp_health *h, const struct dp_beat *beat,
 	h->beats++;
 	h->last = *beat;
 	h->heard_us = now_us;
-	if (proven) /* who does not hear us is as good as silent */
+	if (proven) /* a peer that does not hear us is like a silent one */
 		take_life(h, beat, now_us);
 	return DP_BEAT_TAKEN;
 }
 
 bool dp_health_tick(struct dp_health *h, uint64_t now_us)
 {
-	enum dp_health_state before = h->told;
+	enum dp_health_state before = h->reported_state;
 	uint64_t from = h->beat_us > h->since_us ? h->beat_us : h->since_us;
 	bool silent = now_us >= from + h->cfg.down_after_us;
 	if (h->state != DP_HEALTH_DOWN && silent)
-		move(h, DP_HEALTH_DOWN, now_us);
+		move_to(h, DP_HEALTH_DOWN, now_us);
 	else if (h->state == DP_HEALTH_PROBATION && !in_gap(h, now_us) &&
 		now_us >= h->since_us + h->cfg.probation_us)
-		move(h, DP_HEALTH_CONNECTED, now_us);
-	h->told = h->state;
-	return h->told != before;
+		move_to(h, DP_HEALTH_CONNECTED, now_us);
+	h->reported_state = h->state;
+	return h->reported_state != before;
 }
 
 bool dp_health_due(struct dp_health *h, uint64_t now_us, struct dp_beat *beat)
@@ -101,13 +101,13 @@ bool dp_health_due(struct dp_health *h, uint64_t now_us, struct dp_beat *beat)
 
 bool dp_health_answer(struct dp_health *h, uint64_t now_us, struct dp_beat *beat)
 {
-	if (!h->stranger)
+	if (!h->unverified_run)
 		return false;
 	*beat = (struct dp_beat){.incarnation = h->incarnation,
 		.counter = ++h->counter,
-		.heard = h->stranger,
+		.heard = h->unverified_run,
 		.time_us = now_us};
-	h->stranger = 0;
+	h->unverified_run = 0;
 	return true;
 }
 

@@ -3,7 +3,7 @@
  *
  *     Connecting --beat--> Connected --silence--> Down --beat--> Probation --time--> Connected
  *
- * Silence ends Connecting and Probation too; a gap begins Probation anew. A link that has never
+ * Silence ends Connecting and Probation too; a gap restarts Probation. A link that has never
  * been up in this run of the process goes from Down straight to Connected. Time and beats arrive as
  * arguments; nothing here reads a clock. Heartbeats decide who is waited for, never what is safe.
  */
@@ -43,22 +43,22 @@ struct dp_beat {
 
 struct dp_health {
 	struct dp_health_config cfg;
-	enum dp_health_state state, told;
+	enum dp_health_state state;
+	enum dp_health_state reported_state; /* as dp_health_tick() returned it last */
 	bool ever_up;
-	uint64_t incarnation; /* ours */
-	uint64_t counter;     /* of our newest beat */
-	uint64_t sent_us;     /* when; 0: none yet */
-	uint64_t since_us;    /* the state began */
-	struct dp_beat last;  /* newest that was taken */
-	uint64_t
-		stranger; /* a run of the peer that has not heard us yet, to be answered; 0: none */
+	uint64_t incarnation;    /* ours */
+	uint64_t counter;        /* of our newest beat */
+	uint64_t sent_us;        /* when; 0: none yet */
+	uint64_t since_us;       /* the state began */
+	struct dp_beat last;     /* newest that was taken */
+	uint64_t unverified_run; /* of the peer: has not heard us yet, and is answered; 0: none */
 	struct dp_run {
 		uint64_t incarnation, counter;
 	} runs[DP_HEALTH_RUNS]; /* of the peer, as far as heard: none can be repeated */
 	unsigned run_count;
 	uint64_t heard_us; /* when; 0: none yet */
 	uint64_t beat_us;  /* the newest one that proved both ways; 0: none yet */
-	uint64_t rtt_us;   /* round trip of the newest beat that told; 0: unknown */
+	uint64_t rtt_us;   /* round trip of the newest beat that shows it; 0: unknown */
 	uint64_t beats, ignored, outages;
 };
 
@@ -67,9 +67,9 @@ void dp_health_init(struct dp_health *h, const struct dp_health_config *cfg, uin
 	uint64_t now_us);
 
 /* A beat whose origin has been verified. A repeated or older one is ignored: a recorded datagram
- * keeps no dead link alive. A run of the peer that is new here is a stranger until it has heard
- * us, which a recording cannot have. */
-enum dp_beat_use { DP_BEAT_IGNORED, DP_BEAT_STRANGER, DP_BEAT_TAKEN };
+ * keeps no dead link alive. A run of the peer that is new here is unverified until it has
+ * heard us, which a recording cannot have. */
+enum dp_beat_use { DP_BEAT_IGNORED, DP_BEAT_UNVERIFIED, DP_BEAT_TAKEN };
 enum dp_beat_use dp_health_beat(struct dp_health *h, const struct dp_beat *beat, uint64_t now_us);
 
 /* Lets time pass. Returns true if the state changed. */
@@ -78,7 +78,7 @@ bool dp_health_tick(struct dp_health *h, uint64_t now_us);
 /* True if a beat of ours is due; then *beat is that beat, and counts as sent. */
 bool dp_health_due(struct dp_health *h, uint64_t now_us, struct dp_beat *beat);
 
-/* True if a stranger waits for an answer; then *beat is for it, and for nobody else. */
+/* True if an unverified run waits for an answer; then *beat is for this run alone. */
 bool dp_health_answer(struct dp_health *h, uint64_t now_us, struct dp_beat *beat);
 
 /* Whether connections are made and kept: not after an outage, until probation is over. */

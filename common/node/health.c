@@ -8,9 +8,10 @@
 #include "base/log.h"
 #include "node/internal.h"
 
-static int add_peer(struct node *n, struct dp_heart_config *heart, const struct dp_node_link *l)
+static int add_peer(struct node *n, struct dp_heartbeats_config *heart,
+	struct dp_heartbeat_peer *peers, const struct dp_node_link *l)
 {
-	struct dp_heart_peer *p = &heart->peers[heart->peer_count++];
+	struct dp_heartbeat_peer *p = &peers[heart->peer_count++];
 	p->name = dp_beat_name(n->cfg->deployment, l->peer);
 	p->health = l->health;
 	memcpy(p->address, l->address, sizeof p->address);
@@ -31,22 +32,24 @@ static unsigned heart_of(const struct node *n, unsigned i, unsigned next)
 
 int health_open(struct node *n)
 {
-	struct dp_heart_config *heart = calloc(1, sizeof *heart);
-	if (!heart)
+	struct dp_heartbeat_peer *peers = calloc(n->cfg->link_count + n->cfg->above_count + 1,
+		sizeof *peers);
+	struct dp_heartbeats_config heart = {.name = dp_beat_name(n->cfg->deployment, n->cfg->name),
+		.listen = n->cfg->listen,
+		.peers = peers};
+	if (!peers)
 		return DP_ENOMEM;
 	int err = 0;
-	heart->name = dp_beat_name(n->cfg->deployment, n->cfg->name);
-	memcpy(heart->listen, n->cfg->listen, sizeof heart->listen);
 	for (unsigned i = 0; i < n->cfg->link_count && !err; i++) {
-		n->links[i].heart = heart_of(n, i, heart->peer_count);
-		if (n->links[i].heart == heart->peer_count)
-			err = add_peer(n, heart, &n->cfg->links[i]);
+		n->links[i].heart = heart_of(n, i, heart.peer_count);
+		if (n->links[i].heart == heart.peer_count)
+			err = add_peer(n, &heart, peers, &n->cfg->links[i]);
 	}
 	for (unsigned i = 0; i < n->cfg->above_count && !err; i++)
-		err = add_peer(n, heart, &n->cfg->above[i]);
+		err = add_peer(n, &heart, peers, &n->cfg->above[i]);
 	if (!err)
-		err = dp_heart_start(heart, &n->heart);
-	free(heart);
+		err = dp_heartbeats_start(&heart, &n->heart);
+	free(peers);
 	if (err)
 		dp_log(DP_LOG_ERROR, "heartbeat-failed", "address=%s error=\"%s\"", n->cfg->listen,
 			dp_strerror(err));
@@ -88,10 +91,10 @@ bool health_in_hours(const struct node *n, unsigned i)
 void health_changed(struct node *n)
 {
 	bool minute = minute_changed(n);
-	if (!n->heart || (!dp_heart_changed(n->heart) && !minute))
+	if (!n->heart || (!dp_heartbeats_changed(n->heart) && !minute))
 		return;
 	for (unsigned i = 0; i < n->cfg->link_count; i++) {
-		struct dp_health h = dp_heart_get(n->heart, n->links[i].heart);
+		struct dp_health h = dp_heartbeats_health(n->heart, n->links[i].heart);
 		bool heard = dp_health_open(&h), open = heard && health_in_hours(n, i);
 		bool first = heart_of(n, i, UINT32_MAX) == UINT32_MAX;
 		if (n->links[i].health != h.state && first)
@@ -113,7 +116,7 @@ json_t *health_json(struct node *n, unsigned link)
 {
 	if (!n->heart) /* it could not be set up again, and the node is about to stop */
 		return json_null();
-	struct dp_health h = dp_heart_get(n->heart, n->links[link].heart);
+	struct dp_health h = dp_heartbeats_health(n->heart, n->links[link].heart);
 	uint64_t now = node_clock_us();
 	return json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "state", dp_health_state_name(h.state),
 		"age_us", (json_int_t)(now - h.since_us), "last_beat_us",
@@ -126,7 +129,7 @@ json_t *health_json(struct node *n, unsigned link)
  */
 int health_reopen(struct node *n, const bool *relinked)
 {
-	dp_heart_stop(&n->heart);
+	dp_heartbeats_stop(&n->heart);
 	n->minute = NODE_NO_MINUTE;
 	for (unsigned i = 0; i < n->cfg->link_count; i++) {
 		n->links[i].health = DP_HEALTH_CONNECTING;

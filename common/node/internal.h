@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #include "io/disk.h"
-#include "net/heart.h"
+#include "net/heartbeats.h"
 #include "net/batch.h"
 #include "node/node.h"
 #include "stream/stream.h"
@@ -82,8 +82,8 @@ struct node {
 	struct dp_node_config *live; /* the same, for reload.c alone */
 	const struct dp_node_source *source;
 	struct dp_disk *disk;
-	struct dp_disk *twin;   /* over disk, if images are kept twice; or NULL */
-	struct dp_heart *heart; /* peers: those of links, then those above */
+	struct dp_disk *twin;        /* over disk, if images are kept twice; or NULL */
+	struct dp_heartbeats *heart; /* peers: those of links, then those above */
 	void *zmq, *router, *zap, *remote;
 	struct waker router_waker, zap_waker, remote_waker;
 	struct batch up; /* to peers[up_peer] */

@@ -562,7 +562,7 @@ static bool is_sending(const struct node *n, unsigned link)
 static void follow_key(struct node *n, unsigned i)
 {
 	struct link *l = &n->links[i];
-	int key = n->cfg->links[i].former_key[0] ? dp_heart_key(n->heart, l->heart) : -1;
+	int key = n->cfg->links[i].former_key[0] ? dp_heartbeats_key(n->heart, l->heart) : -1;
 	if (key < 0 || l->former == (key == 1))
 		return;
 	l->former = key == 1;

@@ -328,7 +328,7 @@ static unsigned wait_fds(struct node *n, struct pollfd *fds)
 	fds[3] = watch(n->control_fd, true);
 	fds[4] = watch(n->router_waker.fd, n->router != NULL);
 	fds[5] = watch(n->host_fd, !n->stopping);
-	fds[6] = watch(n->heart ? dp_heart_fd(n->heart) : -1, true);
+	fds[6] = watch(n->heart ? dp_heartbeats_fd(n->heart) : -1, true);
 	fds[7] = watch(n->http_fd, n->http != NULL);
 	fds[8] = watch(n->remote_waker.fd, n->remote != NULL);
 	for (unsigned i = 0; i < n->cfg->link_count; i++)
@@ -540,7 +540,7 @@ static int close_all(struct node *n, int code)
 {
 	local_close(n);
 	http_close(n);
-	dp_heart_stop(&n->heart);
+	dp_heartbeats_stop(&n->heart);
 	net_close(n);
 	if (busy(n)) {
 		dp_log(DP_LOG_ERROR, "stopped", "disk=busy");

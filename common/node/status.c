@@ -233,7 +233,7 @@ json_t *control_status(struct node *n)
 		(int)getpid(), "uptime_us", (json_int_t)(n->now_us - n->start_us), "stores",
 		stores_state(n), "bad_messages", (json_int_t)n->bad_messages, "refused_keys",
 		(json_int_t)n->refused_keys, "refused_beats",
-		(json_int_t)(n->heart ? dp_heart_refused(n->heart) : 0), "connections",
+		(json_int_t)(n->heart ? dp_heartbeats_refused(n->heart) : 0), "connections",
 		node_connections(n), "streams", list, "api", DP_CONTROL_API, "topology_digest",
 		topology_digest(n));
 }

@@ -70,10 +70,9 @@ struct testnode *testnode_new(const char *name, enum dp_core_role role)
 	t->n.start_us = t->n.now_us = node_clock_us();
 	t->n.streams[0] = (struct node_stream){.cfg = s, .node = &t->n};
 	streams_add(&t->n, 0);
-	struct dp_heart_config *heart = calloc(1, sizeof *heart); /* that beats for nobody */
-	if (!heart || dp_heart_start(heart, &t->n.heart))
+	struct dp_heartbeats_config heart = {.listen = ""}; /* for no peer */
+	if (dp_heartbeats_start(&heart, &t->n.heart))
 		abort();
-	free(heart);
 	return t;
 }
 
@@ -125,7 +124,7 @@ void testnode_turn(struct testnode *t)
 void testnode_free(struct testnode *t)
 {
 	local_close(&t->n);
-	dp_heart_stop(&t->n.heart);
+	dp_heartbeats_stop(&t->n.heart);
 	net_close(&t->n);
 	memdisk_crash(t->disk, NULL, NULL);
 	dp_stream_close(&t->n.streams[0].stream);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Heartbeats: when a link counts as up, and that recordings and strangers change nothing. */
+/* Heartbeats: when a link counts as up, and that recordings and unverified runs change nothing. */
 #include <criterion/criterion.h>
 
 #include <netinet/in.h>
@@ -15,7 +15,7 @@
 #include "net/health.h"
 #include "net/beat.h"
 #include "net/buffers.h"
-#include "net/heart.h"
+#include "net/heartbeats.h"
 
 #define MS 1000ull
 
@@ -186,7 +186,7 @@ Test(health, a_recording_from_before_our_start, .init = begin)
 	pass(1000 * MS);
 	struct dp_beat ancient = {.incarnation = 7, .counter = 1000000, .heard = 5};
 	for (int i = 0; i < 100; i++) {
-		cr_assert_eq(dp_health_beat(&a, &ancient, now), DP_BEAT_STRANGER);
+		cr_assert_eq(dp_health_beat(&a, &ancient, now), DP_BEAT_UNVERIFIED);
 		pass(10 * MS);
 	}
 	cr_assert(a.state == DP_HEALTH_CONNECTED && a.last.incarnation == 22);
@@ -264,7 +264,7 @@ Test(beat, names_differ)
 /* A peer that says nothing. Its way may have changed, and a socket keeps the one it was connected
  * by: while it is down beats come from a new socket now and then, and several from each, to which
  * an answer finds back. */
-Test(heart, a_peer_that_is_down_is_connected_to_anew, .timeout = 30)
+Test(heartbeats, a_peer_that_is_down_is_connected_to_anew, .timeout = 30)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)},
 			   from;
@@ -272,15 +272,12 @@ Test(heart, a_peer_that_is_down_is_connected_to_anew, .timeout = 30)
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
 	cr_assert_eq(bind(fd, (struct sockaddr *)&at, size), 0);
 	cr_assert_eq(getsockname(fd, (struct sockaddr *)&at, &size), 0);
-	struct dp_heart_config *cfg = calloc(1, sizeof *cfg);
-	struct dp_heart *heart;
-	cfg->name = 1;
-	cfg->peer_count = 1;
-	cfg->peers[0].name = 2;
-	cfg->peers[0].health = (struct dp_health_config){20 * MS, 100 * MS, 100 * MS};
-	snprintf(cfg->peers[0].address, sizeof cfg->peers[0].address, "tcp://127.0.0.1:%u",
-		ntohs(at.sin_port));
-	cr_assert_eq(dp_heart_start(cfg, &heart), 0);
+	struct dp_heartbeat_peer peer = {.name = 2, .health = {20 * MS, 100 * MS, 100 * MS}};
+	struct dp_heartbeats_config cfg = {
+		.name = 1, .listen = "", .peers = &peer, .peer_count = 1};
+	struct dp_heartbeats *ours;
+	snprintf(peer.address, sizeof peer.address, "tcp://127.0.0.1:%u", ntohs(at.sin_port));
+	cr_assert_eq(dp_heartbeats_start(&cfg, &ours), 0);
 	unsigned sockets = 0, beats = 0;
 	in_port_t last = 0;
 	while (sockets < 5) {
@@ -298,8 +295,7 @@ Test(heart, a_peer_that_is_down_is_connected_to_anew, .timeout = 30)
 			beats);
 	}
 	cr_assert_geq(beats, 2 * (sockets - 1), "a new socket for each beat");
-	dp_heart_stop(&heart);
-	free(cfg);
+	dp_heartbeats_stop(&ours);
 	close(fd);
 }
 
