@@ -77,7 +77,7 @@ static void link_from(struct builder *b, unsigned above)
 	for (unsigned i = 0; i < cfg->above_count; i++)
 		if (strcmp(cfg->above[i].peer, peer->name) == 0)
 			return;
-	struct dp_node_link *l = &cfg->above[cfg->above_count++];
+	struct dp_link_config *l = &cfg->above[cfg->above_count++];
 	snprintf(l->peer, sizeof l->peer, "%s", peer->name);
 	if (!is_trusted(b->t, b->me, above)) {
 		snprintf(l->key, sizeof l->key, "%s", peer->key);
@@ -95,7 +95,7 @@ static int link_to(struct builder *b, unsigned below, unsigned *index)
 	struct dp_node_config *cfg = b->cfg;
 	unsigned connection = dp_topology_connection(b->t, b->stream, b->me, below), first = 0;
 	for (*index = 0; *index < cfg->link_count; (*index)++) {
-		const struct dp_node_link *l = &cfg->links[*index];
+		const struct dp_link_config *l = &cfg->links[*index];
 		bool same = strcmp(l->peer, peer->name) == 0;
 		if (same && l->connection == connection)
 			return 0;
@@ -105,7 +105,7 @@ static int link_to(struct builder *b, unsigned below, unsigned *index)
 		*index = first ? first - 1 : 0;
 		return first ? 0 : refuse(b, "too many links, of them one to node", peer->name);
 	}
-	struct dp_node_link *l = &cfg->links[cfg->link_count++];
+	struct dp_link_config *l = &cfg->links[cfg->link_count++];
 	l->connection = connection;
 	snprintf(l->peer, sizeof l->peer, "%s", peer->name);
 	snprintf(l->address, sizeof l->address, "%s", peer->listen);

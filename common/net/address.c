@@ -11,7 +11,7 @@
 #define SCHEME "tcp://"
 
 /* "tcp://[::1]:7400" into "::1" and "7400". */
-static int split(const char *address, char *host, size_t size, const char **port)
+static int split_address(const char *address, char *host, size_t size, const char **port)
 {
 	const char *from = address + strlen(SCHEME), *colon = strrchr(address, ':');
 	if (strncmp(address, SCHEME, strlen(SCHEME)) || !colon || colon < from)
@@ -30,7 +30,7 @@ static struct addrinfo *look_up(const char *address)
 	char host[NI_MAXHOST];
 	const char *port;
 	struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_PASSIVE}, *found;
-	if (split(address, host, sizeof host, &port))
+	if (split_address(address, host, sizeof host, &port))
 		return NULL;
 	bool any = strcmp(host, "*") == 0;
 	hints.ai_family = strchr(host, ':') ? AF_INET6 : AF_INET;

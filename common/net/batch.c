@@ -93,7 +93,7 @@ static void free_packed(void *data, void *hint)
 
 /* Puts a packed frame in the place of the second one, and makes the third; false: it stays as it
  * is. */
-static bool pack(struct packer *packer, zmq_msg_t *frame, uint8_t third[PACK_FRAME_SIZE])
+static bool pack_frame(struct packer *packer, zmq_msg_t *frame, uint8_t third[PACK_FRAME_SIZE])
 {
 	void *data;
 	size_t size;
@@ -118,7 +118,7 @@ static void send_payloads(struct batch *b, void *socket, struct packer *packer)
 		zmq_send(socket, "", 0, ZMQ_DONTWAIT);
 		return;
 	}
-	bool packed = pack(packer, &frame, third);
+	bool packed = pack_frame(packer, &frame, third);
 	if (zmq_msg_send(&frame, socket, ZMQ_DONTWAIT | (packed ? ZMQ_SNDMORE : 0)) < 0)
 		zmq_msg_close(&frame);
 	else if (packed)

@@ -22,7 +22,7 @@ static uint64_t tuned_max(int option)
 }
 
 /* What a socket has that asked for `size`. */
-static uint64_t granted(int option, int size)
+static uint64_t granted_size(int option, int size)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), has = 0;
 	socklen_t length = sizeof has;
@@ -38,5 +38,5 @@ int dp_socket_buffer(int option, uint64_t bytes)
 {
 	int size = bytes < INT_MAX / 2 ? (int)bytes : INT_MAX / 2; /* the kernel doubles it */
 	uint64_t tuned = tuned_max(option);
-	return tuned && granted(option, size) > tuned ? size : -1;
+	return tuned && granted_size(option, size) > tuned ? size : -1;
 }

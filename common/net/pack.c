@@ -11,7 +11,7 @@
 #define SKIP_MAX    255u
 
 /* After each try that was in vain twice as many are left alone. */
-static void learn(struct packer *p, bool pays)
+static void note_success(struct packer *p, bool pays)
 {
 	p->skipped = pays ? 0 : 2 * p->skipped + 1;
 	if (p->skipped > SKIP_MAX)
@@ -36,7 +36,7 @@ bool packer_pack(struct packer *p, const void *data, size_t size, void **out, si
 		return false;
 	*out_size = ZSTD_compressCCtx(p->context, *out, room, data, size, LEVEL);
 	bool pays = !ZSTD_isError(*out_size) && *out_size < size - size / 8;
-	learn(p, pays);
+	note_success(p, pays);
 	if (!pays) {
 		free(*out);
 		return false;

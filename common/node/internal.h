@@ -4,19 +4,17 @@
 #ifndef DP_NODE_INTERNAL_H
 #define DP_NODE_INTERNAL_H
 
-#include <limits.h>
 #include <jansson.h>
 #include <poll.h>
 #include <stdbool.h>
 
 #include "io/disk.h"
-#include "net/heartbeats.h"
-#include "net/batch.h"
+#include "net/links.h"
+#include "net/socket.h"
 #include "node/node.h"
 #include "stream/stream.h"
 #include "proto/local.h"
 
-#define NODE_PEERS_MAX  128
 #define NODE_CONNS_MAX  48
 #define NODE_ALARMS_MAX 32
 #define HOST_REQUESTS   128u
@@ -47,33 +45,6 @@ struct node_stream {
 	struct node_stream *next_touched;
 };
 
-/* A sender that has connected to our ROUTER socket. */
-struct peer {
-	uint8_t id[16];
-	uint8_t id_size;
-	uint64_t used_us;
-};
-
-/* A ZeroMQ socket tells by its descriptor only that something changed, once, and any call on the
- * socket takes that news: after each send it has to be asked again before the loop may sleep. */
-struct waker {
-	int fd;
-	bool dirty;
-};
-
-struct link {
-	void *socket;
-	struct waker waker;
-	struct batch out;
-	struct packer packer;
-	uint64_t out_stream;             /* whose records are in `out`, if it is to be compressed */
-	uint64_t heard_us, connected_us; /* 0: never heard */
-	unsigned heart;                  /* its peer's place among those that heartbeats go to */
-	bool open;                       /* heartbeats have not closed it */
-	bool former;                     /* tried, or in use: its peer's former key */
-	enum dp_health_state health;
-};
-
 struct conn; /* a local connection: host or control */
 struct MHD_Daemon;
 
@@ -82,14 +53,11 @@ struct node {
 	struct dp_node_config *live; /* the same, for reload.c alone */
 	const struct dp_node_source *source;
 	struct dp_disk *disk;
-	struct dp_disk *twin;        /* over disk, if images are kept twice; or NULL */
-	struct dp_heartbeats *heart; /* peers: those of links, then those above */
-	void *zmq, *router, *zap, *remote;
-	struct waker router_waker, zap_waker, remote_waker;
-	struct batch up; /* to peers[up_peer] */
-	uint32_t up_peer;
-	struct link links[DP_NODE_LINKS_MAX];
-	struct peer peers[NODE_PEERS_MAX];
+	struct dp_disk *twin; /* over disk, if images are kept twice; or NULL */
+	struct dp_admission *admission;
+	struct dp_links *links;
+	void *remote; /* NULL: operators cannot reach this node */
+	struct waker remote_waker;
 	struct node_stream streams[DP_NODE_STREAMS_MAX];
 	/* Of the streams (streams.c): where each stands, by its id; those that a flush is due for,
 	 * and those whose group commit waits; when each has something to do. */
@@ -103,7 +71,6 @@ struct node {
 	unsigned conn_count;
 	uint64_t now_us, start_us;
 	uint64_t bad_messages, refused_keys;
-	unsigned minute;   /* of the day, local time; NODE_NO_MINUTE: links have to be looked at */
 	char *replacement; /* the topology to be put in place when the streams have ended; NULL:
 			      none */
 	bool more_waits;   /* in sockets: the next turn does not wait */
@@ -122,31 +89,11 @@ void streams_flush(struct node *n);
 void streams_tick(struct node *n);
 uint64_t streams_wake_us(const struct node *n); /* a flush is due then; UINT64_MAX: none */
 
-/* net.c */
-int net_open(struct node *n); /* 0 or a dp_err, logged */
-#define NODE_ZAP_LINKS   "dipole"
-#define NODE_ZAP_CONTROL "control"
-int net_curve_server(const struct node *n, void *socket,
-	const char *domain); /* options; 0, or another number */
+/* net.c: the links, which streams send over with dp_links_send_up() and _down() */
+int net_open(struct node *n); /* 0 or a dp_err, logged; heartbeats do not begin yet */
 void net_close(struct node *n);
-bool net_receive(struct node *n);  /* from dirty sockets; false: none was dirty */
-void net_wake_all(struct node *n); /* marks all dirty */
+bool net_receive(struct node *n); /* what has arrived; false: nothing says that something has */
 void net_tick(struct node *n);
-int net_relink(struct node *n, unsigned link); /* its address or key has changed; 0 or a dp_err */
-void net_link(struct node *n, unsigned link, bool open); /* connects, or closes what there is */
-/* Both take the message; it goes out at the next net_flush(). */
-void net_send_up(struct node *n, uint32_t peer, struct dp_msg *m);
-void net_send_down(struct node *n, unsigned link, struct dp_msg *m);
-void net_flush(struct node *n);
-
-/* health.c: heartbeats and what follows from them */
-int health_open(struct node *n); /* 0 or a dp_err, logged */
-/* After a change, also of the links that are marked. 0 or a dp_err, logged. */
-int health_reopen(struct node *n, const bool *relinked);
-void health_changed(struct node *n);
-#define NODE_NO_MINUTE UINT_MAX
-bool health_in_hours(const struct node *n, unsigned i); /* a link */
-json_t *health_json(struct node *n, unsigned link);
 
 /* local.c: Unix sockets */
 int local_open(struct node *n);

@@ -47,14 +47,14 @@ static void on_send_up(void *ctx, struct dp_stream *s, uint32_t peer, struct dp_
 {
 	struct node_stream *ns = ctx;
 	(void)s;
-	net_send_up(ns->node, peer, m);
+	dp_links_send_up(ns->node->links, peer, m);
 }
 
 static void on_send_down(void *ctx, struct dp_stream *s, uint32_t link, struct dp_msg *m)
 {
 	struct node_stream *ns = ctx;
 	(void)s;
-	net_send_down(ns->node, ns->cfg->links[link], m);
+	dp_links_send_down(ns->node->links, ns->cfg->links[link], m);
 }
 
 static void on_reply(void *ctx, struct dp_stream *s, void *tag, int err, uint64_t set,
@@ -280,7 +280,7 @@ static int open_all(struct node *n)
 	if (!err)
 		err = net_open(n);
 	if (!err)
-		err = health_open(n);
+		err = dp_links_start_beats(n->links);
 	if (!err)
 		err = remote_open(n);
 	if (!err)
@@ -310,7 +310,7 @@ static void forget_changes(struct dp_node_config *cfg)
 
 /* ---- the loop ---- */
 
-#define FIXED_FDS     9
+#define FIXED_FDS     8
 #define EXCHANGES_MAX 64u
 
 static struct pollfd watch(int fd, bool wanted)
@@ -324,15 +324,13 @@ static unsigned wait_fds(struct node *n, struct pollfd *fds)
 	unsigned count = FIXED_FDS;
 	fds[0] = watch(n->signal_fd, true);
 	fds[1] = watch(dp_disk_real_fd(n->disk), true);
-	fds[2] = watch(n->zap_waker.fd, true);
+	fds[2] = watch(dp_admission_fd(n->admission), true);
 	fds[3] = watch(n->control_fd, true);
-	fds[4] = watch(n->router_waker.fd, n->router != NULL);
-	fds[5] = watch(n->host_fd, !n->stopping);
-	fds[6] = watch(n->heart ? dp_heartbeats_fd(n->heart) : -1, true);
-	fds[7] = watch(n->http_fd, n->http != NULL);
-	fds[8] = watch(n->remote_waker.fd, n->remote != NULL);
-	for (unsigned i = 0; i < n->cfg->link_count; i++)
-		fds[count++] = watch(n->links[i].waker.fd, true);
+	fds[4] = watch(n->host_fd, !n->stopping);
+	fds[5] = watch(dp_links_beat_fd(n->links), true);
+	fds[6] = watch(n->http_fd, n->http != NULL);
+	fds[7] = watch(n->remote_waker.fd, n->remote != NULL);
+	count += dp_links_watch(n->links, fds + count);
 	for (unsigned i = 0; i < n->conn_count; i++)
 		fds[count++] = (struct pollfd){
 			.fd = local_conn_fd(n->conns[i]), .events = local_wants(n->conns[i])};
@@ -341,11 +339,10 @@ static unsigned wait_fds(struct node *n, struct pollfd *fds)
 
 static void mark_wakers(struct node *n, const struct pollfd *fds)
 {
-	n->zap_waker.dirty |= fds[2].revents != 0;
-	n->router_waker.dirty |= fds[4].revents != 0;
-	n->remote_waker.dirty |= fds[8].revents != 0;
-	for (unsigned i = 0; i < n->cfg->link_count; i++)
-		n->links[i].waker.dirty |= fds[FIXED_FDS + i].revents != 0;
+	if (fds[2].revents)
+		dp_admission_wake(n->admission);
+	n->remote_waker.dirty |= fds[7].revents != 0;
+	dp_links_ready(n->links, fds + FIXED_FDS);
 }
 
 static void now(struct node *n)
@@ -356,7 +353,7 @@ static void now(struct node *n)
 static void flush_streams(struct node *n)
 {
 	streams_flush(n);
-	net_flush(n); /* before the disk, which may be waited for */
+	dp_links_flush(n->links); /* before the disk, which may be waited for */
 }
 
 static void flush_all(struct node *n)
@@ -398,7 +395,7 @@ static void turn(struct node *n, uint64_t timeout_us)
 {
 	if (n->more_waits)
 		timeout_us = 0;
-	struct pollfd fds[FIXED_FDS + DP_NODE_LINKS_MAX + NODE_CONNS_MAX];
+	struct pollfd fds[FIXED_FDS + DP_LINKS_FDS + DP_NODE_LINKS_MAX + NODE_CONNS_MAX];
 	unsigned count = wait_fds(n, fds), conns = n->conn_count;
 	struct timespec limit = {.tv_sec = (time_t)(timeout_us / 1000000),
 		.tv_nsec = (long)(timeout_us % 1000000 * 1000)};
@@ -408,8 +405,8 @@ static void turn(struct node *n, uint64_t timeout_us)
 	struct signalfd_siginfo info;
 	if (fds[0].revents && read(n->signal_fd, &info, sizeof info) == sizeof info)
 		on_signal(n, info.ssi_signo);
-	if (fds[6].revents)
-		health_changed(n);
+	if (fds[5].revents)
+		dp_links_check_beats(n->links);
 	/* No connection closes before local_flush(), so their places still hold. */
 	for (unsigned i = 0; i < conns; i++)
 		if (fds[count - conns + i].revents)
@@ -423,9 +420,9 @@ static void turn(struct node *n, uint64_t timeout_us)
 	remote_receive(n);
 	if (fds[3].revents)
 		local_accept(n, n->control_fd);
-	if (fds[5].revents)
+	if (fds[4].revents)
 		local_accept(n, n->host_fd);
-	if (fds[7].revents)
+	if (fds[6].revents)
 		http_run(n);
 }
 
@@ -441,10 +438,9 @@ static void tick(struct node *n)
 {
 	now(n);
 	streams_tick(n);
-	health_changed(n); /* by the clock, too */
+	dp_links_check_beats(n->links); /* by the clock, too */
 	http_run(n);
 	net_tick(n);
-	net_wake_all(n); /* a net below the edge-triggered descriptors */
 	exchange(n);
 }
 
@@ -540,7 +536,6 @@ static int close_all(struct node *n, int code)
 {
 	local_close(n);
 	http_close(n);
-	dp_heartbeats_stop(&n->heart);
 	net_close(n);
 	if (busy(n)) {
 		dp_log(DP_LOG_ERROR, "stopped", "disk=busy");
@@ -567,7 +562,6 @@ int dp_node_run(struct dp_node_config *cfg, const struct dp_node_source *source)
 	if (!n)
 		return EX_SOFTWARE;
 	n->cfg = n->live = cfg;
-	n->minute = NODE_NO_MINUTE;
 	n->source = source;
 	n->host_fd = n->control_fd = n->signal_fd = -1;
 	n->start_us = n->now_us = node_clock_us();

@@ -7,13 +7,12 @@
 #include "base/rights.h"
 #include "base/units.h"
 #include "engine/core.h"
-#include "net/health.h"
+#include "net/links.h"
 
 #define DP_NODE_STREAMS_MAX   1024
 #define DP_NODE_LINKS_MAX     512
 #define DP_NODE_KEYS_MAX      512 /* of each node of a topology two */
 #define DP_NODE_OPERATORS_MAX 32
-#define DP_KEY_SIZE           41 /* Z85 with its 0 */
 
 struct dp_node_volume {
 	char name[DP_NAME_MAX + 1];
@@ -42,19 +41,6 @@ struct dp_node_stream {
 	bool volumes_changed; /* since the node ran last: others, larger ones, or another order */
 	bool all_ways_new; /* controller: since the node ran last every leg's first node, or mirror,
 			      is another */
-};
-
-/* A connection of a link to a node below: this side connects. Several have one peer and differ by
- * `connection`; heartbeats go to each peer once. */
-struct dp_node_link {
-	char peer[DP_NAME_MAX + 1];
-	unsigned connection;
-	char address[128];
-	char key[DP_KEY_SIZE];        /* the peer's public key; "" on a trusted link */
-	char former_key[DP_KEY_SIZE]; /* that it may still use; "": none */
-	struct dp_health_config health;
-	struct dp_hours hours; /* of local time, when it is used */
-	bool compress;         /* what goes down it */
 };
 
 struct dp_node_operator {
@@ -93,9 +79,9 @@ struct dp_node_config {
 	bool takes_next_key;             /* it is taken at the next start: no other is good */
 	struct dp_node_key keys[DP_NODE_KEYS_MAX]; /* who may connect */
 	unsigned key_count;
-	struct dp_node_link links[DP_NODE_LINKS_MAX];
+	struct dp_link_config links[DP_NODE_LINKS_MAX];
 	unsigned link_count;
-	struct dp_node_link above[DP_NODE_LINKS_MAX]; /* nodes that connect here; no address */
+	struct dp_link_config above[DP_NODE_LINKS_MAX]; /* nodes that connect here; no address */
 	unsigned above_count;
 	struct dp_node_stream streams[DP_NODE_STREAMS_MAX];
 	unsigned stream_count;

@@ -123,26 +123,13 @@ static void take_streams(struct node *n, const struct dp_node_config *next)
 static bool take_over(struct node *n, const struct reload *r)
 {
 	struct dp_node_config *live = n->live;
-	const bool *links = r->changes.links;
-	char in_use[DP_NODE_LINKS_MAX][DP_KEY_SIZE];
-	for (unsigned i = 0; i < live->link_count; i++)
-		memcpy(in_use[i],
-			n->links[i].former ? live->links[i].former_key : live->links[i].key,
-			DP_KEY_SIZE);
 	memcpy(live->keys, r->next.keys, sizeof live->keys);
 	live->key_count = r->next.key_count;
 	memcpy(live->links, r->next.links, sizeof live->links);
 	memcpy(live->above, r->next.above, sizeof live->above);
 	live->has_next_key = r->next.has_next_key;
 	take_streams(n, &r->next);
-	n->minute = NODE_NO_MINUTE;
-	for (unsigned i = 0; i < live->link_count; i++)
-		if (links[i] && net_relink(n, i))
-			return false;
-		else if (live->links[i].former_key[0] &&
-			strcmp(live->links[i].former_key, in_use[i]) == 0)
-			n->links[i].former = true; /* until its heartbeats say otherwise */
-	return (!r->changes.heartbeats || health_reopen(n, links) == 0) &&
+	return dp_links_update(n->links, r->changes.links, r->changes.heartbeats) == 0 &&
 		n->source->keep(n->source->ctx) == 0;
 }
 

@@ -19,19 +19,17 @@ int remote_open(struct node *n)
 	char address[160];
 	int none = 0, ipv6 = strchr(n->cfg->control, '[') != NULL, waiting = 64;
 	int64_t most = REQUEST_MAX;
-	size_t size = sizeof n->remote_waker.fd;
 	if (!n->cfg->control[0])
 		return 0;
 	dp_address_numeric(n->cfg->control, address, sizeof address);
-	void *s = n->remote = zmq_socket(n->zmq, ZMQ_ROUTER);
+	void *s = n->remote = zmq_socket(dp_admission_zmq(n->admission), ZMQ_ROUTER);
 	bool bad = !s || zmq_setsockopt(s, ZMQ_LINGER, &none, sizeof none) ||
 		zmq_setsockopt(s, ZMQ_IPV6, &ipv6, sizeof ipv6) ||
 		zmq_setsockopt(s, ZMQ_SNDHWM, &waiting, sizeof waiting) ||
 		zmq_setsockopt(s, ZMQ_RCVHWM, &waiting, sizeof waiting) ||
 		zmq_setsockopt(s, ZMQ_MAXMSGSIZE, &most, sizeof most) ||
-		net_curve_server(n, s, NODE_ZAP_CONTROL) || zmq_bind(s, address) ||
-		zmq_getsockopt(s, ZMQ_FD, &n->remote_waker.fd, &size);
-	n->remote_waker.dirty = true;
+		dp_admission_guard(n->admission, s, DP_DOMAIN_CONTROL) || zmq_bind(s, address) ||
+		waker_open(&n->remote_waker, s);
 	if (bad)
 		dp_log(DP_LOG_ERROR, "listen-failed", "control=%s error=\"%s\"", n->cfg->control,
 			zmq_strerror(errno));

@@ -53,6 +53,20 @@ static json_t *link_at_risk(const struct node *n, const struct node_stream *s, u
 	return lag_json(n, c, s->cfg->near[i] ? d->committed : d->cached, c->replied);
 }
 
+/* Of the peer of a link, as heartbeats see it. */
+static json_t *peer_health(struct node *n, unsigned link)
+{
+	struct dp_health h;
+	if (!dp_links_health(n->links, link, &h))
+		return json_null(); /* they could not be set up again, and the node stops */
+	uint64_t now = node_clock_us();
+	return json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "state", dp_health_state_name(h.state),
+		"age_us", (json_int_t)(now - h.since_us), "last_beat_us",
+		(json_int_t)(h.beat_us ? now - h.beat_us : 0), "round_trip_us",
+		(json_int_t)h.rtt_us, "beats", (json_int_t)h.beats, "outages",
+		(json_int_t)h.outages);
+}
+
 static json_t *stream_links(struct node *n, const struct node_stream *s)
 {
 	json_t *list = json_array();
@@ -60,16 +74,16 @@ static json_t *stream_links(struct node *n, const struct node_stream *s)
 	for (unsigned i = 0; i < c->cfg.down_count; i++) {
 		const struct dp_down *d = &c->down[i];
 		bool resyncing = d->state == DP_DOWN_ACTIVE && d->images == DP_IMAGES_RESYNCING;
-		bool paused = d->order != DP_LEG_RESUME || !health_in_hours(n, s->cfg->links[i]);
-		const char *state = paused ? "Paused"
-			: d->state == DP_DOWN_DOWN
-			? dp_health_state_name(n->links[s->cfg->links[i]].health)
-			: resyncing ? "Resyncing"
-				    : dp_down_state_name(d->state);
+		struct dp_link_state at = dp_links_state(n->links, s->cfg->links[i]);
+		bool paused = d->order != DP_LEG_RESUME || !at.in_hours;
+		const char *state = paused         ? "Paused"
+			: d->state == DP_DOWN_DOWN ? dp_health_state_name(at.health)
+			: resyncing                ? "Resyncing"
+						   : dp_down_state_name(d->state);
 		bool counts = c->cfg.role == DP_CORE_CONTROLLER && !dp_core_is_away(c, i);
 		json_t *link = json_pack("{s:s,s:s,s:s,s:b,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "leg",
 			s->cfg->legs[i], "peer", n->cfg->links[s->cfg->links[i]].peer, "state",
-			state, "in_sync", counts, "health", health_json(n, s->cfg->links[i]),
+			state, "in_sync", counts, "health", peer_health(n, s->cfg->links[i]),
 			"sent", (json_int_t)d->sent, "cached", (json_int_t)d->cached, "committed",
 			(json_int_t)d->committed, "flight_bytes", (json_int_t)d->flight,
 			"room_bytes", (json_int_t)d->room, "naks", (json_int_t)d->naks);
@@ -89,20 +103,19 @@ static json_t *node_connections(struct node *n)
 {
 	json_t *list = json_array();
 	for (unsigned i = 0; i < n->cfg->link_count; i++) {
-		const struct dp_node_link *cfg = &n->cfg->links[i];
-		const struct link *l = &n->links[i];
-		bool answers = l->heard_us > l->connected_us;
-		const char *state = !l->open ? dp_health_state_name(l->health)
-			: answers            ? "Connected"
-					     : "Connecting";
+		const struct dp_link_config *cfg = &n->cfg->links[i];
+		struct dp_link_state l = dp_links_state(n->links, i);
+		bool answers = l.heard_us > l.connected_us;
+		const char *state = !l.open ? dp_health_state_name(l.health)
+			: answers           ? "Connected"
+					    : "Connecting";
 		json_array_append_new(list,
 			json_pack("{s:s,s:i,s:I,s:I,s:s,s:s,s:I,s:o}", "peer", cfg->peer,
 				"connection", (int)cfg->connection, "compress_in_bytes",
-				(json_int_t)l->packer.before, "compress_out_bytes",
-				(json_int_t)l->packer.after, "address", cfg->address, "state",
-				state, "age_us", (json_int_t)(n->now_us - l->connected_us),
-				"heard_us_ago",
-				answers ? json_integer((json_int_t)(n->now_us - l->heard_us))
+				(json_int_t)l.packed_before, "compress_out_bytes",
+				(json_int_t)l.packed_after, "address", cfg->address, "state", state,
+				"age_us", (json_int_t)(n->now_us - l.connected_us), "heard_us_ago",
+				answers ? json_integer((json_int_t)(n->now_us - l.heard_us))
 					: json_null()));
 	}
 	return list;
@@ -233,7 +246,7 @@ json_t *control_status(struct node *n)
 		(int)getpid(), "uptime_us", (json_int_t)(n->now_us - n->start_us), "stores",
 		stores_state(n), "bad_messages", (json_int_t)n->bad_messages, "refused_keys",
 		(json_int_t)n->refused_keys, "refused_beats",
-		(json_int_t)(n->heart ? dp_heartbeats_refused(n->heart) : 0), "connections",
+		(json_int_t)(n->links ? dp_links_refused_beats(n->links) : 0), "connections",
 		node_connections(n), "streams", list, "api", DP_CONTROL_API, "topology_digest",
 		topology_digest(n));
 }

@@ -6,17 +6,19 @@
 #include <string.h>
 #include <zmq.h>
 
+#include "net/internal.h"
+
 static void on_send_up(void *ctx, struct dp_stream *s, uint32_t peer, struct dp_msg *m)
 {
 	(void)s;
-	net_send_up(&((struct testnode *)ctx)->n, peer, m);
+	dp_links_send_up(((struct testnode *)ctx)->n.links, peer, m);
 }
 
 static void on_send_down(void *ctx, struct dp_stream *s, uint32_t link, struct dp_msg *m)
 {
 	struct testnode *t = ctx;
 	(void)s;
-	net_send_down(&t->n, t->cfg.streams[0].links[link], m);
+	dp_links_send_down(t->n.links, t->cfg.streams[0].links[link], m);
 }
 
 static void on_reply(void *ctx, struct dp_stream *s, void *tag, int err, uint64_t set,
@@ -70,9 +72,6 @@ struct testnode *testnode_new(const char *name, enum dp_core_role role)
 	t->n.start_us = t->n.now_us = node_clock_us();
 	t->n.streams[0] = (struct node_stream){.cfg = s, .node = &t->n};
 	streams_add(&t->n, 0);
-	struct dp_heartbeats_config heart = {.listen = ""}; /* for no peer */
-	if (dp_heartbeats_start(&heart, &t->n.heart))
-		abort();
 	return t;
 }
 
@@ -106,25 +105,24 @@ void testnode_turn(struct testnode *t)
 	t->n.now_us = node_clock_us() + t->ahead_us;
 	dp_stream_tick(s);
 	run_disk(t);
-	if (t->n.zmq) {
+	if (t->n.links) {
 		net_tick(&t->n);
-		net_wake_all(&t->n);
 		while (net_receive(&t->n)) {
 			dp_stream_flush(s);
 			run_disk(t);
-			net_flush(&t->n);
+			dp_links_flush(t->n.links);
 		}
 	}
 	dp_stream_flush(s);
 	run_disk(t);
 	local_flush(&t->n);
-	net_flush(&t->n);
+	if (t->n.links)
+		dp_links_flush(t->n.links);
 }
 
 void testnode_free(struct testnode *t)
 {
 	local_close(&t->n);
-	dp_heartbeats_stop(&t->n.heart);
 	net_close(&t->n);
 	memdisk_crash(t->disk, NULL, NULL);
 	dp_stream_close(&t->n.streams[0].stream);
@@ -138,7 +136,12 @@ const char *testnode_address(struct testnode *t)
 {
 	static char address[128];
 	size_t size = sizeof address;
-	if (zmq_getsockopt(t->n.router, ZMQ_LAST_ENDPOINT, address, &size))
+	if (zmq_getsockopt(t->n.links->above.socket, ZMQ_LAST_ENDPOINT, address, &size))
 		abort();
 	return address;
+}
+
+unsigned testnode_held(const struct testnode *t, unsigned link)
+{
+	return t->n.links->below[link].out.count;
 }

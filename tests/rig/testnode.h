@@ -35,4 +35,7 @@ void testnode_free(struct testnode *t); /* closes all sockets too */
 /* "tcp://127.0.0.1:PORT" that its router listens at. */
 const char *testnode_address(struct testnode *t);
 
+/* How many messages link `link` gathers now. */
+unsigned testnode_held(const struct testnode *t, unsigned link);
+
 #endif

@@ -81,7 +81,7 @@ static bool keys_stay(const struct dp_node_config *was, const struct dp_node_con
 }
 
 /* What a node puts into place (reload.c) is made equal. */
-static void even_out_link(const struct dp_node_link *from, struct dp_node_link *to)
+static void even_out_link(const struct dp_link_config *from, struct dp_link_config *to)
 {
 	if ((from->key[0] != 0) == (to->key[0] != 0))
 		memcpy(to->key, from->key, sizeof to->key);
@@ -133,13 +133,13 @@ static bool heads_differ(const struct dp_node_config *was, const struct dp_node_
 	return memcmp(was, head, size) != 0;
 }
 
-static bool has_moved(const struct dp_node_link *a, const struct dp_node_link *b)
+static bool has_moved(const struct dp_link_config *a, const struct dp_link_config *b)
 {
 	return strcmp(a->address, b->address) ||
 		(strcmp(a->key, b->key) && strcmp(a->key, b->former_key));
 }
 
-static bool heartbeats_differ(const struct dp_node_link *a, const struct dp_node_link *b)
+static bool heartbeats_differ(const struct dp_link_config *a, const struct dp_link_config *b)
 {
 	return has_moved(a, b) || strcmp(a->former_key, b->former_key) ||
 		memcmp(&a->health, &b->health, sizeof a->health);

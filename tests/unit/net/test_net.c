@@ -452,7 +452,7 @@ Test(up, a_long_name_of_a_connection_is_refused)
 /* More connections one after the other than are remembered: each gets its own answer. */
 Test(up, many_connections)
 {
-	enum { COUNT = NODE_PEERS_MAX + 30 };
+	enum { COUNT = DP_SENDERS_MAX + 30 };
 	struct keys own;
 	struct testnode *t = new_mirror(false, &own);
 	struct sender first = new_sender(t, NULL, NULL);
@@ -476,7 +476,7 @@ Test(up, many_connections)
 
 static void add_link(struct testnode *from, struct testnode *to, const struct keys *theirs)
 {
-	struct dp_node_link *l = &from->cfg.links[0];
+	struct dp_link_config *l = &from->cfg.links[0];
 	snprintf(l->peer, sizeof l->peer, "%s", to->cfg.name);
 	snprintf(l->address, sizeof l->address, "%s", testnode_address(to));
 	if (theirs)
@@ -574,7 +574,7 @@ Test(link, carries_several_records_at_once)
 	struct testreply *r = &t->replies[0];
 	struct dp_host_request write = {
 		.tag = r, .op = DP_OP_WRITE, .client = 4, .volume = TEST_VOLUME};
-	net_flush(&t->n);
+	dp_links_flush(t->n.links);
 	unsigned before = r->count;
 	for (unsigned i = 0; i < COUNT; i++) {
 		write.payload = dp_buf_new(sizes[i]);
@@ -586,7 +586,7 @@ Test(link, carries_several_records_at_once)
 		write.offset += sizes[i];
 		/* Two small ones, a large one alone, as many as 128 KiB hold, and the last. */
 		static const unsigned held[COUNT] = {1, 2, 1, 1, 2, 3, 4, 5, 6, 1};
-		cr_assert_eq(t->n.links[0].out.count, held[i], "record %u", i);
+		cr_assert_eq(testnode_held(t, 0), held[i], "record %u", i);
 	}
 	uint64_t end = node_clock_us() + LIMIT_US;
 	while (r->count < before + COUNT) {
