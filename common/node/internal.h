@@ -89,6 +89,11 @@ void streams_flush(struct node *n);
 void streams_tick(struct node *n);
 uint64_t streams_wake_us(const struct node *n); /* a flush is due then; UINT64_MAX: none */
 
+/* loop.c */
+void loop_run(struct node *n);              /* until the node is to stop, or is broken */
+void loop_drain(struct node *n);            /* streams end; not longer than 10 s */
+bool loop_is_drained(const struct node *n); /* they have ended, as far as they can */
+
 /* net.c: the links, which streams send over with dp_links_send_up() and _down() */
 int net_open(struct node *n); /* 0 or a dp_err, logged; heartbeats do not begin yet */
 void net_close(struct node *n);
@@ -112,8 +117,8 @@ json_t *control_answer(struct node *n, const json_t *request, enum dp_rights rig
 json_t *control_status(struct node *n);
 
 /* remote.c: the control socket over the network, for operators and, a little, for nodes */
-int remote_open(struct node *n); /* 0 or a dp_err, logged; after net_open() */
-void remote_close(struct node *n);
+int remote_open(struct node *n);   /* 0 or a dp_err, logged; after net_open() */
+void remote_close(struct node *n); /* before net_close() */
 void remote_receive(struct node *n);
 
 /* http.c: metrics */

@@ -128,7 +128,6 @@ int net_open(struct node *n)
 void net_close(struct node *n)
 {
 	dp_links_close(&n->links);
-	remote_close(n);
 	dp_admission_close(&n->admission);
 }
 
@@ -143,5 +142,4 @@ void net_tick(struct node *n)
 	if (dp_links_tick(n->links))
 		n->stopping = true; /* the reason is logged */
 	dp_admission_wake(n->admission);
-	n->remote_waker.dirty = true;
 }

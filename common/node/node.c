@@ -2,7 +2,6 @@
 #include "node/node.h"
 
 #include <malloc.h>
-#include <poll.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -20,9 +19,7 @@
 #include "io/disk_twin.h"
 #include "node/internal.h"
 
-#define TICK_US        10000
 #define ALARM_AGAIN_US 60000000
-#define STOP_LIMIT_US  10000000
 
 static uint64_t clock_us(clockid_t id)
 {
@@ -308,125 +305,18 @@ static void forget_changes(struct dp_node_config *cfg)
 	cfg->gone_count = 0;
 }
 
-/* ---- the loop ---- */
+/* ---- closing ---- */
 
-#define FIXED_FDS     8
-#define EXCHANGES_MAX 64u
-
-static struct pollfd watch(int fd, bool wanted)
+/* Hosts see their connection end and connect again later. What is agreed reaches the images, and
+ * what is on its way to a disk gets there. */
+static void stop_streams(struct node *n)
 {
-	return (struct pollfd){.fd = wanted ? fd : -1, .events = POLLIN}; /* -1 is passed over */
+	sd_notifyf(0, n->restart ? "RELOADING=1\nMONOTONIC_USEC=%llu" : "STOPPING=1",
+		(unsigned long long)node_clock_us());
+	loop_drain(n);
 }
 
-/* Fixed places first, then links, then connections, in order. */
-static unsigned wait_fds(struct node *n, struct pollfd *fds)
-{
-	unsigned count = FIXED_FDS;
-	fds[0] = watch(n->signal_fd, true);
-	fds[1] = watch(dp_disk_real_fd(n->disk), true);
-	fds[2] = watch(dp_admission_fd(n->admission), true);
-	fds[3] = watch(n->control_fd, true);
-	fds[4] = watch(n->host_fd, !n->stopping);
-	fds[5] = watch(dp_links_beat_fd(n->links), true);
-	fds[6] = watch(n->http_fd, n->http != NULL);
-	fds[7] = watch(n->remote_waker.fd, n->remote != NULL);
-	count += dp_links_watch(n->links, fds + count);
-	for (unsigned i = 0; i < n->conn_count; i++)
-		fds[count++] = (struct pollfd){
-			.fd = local_conn_fd(n->conns[i]), .events = local_wants(n->conns[i])};
-	return count;
-}
-
-static void mark_wakers(struct node *n, const struct pollfd *fds)
-{
-	if (fds[2].revents)
-		dp_admission_wake(n->admission);
-	n->remote_waker.dirty |= fds[7].revents != 0;
-	dp_links_ready(n->links, fds + FIXED_FDS);
-}
-
-static void now(struct node *n)
-{
-	n->now_us = node_clock_us();
-}
-
-static void flush_streams(struct node *n)
-{
-	streams_flush(n);
-	dp_links_flush(n->links); /* before the disk, which may be waited for */
-}
-
-static void flush_all(struct node *n)
-{
-	do {
-		flush_streams(n);
-		while (dp_disk_real_flush(n->disk)) {
-			now(n); /* it was waited for */
-			dp_disk_real_complete(n->disk);
-			flush_streams(n);
-		}
-	} while (local_flush(n));
-}
-
-static void on_signal(struct node *n, uint32_t number)
-{
-	if (number == SIGHUP) {
-		if (!n->stopping)
-			json_decref(reload_answer(n, NULL, false));
-		return;
-	}
-	n->stopping = true;
-	n->restart = false; /* also one that has begun */
-}
-
-/* Sends and takes until nothing waits. Who sends without end gets a turn's share: the rest stays
- * for the next, which does not wait. */
-static void exchange(struct node *n)
-{
-	bool more = true;
-	for (unsigned i = 0; i < EXCHANGES_MAX && more; i++) {
-		flush_all(n);
-		more = net_receive(n);
-	}
-	n->more_waits = more;
-}
-
-static void turn(struct node *n, uint64_t timeout_us)
-{
-	if (n->more_waits)
-		timeout_us = 0;
-	struct pollfd fds[FIXED_FDS + DP_LINKS_FDS + DP_NODE_LINKS_MAX + NODE_CONNS_MAX];
-	unsigned count = wait_fds(n, fds), conns = n->conn_count;
-	struct timespec limit = {.tv_sec = (time_t)(timeout_us / 1000000),
-		.tv_nsec = (long)(timeout_us % 1000000 * 1000)};
-	if (ppoll(fds, count, &limit, NULL) < 0)
-		return;
-	now(n);
-	struct signalfd_siginfo info;
-	if (fds[0].revents && read(n->signal_fd, &info, sizeof info) == sizeof info)
-		on_signal(n, info.ssi_signo);
-	if (fds[5].revents)
-		dp_links_check_beats(n->links);
-	/* No connection closes before local_flush(), so their places still hold. */
-	for (unsigned i = 0; i < conns; i++)
-		if (fds[count - conns + i].revents)
-			local_ready(n, n->conns[i], fds[count - conns + i].revents);
-	mark_wakers(n, fds);
-	/* What has arrived joins the group commit that a completion starts. */
-	net_receive(n);
-	if (fds[1].revents)
-		dp_disk_real_complete(n->disk);
-	exchange(n);
-	remote_receive(n);
-	if (fds[3].revents)
-		local_accept(n, n->control_fd);
-	if (fds[4].revents)
-		local_accept(n, n->host_fd);
-	if (fds[6].revents)
-		http_run(n);
-}
-
-static bool failed(const struct node *n)
+static bool any_failed(const struct node *n)
 {
 	for (unsigned i = 0; i < n->cfg->stream_count; i++)
 		if (dp_stream_core(n->streams[i].stream)->state == DP_CORE_FAILED)
@@ -434,79 +324,12 @@ static bool failed(const struct node *n)
 	return false;
 }
 
-static void tick(struct node *n)
-{
-	now(n);
-	streams_tick(n);
-	dp_links_check_beats(n->links); /* by the clock, too */
-	http_run(n);
-	net_tick(n);
-	exchange(n);
-}
-
-/* Until the next tick, or until a group commit has waited long enough for more records. */
-static uint64_t wait_us(const struct node *n, uint64_t now_us, uint64_t tick_us)
-{
-	uint64_t wake_us = streams_wake_us(n), until = wake_us < tick_us ? wake_us : tick_us;
-	return until > now_us ? until - now_us : 0;
-}
-
-/* Tells systemd that the loop goes on. Slow disks and links do not stop it, so they are no reason
- * to be started anew. */
-static void feed_watchdog(uint64_t now_us)
-{
-	static uint64_t interval_us, fed_us;
-	if (!fed_us && sd_watchdog_enabled(0, &interval_us) <= 0)
-		interval_us = UINT64_MAX;
-	if (now_us - fed_us < interval_us / 3)
-		return;
-	fed_us = now_us;
-	sd_notify(0, "WATCHDOG=1");
-}
-
-static void run_until_stopped(struct node *n)
-{
-	uint64_t next = 0;
-	while (!n->stopping && !n->broken) {
-		uint64_t before = node_clock_us();
-		if (before >= next) {
-			tick(n);
-			feed_watchdog(before);
-			next = before + TICK_US;
-		}
-		turn(n, wait_us(n, before, next));
-	}
-}
-
-static bool busy(const struct node *n)
+static bool any_busy(const struct node *n)
 {
 	for (unsigned i = 0; i < n->cfg->stream_count; i++)
 		if (n->streams[i].stream && dp_stream_busy(n->streams[i].stream))
 			return true;
 	return false;
-}
-
-static bool drained(const struct node *n)
-{
-	for (unsigned i = 0; i < n->cfg->stream_count; i++)
-		if (n->streams[i].stream && !dp_stream_drained(n->streams[i].stream))
-			return false;
-	return true;
-}
-
-/* Hosts see their connection end, which they ride out; what is agreed reaches the images; what
- * is on its way to a disk gets there. */
-static void stop(struct node *n)
-{
-	sd_notifyf(0, n->restart ? "RELOADING=1\nMONOTONIC_USEC=%llu" : "STOPPING=1",
-		(unsigned long long)node_clock_us());
-	local_hang_up(n);
-	for (unsigned i = 0; i < n->cfg->stream_count; i++)
-		dp_stream_drain(n->streams[i].stream);
-	flush_all(n);
-	uint64_t limit = node_clock_us() + STOP_LIMIT_US;
-	while (!drained(n) && node_clock_us() < limit)
-		turn(n, TICK_US);
 }
 
 static int exit_code(int err)
@@ -536,8 +359,9 @@ static int close_all(struct node *n, int code)
 {
 	local_close(n);
 	http_close(n);
+	remote_close(n);
 	net_close(n);
-	if (busy(n)) {
+	if (any_busy(n)) {
 		dp_log(DP_LOG_ERROR, "stopped", "disk=busy");
 		_exit(EX_IOERR); /* the disk still holds our memory */
 	}
@@ -573,18 +397,18 @@ int dp_node_run(struct dp_node_config *cfg, const struct dp_node_source *source)
 	}
 	forget_changes(cfg);
 	malloc_trim(0); /* recovery leaves large holes behind */
-	now(n);
+	n->now_us = node_clock_us();
 	for (unsigned i = 0; i < cfg->stream_count; i++)
 		dp_stream_start(n->streams[i].stream);
 	dp_log(DP_LOG_NOTICE, "ready", "version=%s streams=%u", DIPOLE_VERSION, cfg->stream_count);
 	sd_notify(0, "READY=1");
-	run_until_stopped(n);
+	loop_run(n);
 	bool died = n->broken;
 	if (died)
 		dp_log(DP_LOG_ERROR, "out-of-memory",
 			"streams are stopped to keep what is durable");
-	stop(n);
-	bool clean = !died && drained(n) && !failed(n), restart = n->restart;
+	stop_streams(n);
+	bool clean = !died && loop_is_drained(n) && !any_failed(n), restart = n->restart;
 	if (clean)
 		leave_clean_mark(n);
 	if (restart)
