@@ -22,7 +22,7 @@
 #include <sys/un.h>
 
 #include "base/limits.h"
-#include "proto/local.h"
+#include "proto/host.h"
 
 #define CLIENT_RETRY_FIRST_MS 50
 #define CLIENT_RETRY_LAST_MS  500
@@ -93,8 +93,8 @@ struct dipole_client {
 	int last_error; /* why there is no connection: errno, for messages */
 	int refused;    /* the error of FAILED */
 
-	struct dp_local_volume limits; /* of the first connection */
-	uint32_t max_requests;         /* of this connection, if lower */
+	struct dp_channel_volume limits; /* of the first connection */
+	uint32_t max_requests;           /* of this connection, if lower */
 	struct dipole_counters counters;
 
 	struct slot *slots;
@@ -136,7 +136,7 @@ void client_break(struct dipole_client *c, int error);
 void client_malformed(struct dipole_client *c);
 void client_fail(struct dipole_client *c, int error, struct done *done);
 void client_session_step(struct dipole_client *c);
-void client_hello_answered(struct dipole_client *c, const struct dp_local_reply *reply,
+void client_hello_answered(struct dipole_client *c, const struct dp_channel_reply *reply,
 	const uint8_t *payload, struct done *done);
 void client_watch_output(struct dipole_client *c, bool blocked);
 int client_open_socket(const struct sockaddr_un *address);

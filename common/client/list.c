@@ -34,9 +34,9 @@ static int read_all(int fd, uint8_t *out, size_t size, uint64_t deadline_ms)
 
 static int ask(int fd)
 {
-	uint8_t out[DP_LOCAL_REQUEST_SIZE];
-	struct dp_local_request request = {.type = DP_LOCAL_LIST};
-	dp_local_request_encode(&request, out);
+	uint8_t out[DP_CHANNEL_REQUEST_SIZE];
+	struct dp_channel_request request = {.type = DP_CHANNEL_LIST};
+	dp_channel_request_encode(&request, out);
 	return send(fd, out, sizeof out, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof out ? 0 : EIO;
 }
 
@@ -64,13 +64,13 @@ static int split(const char *text, size_t size, char ***names)
 
 static int receive_names(int fd, uint64_t deadline_ms, char ***names)
 {
-	uint8_t header[DP_LOCAL_REPLY_SIZE];
-	struct dp_local_reply reply;
+	uint8_t header[DP_CHANNEL_REPLY_SIZE];
+	struct dp_channel_reply reply;
 	int error = read_all(fd, header, sizeof header, deadline_ms);
 	if (error)
 		return error;
-	if (dp_local_reply_decode(header, &reply) || reply.type != DP_LOCAL_LIST ||
-		reply.payload_len > DP_LOCAL_LIST_MAX)
+	if (dp_channel_reply_decode(header, &reply) || reply.type != DP_CHANNEL_LIST ||
+		reply.payload_len > DP_CHANNEL_LIST_MAX)
 		return EPROTO;
 	if (reply.error)
 		return client_clean_error(reply.error);

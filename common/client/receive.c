@@ -10,11 +10,11 @@
 #include "base/err.h"
 
 static const uint8_t reply_types[] = {
-	[DIPOLE_READ] = DP_LOCAL_READ,
-	[DIPOLE_WRITE] = DP_LOCAL_WRITE,
-	[DIPOLE_TRIM] = DP_LOCAL_TRIM,
-	[DIPOLE_ZERO] = DP_LOCAL_ZERO,
-	[DIPOLE_FLUSH] = DP_LOCAL_FLUSH,
+	[DIPOLE_READ] = DP_CHANNEL_READ,
+	[DIPOLE_WRITE] = DP_CHANNEL_WRITE,
+	[DIPOLE_TRIM] = DP_CHANNEL_TRIM,
+	[DIPOLE_ZERO] = DP_CHANNEL_ZERO,
+	[DIPOLE_FLUSH] = DP_CHANNEL_FLUSH,
 };
 
 void client_receive_reset(struct dipole_client *c)
@@ -40,13 +40,13 @@ static bool was_sent(struct dipole_client *c, const struct slot *s)
 	return s->id == id && s->sent;
 }
 
-static bool reply_fits(const struct dp_local_reply *reply, const struct slot *s)
+static bool reply_fits(const struct dp_channel_reply *reply, const struct slot *s)
 {
 	uint32_t expected = s->op == DIPOLE_READ && !reply->error ? s->length : 0;
 	return reply->type == reply_types[s->op] && reply->payload_len == expected;
 }
 
-static void take_reply(struct dipole_client *c, const struct dp_local_reply *reply,
+static void take_reply(struct dipole_client *c, const struct dp_channel_reply *reply,
 	struct done *done)
 {
 	struct slot *s = client_slot_find(c, reply->id);
@@ -90,11 +90,11 @@ static void take_payload(struct dipole_client *c, struct done *done)
 static bool take_header(struct dipole_client *c, struct done *done)
 {
 	size_t size = c->rx_end - c->rx_start;
-	struct dp_local_reply reply;
-	if (size < DP_LOCAL_REPLY_SIZE)
+	struct dp_channel_reply reply;
+	if (size < DP_CHANNEL_REPLY_SIZE)
 		return false;
 	const uint8_t *in = c->rx + c->rx_start;
-	int err = dp_local_reply_decode(in, &reply);
+	int err = dp_channel_reply_decode(in, &reply);
 	if (err == DP_EVERSION && c->state == CLIENT_HELLO && !c->slots) {
 		client_fail(c, EPROTO, done);
 		return false;
@@ -104,17 +104,17 @@ static bool take_header(struct dipole_client *c, struct done *done)
 		return false;
 	}
 	if (c->state == CLIENT_HELLO) {
-		if (reply.payload_len > DP_LOCAL_HELLO_SIZE) {
+		if (reply.payload_len > DP_CHANNEL_HELLO_SIZE) {
 			client_malformed(c);
 			return false;
 		}
-		if (size < DP_LOCAL_REPLY_SIZE + reply.payload_len)
+		if (size < DP_CHANNEL_REPLY_SIZE + reply.payload_len)
 			return false;
-		c->rx_start += DP_LOCAL_REPLY_SIZE + reply.payload_len;
-		client_hello_answered(c, &reply, in + DP_LOCAL_REPLY_SIZE, done);
+		c->rx_start += DP_CHANNEL_REPLY_SIZE + reply.payload_len;
+		client_hello_answered(c, &reply, in + DP_CHANNEL_REPLY_SIZE, done);
 		return true;
 	}
-	c->rx_start += DP_LOCAL_REPLY_SIZE;
+	c->rx_start += DP_CHANNEL_REPLY_SIZE;
 	take_reply(c, &reply, done);
 	return true;
 }

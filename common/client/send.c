@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 
 struct batch {
-	uint8_t headers[CLIENT_BATCH][DP_LOCAL_REQUEST_SIZE];
+	uint8_t headers[CLIENT_BATCH][DP_CHANNEL_REQUEST_SIZE];
 	struct iovec parts[2 * CLIENT_BATCH];
 	size_t part_count;
 };
@@ -14,26 +14,26 @@ struct batch {
 static uint8_t wire_type(enum dipole_op op)
 {
 	static const uint8_t types[] = {
-		[DIPOLE_READ] = DP_LOCAL_READ,
-		[DIPOLE_WRITE] = DP_LOCAL_WRITE,
-		[DIPOLE_TRIM] = DP_LOCAL_TRIM,
-		[DIPOLE_ZERO] = DP_LOCAL_ZERO,
-		[DIPOLE_FLUSH] = DP_LOCAL_FLUSH,
+		[DIPOLE_READ] = DP_CHANNEL_READ,
+		[DIPOLE_WRITE] = DP_CHANNEL_WRITE,
+		[DIPOLE_TRIM] = DP_CHANNEL_TRIM,
+		[DIPOLE_ZERO] = DP_CHANNEL_ZERO,
+		[DIPOLE_FLUSH] = DP_CHANNEL_FLUSH,
 	};
 	return types[op];
 }
 
 static size_t wire_size(const struct slot *s)
 {
-	return DP_LOCAL_REQUEST_SIZE + (s->op == DIPOLE_WRITE ? s->length : 0);
+	return DP_CHANNEL_REQUEST_SIZE + (s->op == DIPOLE_WRITE ? s->length : 0);
 }
 
 static void encode(const struct dipole_client *c, const struct slot *s, uint8_t *header)
 {
 	const struct dipole_request *r = s->request;
-	struct dp_local_request wire = {
+	struct dp_channel_request wire = {
 		.type = wire_type(r->op),
-		.flags = r->flags & DIPOLE_FUA ? DP_LOCAL_FUA : 0,
+		.flags = r->flags & DIPOLE_FUA ? DP_CHANNEL_FUA : 0,
 		.length = s->length,
 		.payload_len = s->op == DIPOLE_WRITE ? s->length : 0,
 		.client = c->client_id,
@@ -41,7 +41,7 @@ static void encode(const struct dipole_client *c, const struct slot *s, uint8_t 
 		.offset = r->offset,
 		.set = r->set,
 	};
-	dp_local_request_encode(&wire, header);
+	dp_channel_request_encode(&wire, header);
 }
 
 static void add_part(struct batch *b, void *data, size_t size, size_t *skip)
@@ -64,7 +64,7 @@ static void collect(struct dipole_client *c, struct batch *b)
 		if (c->sent + count >= c->max_requests)
 			break;
 		encode(c, s, b->headers[count]);
-		add_part(b, b->headers[count], DP_LOCAL_REQUEST_SIZE, &skip);
+		add_part(b, b->headers[count], DP_CHANNEL_REQUEST_SIZE, &skip);
 		if (s->op == DIPOLE_WRITE)
 			add_part(b, s->request->buffer, s->length, &skip);
 	}

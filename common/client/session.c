@@ -166,16 +166,16 @@ int client_open_socket(const struct sockaddr_un *address)
 /* Both fit into a fresh socket's buffer: a short write means it is broken. */
 static int send_hello(struct dipole_client *c)
 {
-	uint8_t message[DP_LOCAL_REQUEST_SIZE + DP_NAME_MAX];
+	uint8_t message[DP_CHANNEL_REQUEST_SIZE + DP_NAME_MAX];
 	uint32_t size = (uint32_t)strlen(c->volume);
-	struct dp_local_request hello = {
-		.type = DP_LOCAL_HELLO,
+	struct dp_channel_request hello = {
+		.type = DP_CHANNEL_HELLO,
 		.payload_len = size,
 		.client = c->client_id,
 	};
-	dp_local_request_encode(&hello, message);
-	memcpy(message + DP_LOCAL_REQUEST_SIZE, c->volume, size);
-	size += DP_LOCAL_REQUEST_SIZE;
+	dp_channel_request_encode(&hello, message);
+	memcpy(message + DP_CHANNEL_REQUEST_SIZE, c->volume, size);
+	size += DP_CHANNEL_REQUEST_SIZE;
 	return send(c->fd, message, size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)size ? 0 : EIO;
 }
 
@@ -204,7 +204,7 @@ void client_session_step(struct dipole_client *c)
 		try_connect(c);
 }
 
-static int first_hello(struct dipole_client *c, const struct dp_local_volume *v)
+static int first_hello(struct dipole_client *c, const struct dp_channel_volume *v)
 {
 	c->limits = *v;
 	if (c->limits.max_requests > DP_HOST_REQUESTS_MAX)
@@ -214,7 +214,7 @@ static int first_hello(struct dipole_client *c, const struct dp_local_volume *v)
 	return client_slots_init(c);
 }
 
-static void volume_described(struct dipole_client *c, const struct dp_local_volume *v,
+static void volume_described(struct dipole_client *c, const struct dp_channel_volume *v,
 	struct done *done)
 {
 	if (!c->slots && first_hello(c, v)) {
@@ -235,18 +235,18 @@ static void volume_described(struct dipole_client *c, const struct dp_local_volu
 
 /* A refusal is final if it is about the volume; a controller that is starting or stopping is
  * asked again. */
-void client_hello_answered(struct dipole_client *c, const struct dp_local_reply *reply,
+void client_hello_answered(struct dipole_client *c, const struct dp_channel_reply *reply,
 	const uint8_t *payload, struct done *done)
 {
-	struct dp_local_volume v;
+	struct dp_channel_volume v;
 	int error = client_clean_error(reply->error);
-	if (reply->type != DP_LOCAL_HELLO)
+	if (reply->type != DP_CHANNEL_HELLO)
 		client_malformed(c);
 	else if (error == ENOENT || error == EPERM || error == EINVAL || error == EPROTO)
 		client_fail(c, error, done);
 	else if (error)
 		client_break(c, error);
-	else if (dp_local_volume_decode(payload, reply->payload_len, &v))
+	else if (dp_channel_volume_decode(payload, reply->payload_len, &v))
 		client_malformed(c);
 	else
 		volume_described(c, &v, done);

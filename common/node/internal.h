@@ -13,7 +13,7 @@
 #include "net/socket.h"
 #include "node/node.h"
 #include "stream/stream.h"
-#include "proto/local.h"
+#include "proto/host.h"
 
 #define NODE_CONNS_MAX  48
 #define NODE_ALARMS_MAX 32

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Local Unix sockets: hosts (proto/local.h) and the control line protocol. */
+/* Local Unix sockets: hosts (proto/host.h) and the control line protocol. */
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 
 struct request {
 	struct conn *conn;
-	struct dp_local_request r;
+	struct dp_channel_request r;
 	struct request *next, *prev;
 };
 
@@ -36,7 +36,7 @@ struct conn {
 	uint8_t *in;
 	uint32_t in_size, in_room;
 	/* host: a payload that is being received */
-	struct dp_local_request pending;
+	struct dp_channel_request pending;
 	struct dp_buf *payload;
 	size_t payload_got;
 	/* host: after HELLO */
@@ -187,7 +187,7 @@ bool local_flush(struct node *n)
 	for (unsigned i = n->conn_count; i-- > 0;) {
 		struct conn *c = n->conns[i];
 		/* What had to wait for a place among the open requests. */
-		if (c->host && !c->payload && c->in_size >= DP_LOCAL_REQUEST_SIZE)
+		if (c->host && !c->payload && c->in_size >= DP_CHANNEL_REQUEST_SIZE)
 			any |= parse_host(n, c);
 		else if (!c->host && c->in_size)
 			parse_control(n, c);
@@ -217,20 +217,20 @@ bool local_uses(const struct node *n, const char *volume)
 
 /* ---- host requests ---- */
 
-static void answer(struct conn *c, const struct dp_local_request *r, int error, uint64_t set,
+static void answer(struct conn *c, const struct dp_channel_request *r, int error, uint64_t set,
 	const void *data, struct dp_buf *buf)
 {
-	uint8_t head[DP_LOCAL_REPLY_SIZE + DP_LOCAL_HELLO_SIZE];
-	uint32_t extra = data ? DP_LOCAL_HELLO_SIZE : 0;
-	struct dp_local_reply reply = {.type = r->type,
+	uint8_t head[DP_CHANNEL_REPLY_SIZE + DP_CHANNEL_HELLO_SIZE];
+	uint32_t extra = data ? DP_CHANNEL_HELLO_SIZE : 0;
+	struct dp_channel_reply reply = {.type = r->type,
 		.error = error,
 		.id = r->id,
 		.set = set,
 		.payload_len = extra + (buf ? (uint32_t)buf->size : 0)};
-	dp_local_reply_encode(&reply, head);
+	dp_channel_reply_encode(&reply, head);
 	if (data)
-		memcpy(head + DP_LOCAL_REPLY_SIZE, data, extra);
-	enqueue(c, head, DP_LOCAL_REPLY_SIZE + extra, buf);
+		memcpy(head + DP_CHANNEL_REPLY_SIZE, data, extra);
+	enqueue(c, head, DP_CHANNEL_REPLY_SIZE + extra, buf);
 }
 
 /* What a disk may say to its host. */
@@ -267,7 +267,7 @@ void local_reply(struct node *n, void *tag, int err, uint64_t set, struct dp_buf
 	free(r);
 }
 
-static void hello(struct node *n, struct conn *c, const struct dp_local_request *r)
+static void hello(struct node *n, struct conn *c, const struct dp_channel_request *r)
 {
 	for (unsigned s = 0; s < n->cfg->stream_count; s++) {
 		const struct dp_node_stream *cfg = n->streams[s].cfg;
@@ -276,12 +276,12 @@ static void hello(struct node *n, struct conn *c, const struct dp_local_request 
 			if (strlen(volume->name) != c->payload->size ||
 				memcmp(volume->name, c->payload->data, c->payload->size))
 				continue;
-			uint8_t info[DP_LOCAL_HELLO_SIZE];
-			struct dp_local_volume lv = {.size = volume->size,
+			uint8_t info[DP_CHANNEL_HELLO_SIZE];
+			struct dp_channel_volume lv = {.size = volume->size,
 				.max_payload = DP_PAYLOAD_MAX,
 				.max_extent = DP_EXTENT_MAX,
 				.max_requests = HOST_REQUESTS};
-			dp_local_volume_encode(&lv, info);
+			dp_channel_volume_encode(&lv, info);
 			c->stream = &n->streams[s];
 			c->volume = volume;
 			c->client = r->client;
@@ -294,9 +294,9 @@ static void hello(struct node *n, struct conn *c, const struct dp_local_request 
 	answer(c, r, ENOENT, 0, NULL, NULL);
 }
 
-static void list(struct node *n, struct conn *c, const struct dp_local_request *r)
+static void list(struct node *n, struct conn *c, const struct dp_channel_request *r)
 {
-	struct dp_buf *names = dp_buf_new(DP_LOCAL_LIST_MAX);
+	struct dp_buf *names = dp_buf_new(DP_CHANNEL_LIST_MAX);
 	if (!names) {
 		answer(c, r, EIO, 0, NULL, NULL);
 		return;
@@ -306,7 +306,7 @@ static void list(struct node *n, struct conn *c, const struct dp_local_request *
 		const struct dp_node_stream *cfg = n->streams[s].cfg;
 		for (unsigned v = 0; v < cfg->volume_count; v++) {
 			size_t size = strlen(cfg->volumes[v].name) + 1;
-			if (used + size > DP_LOCAL_LIST_MAX)
+			if (used + size > DP_CHANNEL_LIST_MAX)
 				break;
 			memcpy(names->data + used, cfg->volumes[v].name, size);
 			used += size;
@@ -317,29 +317,29 @@ static void list(struct node *n, struct conn *c, const struct dp_local_request *
 	dp_buf_unref(&names);
 }
 
-static int check_request(const struct conn *c, const struct dp_local_request *r)
+static int check_request(const struct conn *c, const struct dp_channel_request *r)
 {
-	static const uint32_t most[] = {[DP_LOCAL_READ] = DP_PAYLOAD_MAX,
-		[DP_LOCAL_WRITE] = DP_PAYLOAD_MAX,
-		[DP_LOCAL_TRIM] = DP_EXTENT_MAX,
-		[DP_LOCAL_ZERO] = DP_EXTENT_MAX};
+	static const uint32_t most[] = {[DP_CHANNEL_READ] = DP_PAYLOAD_MAX,
+		[DP_CHANNEL_WRITE] = DP_PAYLOAD_MAX,
+		[DP_CHANNEL_TRIM] = DP_EXTENT_MAX,
+		[DP_CHANNEL_ZERO] = DP_EXTENT_MAX};
 	/* 0 names nothing: such a request could not be told from its replay. */
 	if (!c->volume || r->client != c->client || !r->client || !r->id)
 		return EPROTO;
-	if (r->type == DP_LOCAL_FLUSH)
+	if (r->type == DP_CHANNEL_FLUSH)
 		return 0;
 	if (r->length == 0 || r->length > most[r->type] || r->offset > c->volume->size ||
 		r->length > c->volume->size - r->offset)
 		return EINVAL;
-	return r->type == DP_LOCAL_WRITE && r->length != r->payload_len ? EINVAL : 0;
+	return r->type == DP_CHANNEL_WRITE && r->length != r->payload_len ? EINVAL : 0;
 }
 
-static void submit(struct node *n, struct conn *c, const struct dp_local_request *r)
+static void submit(struct node *n, struct conn *c, const struct dp_channel_request *r)
 {
-	static const uint8_t ops[] = {[DP_LOCAL_WRITE] = DP_OP_WRITE,
-		[DP_LOCAL_TRIM] = DP_OP_TRIM,
-		[DP_LOCAL_ZERO] = DP_OP_ZERO,
-		[DP_LOCAL_FLUSH] = DP_OP_FLUSH};
+	static const uint8_t ops[] = {[DP_CHANNEL_WRITE] = DP_OP_WRITE,
+		[DP_CHANNEL_TRIM] = DP_OP_TRIM,
+		[DP_CHANNEL_ZERO] = DP_OP_ZERO,
+		[DP_CHANNEL_FLUSH] = DP_OP_FLUSH};
 	int error = check_request(c, r);
 	struct request *tag = error ? NULL : calloc(1, sizeof *tag);
 	if (!tag) {
@@ -354,10 +354,10 @@ static void submit(struct node *n, struct conn *c, const struct dp_local_request
 	struct dp_host_request h = {
 		.tag = tag,
 		.op = ops[r->type],
-		.flags = r->flags & DP_LOCAL_FUA ? DP_RECORD_FUA : 0,
-		.volume = r->type == DP_LOCAL_FLUSH ? 0 : c->volume->id,
-		.length = r->type == DP_LOCAL_FLUSH ? 0 : r->length,
-		.offset = r->type == DP_LOCAL_FLUSH ? 0 : r->offset,
+		.flags = r->flags & DP_CHANNEL_FUA ? DP_RECORD_FUA : 0,
+		.volume = r->type == DP_CHANNEL_FLUSH ? 0 : c->volume->id,
+		.length = r->type == DP_CHANNEL_FLUSH ? 0 : r->length,
+		.offset = r->type == DP_CHANNEL_FLUSH ? 0 : r->offset,
 		.client = r->client,
 		.request = r->id,
 		.set = r->set,
@@ -369,13 +369,13 @@ static void submit(struct node *n, struct conn *c, const struct dp_local_request
 		local_reply(n, tag, DP_EBUSY, 0, NULL);
 }
 
-static void take(struct node *n, struct conn *c, const struct dp_local_request *r)
+static void take(struct node *n, struct conn *c, const struct dp_channel_request *r)
 {
-	if (r->type == DP_LOCAL_HELLO && r->payload_len && !c->volume)
+	if (r->type == DP_CHANNEL_HELLO && r->payload_len && !c->volume)
 		hello(n, c, r);
-	else if (r->type == DP_LOCAL_LIST)
+	else if (r->type == DP_CHANNEL_LIST)
 		list(n, c, r);
-	else if (r->type == DP_LOCAL_HELLO)
+	else if (r->type == DP_CHANNEL_HELLO)
 		c->closing = true;
 	else
 		submit(n, c, r);
@@ -388,14 +388,14 @@ static bool parse_host(struct node *n, struct conn *c)
 {
 	bool any = false;
 	uint32_t at = 0;
-	while (!c->closing && may_take(c) && c->in_size - at >= DP_LOCAL_REQUEST_SIZE) {
-		struct dp_local_request *r = &c->pending;
-		if (dp_local_request_decode(c->in + at, r)) {
+	while (!c->closing && may_take(c) && c->in_size - at >= DP_CHANNEL_REQUEST_SIZE) {
+		struct dp_channel_request *r = &c->pending;
+		if (dp_channel_request_decode(c->in + at, r)) {
 			dp_log(DP_LOG_WARNING, "bad-request", "from=host closing=1");
 			c->closing = true;
 			break;
 		}
-		at += DP_LOCAL_REQUEST_SIZE;
+		at += DP_CHANNEL_REQUEST_SIZE;
 		if (r->payload_len) {
 			c->payload = dp_buf_new(r->payload_len);
 			if (!c->payload) {

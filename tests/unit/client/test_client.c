@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "client/dipole.h"
-#include "proto/local.h"
+#include "proto/host.h"
 
 #define VOLUME_SIZE (1u << 20)
 #define PATIENCE_MS 10000
@@ -23,14 +23,14 @@
 struct fake {
 	char directory[64], path[96];
 	int listener, fd;
-	struct dp_local_volume volume;
+	struct dp_channel_volume volume;
 	uint64_t client_id;
 	struct dipole_client *client;
 	int connect_error;
 };
 
 struct got {
-	struct dp_local_request request;
+	struct dp_channel_request request;
 	uint8_t *payload; /* belongs to the test */
 };
 
@@ -93,49 +93,49 @@ static bool write_all(int fd, const void *data, size_t size)
 
 static bool take(int fd, struct got *g)
 {
-	uint8_t header[DP_LOCAL_REQUEST_SIZE];
+	uint8_t header[DP_CHANNEL_REQUEST_SIZE];
 	g->payload = NULL;
 	if (!read_all(fd, header, sizeof header))
 		return false;
-	cr_assert_eq(dp_local_request_decode(header, &g->request), 0);
+	cr_assert_eq(dp_channel_request_decode(header, &g->request), 0);
 	g->payload = calloc(1, g->request.payload_len + 1u);
 	return read_all(fd, g->payload, g->request.payload_len);
 }
 
-static bool reply_with(int fd, const struct dp_local_reply *reply, const void *payload)
+static bool reply_with(int fd, const struct dp_channel_reply *reply, const void *payload)
 {
-	uint8_t header[DP_LOCAL_REPLY_SIZE];
-	dp_local_reply_encode(reply, header);
+	uint8_t header[DP_CHANNEL_REPLY_SIZE];
+	dp_channel_reply_encode(reply, header);
 	return write_all(fd, header, sizeof header) && write_all(fd, payload, reply->payload_len);
 }
 
-static bool reply(int fd, const struct dp_local_request *r, int error)
+static bool reply(int fd, const struct dp_channel_request *r, int error)
 {
-	struct dp_local_reply out = {.type = r->type, .error = error, .id = r->id, .set = 7};
+	struct dp_channel_reply out = {.type = r->type, .error = error, .id = r->id, .set = 7};
 	return reply_with(fd, &out, "");
 }
 
-static bool reply_data(int fd, const struct dp_local_request *r, const void *data)
+static bool reply_data(int fd, const struct dp_channel_request *r, const void *data)
 {
-	struct dp_local_reply out = {.type = r->type, .payload_len = r->length, .id = r->id};
+	struct dp_channel_reply out = {.type = r->type, .payload_len = r->length, .id = r->id};
 	return reply_with(fd, &out, data);
 }
 
 static bool hello(struct fake *f, int fd, int error)
 {
 	struct got g;
-	uint8_t payload[DP_LOCAL_HELLO_SIZE];
+	uint8_t payload[DP_CHANNEL_HELLO_SIZE];
 	if (!take(fd, &g))
 		return false;
-	cr_assert_eq(g.request.type, DP_LOCAL_HELLO);
+	cr_assert_eq(g.request.type, DP_CHANNEL_HELLO);
 	cr_assert_str_eq((char *)g.payload, "data");
 	free(g.payload);
 	if (f->client_id)
 		cr_assert_eq(f->client_id, g.request.client, "the client's id changed");
 	f->client_id = g.request.client;
-	struct dp_local_reply out = {.type = DP_LOCAL_HELLO, .error = error};
+	struct dp_channel_reply out = {.type = DP_CHANNEL_HELLO, .error = error};
 	out.payload_len = error ? 0 : sizeof payload;
-	dp_local_volume_encode(&f->volume, payload);
+	dp_channel_volume_encode(&f->volume, payload);
 	return reply_with(fd, &out, payload);
 }
 
@@ -229,7 +229,7 @@ static void process_until(struct fake *f, const struct answers *a, int count)
 		cr_assert_eq(dipole_process(f->client, PATIENCE_MS), 0);
 }
 
-static void expect(struct fake *f, uint8_t type, uint64_t offset, struct dp_local_request *out)
+static void expect(struct fake *f, uint8_t type, uint64_t offset, struct dp_channel_request *out)
 {
 	struct got g;
 	cr_assert(take(f->fd, &g));
@@ -253,21 +253,21 @@ struct server {
 
 static void apply(struct server *s, const struct got *g)
 {
-	const struct dp_local_request *r = &g->request;
+	const struct dp_channel_request *r = &g->request;
 	s->requests_seen++;
-	if (r->type == DP_LOCAL_READ || r->id <= s->last_id)
+	if (r->type == DP_CHANNEL_READ || r->id <= s->last_id)
 		return;
 	s->last_id = r->id;
-	s->fua_seen += r->flags & DP_LOCAL_FUA;
-	if (r->type == DP_LOCAL_WRITE)
+	s->fua_seen += r->flags & DP_CHANNEL_FUA;
+	if (r->type == DP_CHANNEL_WRITE)
 		memcpy(s->disk + r->offset, g->payload, r->length);
-	else if (r->type != DP_LOCAL_FLUSH)
+	else if (r->type != DP_CHANNEL_FLUSH)
 		memset(s->disk + r->offset, 0, r->length);
 }
 
 static bool answer(struct server *s, int fd, const struct got *g)
 {
-	if (g->request.type == DP_LOCAL_READ)
+	if (g->request.type == DP_CHANNEL_READ)
 		return reply_data(fd, &g->request, s->disk + g->request.offset);
 	return reply(fd, &g->request, 0);
 }
@@ -377,7 +377,7 @@ Test(client, requests_carry_what_was_asked)
 {
 	struct fake f;
 	struct answers a = {.count = 0};
-	struct dp_local_request seen;
+	struct dp_channel_request seen;
 	start(&f);
 	struct dipole_request r = {
 		.op = DIPOLE_ZERO,
@@ -389,8 +389,8 @@ Test(client, requests_carry_what_was_asked)
 		.arg = &a,
 	};
 	cr_assert_eq(dipole_submit(f.client, &r), 0);
-	expect(&f, DP_LOCAL_ZERO, 512, &seen);
-	cr_assert_eq(seen.flags, DP_LOCAL_FUA);
+	expect(&f, DP_CHANNEL_ZERO, 512, &seen);
+	cr_assert_eq(seen.flags, DP_CHANNEL_FUA);
 	cr_assert_eq(seen.length, 1 << 19);
 	cr_assert_eq(seen.set, 99);
 	reply(f.fd, &seen, ENOSPC);
@@ -398,7 +398,7 @@ Test(client, requests_carry_what_was_asked)
 	cr_assert_eq(r.error, ENOSPC);
 	cr_assert_eq(r.result_set, 7);
 	cr_assert_eq(dipole_submit(f.client, &r), 0);
-	expect(&f, DP_LOCAL_ZERO, 512, &seen);
+	expect(&f, DP_CHANNEL_ZERO, 512, &seen);
 	reply(f.fd, &seen, ENOTTY); /* not in the list of errors */
 	process_until(&f, &a, 2);
 	cr_assert_eq(r.error, EIO);
@@ -409,7 +409,7 @@ Test(client, replies_come_in_any_order)
 {
 	struct fake f;
 	struct answers a = {.count = 0};
-	struct dp_local_request seen[8];
+	struct dp_channel_request seen[8];
 	struct dipole_request r[8];
 	uint8_t data[8][512];
 	start(&f);
@@ -420,7 +420,7 @@ Test(client, replies_come_in_any_order)
 		cr_assert_eq(dipole_submit(f.client, &r[i]), 0);
 	}
 	for (uint32_t i = 0; i < 8; i++)
-		expect(&f, DP_LOCAL_READ, 512 * i, &seen[i]);
+		expect(&f, DP_CHANNEL_READ, 512 * i, &seen[i]);
 	for (int i = 7; i >= 0; i--) {
 		uint8_t filled[512];
 		memset(filled, i, sizeof filled);
@@ -439,7 +439,7 @@ Test(client, exactly_the_unanswered_are_replayed_in_order)
 {
 	struct fake f;
 	struct answers a = {.count = 0};
-	struct dp_local_request seen[6], again;
+	struct dp_channel_request seen[6], again;
 	struct dipole_request r[7];
 	struct dipole_counters counters;
 	uint8_t data[512] = {1};
@@ -451,7 +451,7 @@ Test(client, exactly_the_unanswered_are_replayed_in_order)
 	}
 	for (uint32_t i = 0; i < 6; i++) {
 		cr_assert_eq(dipole_submit(f.client, &r[i]), 0);
-		expect(&f, DP_LOCAL_WRITE, 512 * i, &seen[i]);
+		expect(&f, DP_CHANNEL_WRITE, 512 * i, &seen[i]);
 		cr_assert(i == 0 || seen[i].id > seen[i - 1].id);
 	}
 	reply(f.fd, &seen[4], 0);
@@ -463,7 +463,7 @@ Test(client, exactly_the_unanswered_are_replayed_in_order)
 	reconnect(&f);
 	static const uint32_t expected[] = {0, 2, 3, 5, 6};
 	for (int i = 0; i < 5; i++) {
-		expect(&f, DP_LOCAL_WRITE, 512 * expected[i], &again);
+		expect(&f, DP_CHANNEL_WRITE, 512 * expected[i], &again);
 		cr_assert(expected[i] == 6 || again.id == seen[expected[i]].id);
 		reply(f.fd, &again, 0);
 	}
@@ -478,7 +478,7 @@ Test(client, an_absent_controller_is_tried_again)
 {
 	struct fake f;
 	struct answers a = {.count = 0};
-	struct dp_local_request seen;
+	struct dp_channel_request seen;
 	uint8_t data[512] = {0};
 	start(&f);
 	struct dipole_request r = a_write(0, data, sizeof data);
@@ -492,7 +492,7 @@ Test(client, an_absent_controller_is_tried_again)
 		cr_assert_eq(dipole_process(f.client, PATIENCE_MS), 0);
 	fake_listen(&f);
 	reconnect(&f);
-	expect(&f, DP_LOCAL_WRITE, 0, &seen);
+	expect(&f, DP_CHANNEL_WRITE, 0, &seen);
 	reply(f.fd, &seen, 0);
 	process_until(&f, &a, 1);
 	cr_assert_eq(r.error, 0);
@@ -537,7 +537,7 @@ Test(client, a_volume_that_has_grown_is_used_as_it_was)
 {
 	struct fake f;
 	struct answers a = {.count = 0};
-	struct dp_local_request seen;
+	struct dp_channel_request seen;
 	uint8_t data[512] = {0};
 	start(&f);
 	struct dipole_request r = a_write(0, data, sizeof data);
@@ -547,7 +547,7 @@ Test(client, a_volume_that_has_grown_is_used_as_it_was)
 	drop(&f);
 	f.volume.size = 2 * VOLUME_SIZE;
 	reconnect(&f);
-	expect(&f, DP_LOCAL_WRITE, 0, &seen);
+	expect(&f, DP_CHANNEL_WRITE, 0, &seen);
 	reply(f.fd, &seen, 0);
 	process_until(&f, &a, 1);
 	cr_assert_eq(r.error, 0);
@@ -568,29 +568,29 @@ Test(client, a_starting_controller_is_asked_again)
 }
 
 /* Each bad reply costs the connection; the request is then answered well. */
-static void after_bad_reply(const struct dp_local_reply *bad, uint8_t first_byte, bool own_id)
+static void after_bad_reply(const struct dp_channel_reply *bad, uint8_t first_byte, bool own_id)
 {
 	struct fake f;
 	struct answers a = {.count = 0};
-	struct dp_local_request seen;
-	struct dp_local_reply out = *bad;
-	uint8_t data[512], header[DP_LOCAL_REPLY_SIZE];
+	struct dp_channel_request seen;
+	struct dp_channel_reply out = *bad;
+	uint8_t data[512], header[DP_CHANNEL_REPLY_SIZE];
 	start(&f);
 	struct dipole_request r = a_read(0, data, sizeof data);
 	r.callback = note;
 	r.arg = &a;
 	cr_assert_eq(dipole_submit(f.client, &r), 0);
-	expect(&f, DP_LOCAL_READ, 0, &seen);
+	expect(&f, DP_CHANNEL_READ, 0, &seen);
 	if (own_id)
 		out.id = seen.id;
-	dp_local_reply_encode(&out, header);
+	dp_channel_reply_encode(&out, header);
 	header[0] = first_byte;
 	cr_assert(write_all(f.fd, header, sizeof header));
 	int old = f.fd;
 	reconnect(&f);
 	cr_assert_eq(malformed(f.client), 1);
 	cr_assert_eq(a.count, 0);
-	expect(&f, DP_LOCAL_READ, 0, &seen);
+	expect(&f, DP_CHANNEL_READ, 0, &seen);
 	reply_data(f.fd, &seen, data);
 	process_until(&f, &a, 1);
 	cr_assert_eq(r.error, 0);
@@ -600,49 +600,50 @@ static void after_bad_reply(const struct dp_local_reply *bad, uint8_t first_byte
 
 Test(client, bad_magic_costs_the_connection)
 {
-	after_bad_reply(&(struct dp_local_reply){.type = DP_LOCAL_READ}, 'X', true);
+	after_bad_reply(&(struct dp_channel_reply){.type = DP_CHANNEL_READ}, 'X', true);
 }
 
 Test(client, an_unknown_id_costs_the_connection)
 {
-	after_bad_reply(&(struct dp_local_reply){.type = DP_LOCAL_READ, .id = 12345}, 'D', false);
+	after_bad_reply(&(struct dp_channel_reply){.type = DP_CHANNEL_READ, .id = 12345}, 'D',
+		false);
 }
 
 Test(client, a_wrong_length_costs_the_connection)
 {
-	after_bad_reply(&(struct dp_local_reply){.type = DP_LOCAL_READ, .payload_len = 511}, 'D',
-		true);
+	after_bad_reply(&(struct dp_channel_reply){.type = DP_CHANNEL_READ, .payload_len = 511},
+		'D', true);
 }
 
 Test(client, a_wrong_type_costs_the_connection)
 {
-	after_bad_reply(&(struct dp_local_reply){.type = DP_LOCAL_WRITE}, 'D', true);
+	after_bad_reply(&(struct dp_channel_reply){.type = DP_CHANNEL_WRITE}, 'D', true);
 }
 
 Test(client, a_reply_in_pieces_is_put_together)
 {
 	struct fake f;
 	struct answers a = {.count = 0};
-	struct dp_local_request seen;
+	struct dp_channel_request seen;
 	enum { SIZE = 40000 };
-	static uint8_t data[SIZE], message[DP_LOCAL_REPLY_SIZE + SIZE];
+	static uint8_t data[SIZE], message[DP_CHANNEL_REPLY_SIZE + SIZE];
 	start(&f);
 	struct dipole_request r = a_read(0, data, SIZE);
 	r.callback = note;
 	r.arg = &a;
 	cr_assert_eq(dipole_submit(f.client, &r), 0);
-	expect(&f, DP_LOCAL_READ, 0, &seen);
-	struct dp_local_reply out = {.type = DP_LOCAL_READ, .payload_len = SIZE, .id = seen.id};
-	dp_local_reply_encode(&out, message);
+	expect(&f, DP_CHANNEL_READ, 0, &seen);
+	struct dp_channel_reply out = {.type = DP_CHANNEL_READ, .payload_len = SIZE, .id = seen.id};
+	dp_channel_reply_encode(&out, message);
 	for (size_t i = 0; i < SIZE; i++)
-		message[DP_LOCAL_REPLY_SIZE + i] = (uint8_t)(i * 7 + i / 256);
+		message[DP_CHANNEL_REPLY_SIZE + i] = (uint8_t)(i * 7 + i / 256);
 	for (size_t at = 0, step = 1; at < sizeof message; at += step, step = step * 3 / 2 + 1) {
 		size_t size = sizeof message - at < step ? sizeof message - at : step;
 		cr_assert(write_all(f.fd, message + at, size));
 		dipole_process(f.client, 0);
 	}
 	process_until(&f, &a, 1);
-	cr_assert_eq(memcmp(data, message + DP_LOCAL_REPLY_SIZE, SIZE), 0);
+	cr_assert_eq(memcmp(data, message + DP_CHANNEL_REPLY_SIZE, SIZE), 0);
 	fake_free(&f);
 }
 
@@ -668,9 +669,9 @@ Test(client, a_full_socket_does_not_block)
 		struct got g;
 		while (!has_input(f.fd))
 			dipole_process(f.client, PATIENCE_MS);
-		uint8_t header[DP_LOCAL_REQUEST_SIZE], *payload = malloc(65536);
+		uint8_t header[DP_CHANNEL_REQUEST_SIZE], *payload = malloc(65536);
 		cr_assert(read_all(f.fd, header, sizeof header));
-		cr_assert_eq(dp_local_request_decode(header, &g.request), 0);
+		cr_assert_eq(dp_channel_request_decode(header, &g.request), 0);
 		for (size_t at = 0; at < 65536; at += 4096) {
 			dipole_process(f.client, 0);
 			cr_assert(read_all(f.fd, payload + at, 4096));
@@ -720,7 +721,7 @@ Test(client, an_interrupted_wait_abandons_the_request)
 {
 	struct fake f;
 	struct answers a = {.count = 0};
-	struct dp_local_request seen, next;
+	struct dp_channel_request seen, next;
 	int asked = 0;
 	uint8_t data[512], untouched[512], payload[512];
 	start(&f);
@@ -731,13 +732,13 @@ Test(client, an_interrupted_wait_abandons_the_request)
 	cr_assert_eq(dipole_submit(f.client, &r), 0);
 	cr_assert_eq(dipole_wait(f.client, &r, give_up, &asked), ESHUTDOWN);
 	cr_assert_eq(asked, 1);
-	expect(&f, DP_LOCAL_READ, 0, &seen);
+	expect(&f, DP_CHANNEL_READ, 0, &seen);
 	reply_data(f.fd, &seen, payload);
 	struct dipole_request w = a_write(0, payload, sizeof payload);
 	w.callback = note;
 	w.arg = &a;
 	cr_assert_eq(dipole_submit(f.client, &w), 0);
-	expect(&f, DP_LOCAL_WRITE, 0, &next);
+	expect(&f, DP_CHANNEL_WRITE, 0, &next);
 	reply(f.fd, &next, 0);
 	process_until(&f, &a, 1);
 	cr_assert_arr_eq(data, untouched, sizeof data);
@@ -750,17 +751,17 @@ Test(client, a_read_abandoned_half_way_is_not_written_to)
 {
 	struct fake f;
 	struct answers a = {.count = 0};
-	struct dp_local_request seen, next;
+	struct dp_channel_request seen, next;
 	enum { SIZE = 60000 };
-	static uint8_t message[DP_LOCAL_REPLY_SIZE + SIZE];
+	static uint8_t message[DP_CHANNEL_REPLY_SIZE + SIZE];
 	uint8_t *data = calloc(1, SIZE);
 	start(&f);
 	struct dipole_request r = a_read(0, data, SIZE);
 	cr_assert_eq(dipole_submit(f.client, &r), 0);
-	expect(&f, DP_LOCAL_READ, 0, &seen);
-	struct dp_local_reply out = {.type = DP_LOCAL_READ, .payload_len = SIZE, .id = seen.id};
+	expect(&f, DP_CHANNEL_READ, 0, &seen);
+	struct dp_channel_reply out = {.type = DP_CHANNEL_READ, .payload_len = SIZE, .id = seen.id};
 	memset(message, 3, sizeof message);
-	dp_local_reply_encode(&out, message);
+	dp_channel_reply_encode(&out, message);
 	cr_assert(write_all(f.fd, message, 30000));
 	for (int i = 0; i < 4; i++)
 		dipole_process(f.client, 0);
@@ -770,7 +771,7 @@ Test(client, a_read_abandoned_half_way_is_not_written_to)
 	cr_assert(write_all(f.fd, message + 30000, sizeof message - 30000));
 	struct dipole_request w = {.op = DIPOLE_FLUSH, .callback = note, .arg = &a};
 	cr_assert_eq(dipole_submit(f.client, &w), 0);
-	expect(&f, DP_LOCAL_FLUSH, 0, &next);
+	expect(&f, DP_CHANNEL_FLUSH, 0, &next);
 	reply(f.fd, &next, 0);
 	process_until(&f, &a, 1);
 	cr_assert_eq(connections(f.client), 1);
@@ -781,7 +782,7 @@ Test(client, abandoned_requests_are_not_replayed)
 {
 	struct fake f;
 	struct answers a = {.count = 0};
-	struct dp_local_request seen;
+	struct dp_channel_request seen;
 	uint8_t data[3][512] = {{0}};
 	struct dipole_request r[3];
 	start(&f);
@@ -794,9 +795,9 @@ Test(client, abandoned_requests_are_not_replayed)
 	cr_assert_eq(dipole_abandon(f.client, &r[1]), 0);
 	drop(&f);
 	reconnect(&f);
-	expect(&f, DP_LOCAL_WRITE, 0, &seen);
+	expect(&f, DP_CHANNEL_WRITE, 0, &seen);
 	reply(f.fd, &seen, 0);
-	expect(&f, DP_LOCAL_WRITE, 1024, &seen);
+	expect(&f, DP_CHANNEL_WRITE, 1024, &seen);
 	reply(f.fd, &seen, 0);
 	process_until(&f, &a, 2);
 	cr_assert_eq(a.count, 2);
@@ -810,7 +811,7 @@ Test(client, a_half_sent_write_can_be_abandoned)
 	struct answers a = {.count = 0};
 	static uint8_t data[65536];
 	struct dipole_request r[64];
-	struct dp_local_request seen;
+	struct dp_channel_request seen;
 	fake_init(&f);
 	f.volume.max_requests = 64;
 	fake_connect(&f);
@@ -827,7 +828,7 @@ Test(client, a_half_sent_write_can_be_abandoned)
 	reconnect(&f);
 	while (!has_input(f.fd))
 		dipole_process(f.client, PATIENCE_MS);
-	expect(&f, DP_LOCAL_WRITE, 0, &seen);
+	expect(&f, DP_CHANNEL_WRITE, 0, &seen);
 	cr_assert_eq(seen.id, kept);
 	reply(f.fd, &seen, 0);
 	process_until(&f, &a, 1);
@@ -908,7 +909,7 @@ static void *list_once(void *arg)
 	f->fd = accept(f->listener, NULL, NULL);
 	take(f->fd, &g);
 	free(g.payload);
-	struct dp_local_reply out = {.type = DP_LOCAL_LIST, .payload_len = sizeof names};
+	struct dp_channel_reply out = {.type = DP_CHANNEL_LIST, .payload_len = sizeof names};
 	reply_with(f->fd, &out, names);
 	return NULL;
 }

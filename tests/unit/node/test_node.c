@@ -672,29 +672,30 @@ Test(lines, who_does_not_listen_is_not_heard, .init = make_scratch, .fini = remo
 
 #define CLIENT 0x1234567890u
 
-static void send_as(struct testnode *t, uint64_t client, int fd, struct dp_local_request r,
+static void send_as(struct testnode *t, uint64_t client, int fd, struct dp_channel_request r,
 	const void *payload)
 {
 	r.client = client;
-	uint8_t head[DP_LOCAL_REQUEST_SIZE];
-	dp_local_request_encode(&r, head);
+	uint8_t head[DP_CHANNEL_REQUEST_SIZE];
+	dp_channel_request_encode(&r, head);
 	give(t, fd, head, sizeof head);
 	if (r.payload_len)
 		give(t, fd, payload, r.payload_len);
 }
 
-static void send_request(struct testnode *t, int fd, struct dp_local_request r, const void *payload)
+static void send_request(struct testnode *t, int fd, struct dp_channel_request r,
+	const void *payload)
 {
 	send_as(t, CLIENT, fd, r, payload);
 }
 
-static struct dp_local_reply expect_reply(struct testnode *t, int fd, uint8_t type, uint64_t id,
+static struct dp_channel_reply expect_reply(struct testnode *t, int fd, uint8_t type, uint64_t id,
 	int error, void *data)
 {
-	uint8_t head[DP_LOCAL_REPLY_SIZE];
-	struct dp_local_reply reply;
+	uint8_t head[DP_CHANNEL_REPLY_SIZE];
+	struct dp_channel_reply reply;
 	cr_assert_eq(take(t, fd, head, sizeof head), sizeof head, "it hangs up");
-	cr_assert_eq(dp_local_reply_decode(head, &reply), 0);
+	cr_assert_eq(dp_channel_reply_decode(head, &reply), 0);
 	cr_assert(reply.type == type && reply.id == id);
 	cr_assert_eq(reply.error, error, "error %d instead of %d", reply.error, error);
 	cr_assert(!reply.payload_len || data);
@@ -705,13 +706,13 @@ static struct dp_local_reply expect_reply(struct testnode *t, int fd, uint8_t ty
 
 static int host_of(struct testnode *t)
 {
-	uint8_t info[DP_LOCAL_HELLO_SIZE];
-	struct dp_local_volume v;
+	uint8_t info[DP_CHANNEL_HELLO_SIZE];
+	struct dp_channel_volume v;
 	int fd = dial("host.sock");
-	struct dp_local_request hello = {.type = DP_LOCAL_HELLO, .id = 1, .payload_len = 1};
+	struct dp_channel_request hello = {.type = DP_CHANNEL_HELLO, .id = 1, .payload_len = 1};
 	send_request(t, fd, hello, "v");
-	struct dp_local_reply r = expect_reply(t, fd, DP_LOCAL_HELLO, 1, 0, info);
-	cr_assert_eq(dp_local_volume_decode(info, r.payload_len, &v), 0);
+	struct dp_channel_reply r = expect_reply(t, fd, DP_CHANNEL_HELLO, 1, 0, info);
+	cr_assert_eq(dp_channel_volume_decode(info, r.payload_len, &v), 0);
 	cr_assert(v.size == TEST_SIZE && v.max_payload == DP_PAYLOAD_MAX);
 	cr_assert(v.max_extent == DP_EXTENT_MAX && v.max_requests == HOST_REQUESTS);
 	return fd;
@@ -724,42 +725,42 @@ Test(host, writes_and_reads, .init = make_scratch, .fini = remove_scratch)
 	uint8_t *data = malloc(DP_PAYLOAD_MAX), *back = malloc(DP_PAYLOAD_MAX);
 	for (size_t i = 0; i < DP_PAYLOAD_MAX; i++)
 		data[i] = (uint8_t)(i * 5 + i / 300);
-	struct dp_local_request r = {.type = DP_LOCAL_WRITE,
+	struct dp_channel_request r = {.type = DP_CHANNEL_WRITE,
 		.id = 2,
 		.offset = 1000,
 		.length = 3000,
 		.payload_len = 3000};
 	send_request(t, fd, r, data);
-	expect_reply(t, fd, DP_LOCAL_WRITE, 2, 0, NULL);
-	r = (struct dp_local_request){
-		.type = DP_LOCAL_READ, .id = 3, .offset = 1000, .length = 3000};
+	expect_reply(t, fd, DP_CHANNEL_WRITE, 2, 0, NULL);
+	r = (struct dp_channel_request){
+		.type = DP_CHANNEL_READ, .id = 3, .offset = 1000, .length = 3000};
 	send_request(t, fd, r, NULL);
-	cr_assert_eq(expect_reply(t, fd, DP_LOCAL_READ, 3, 0, back).payload_len, 3000);
+	cr_assert_eq(expect_reply(t, fd, DP_CHANNEL_READ, 3, 0, back).payload_len, 3000);
 	cr_assert_arr_eq(back, data, 3000);
-	r = (struct dp_local_request){
-		.type = DP_LOCAL_TRIM, .id = 4, .offset = 1500, .length = 100};
+	r = (struct dp_channel_request){
+		.type = DP_CHANNEL_TRIM, .id = 4, .offset = 1500, .length = 100};
 	send_request(t, fd, r, NULL);
-	expect_reply(t, fd, DP_LOCAL_TRIM, 4, 0, NULL);
-	r = (struct dp_local_request){.type = DP_LOCAL_FLUSH, .id = 5};
+	expect_reply(t, fd, DP_CHANNEL_TRIM, 4, 0, NULL);
+	r = (struct dp_channel_request){.type = DP_CHANNEL_FLUSH, .id = 5};
 	send_request(t, fd, r, NULL);
-	cr_assert_eq(expect_reply(t, fd, DP_LOCAL_FLUSH, 5, 0, NULL).set, 1);
-	r = (struct dp_local_request){
-		.type = DP_LOCAL_READ, .id = 6, .offset = 1000, .length = 3000};
+	cr_assert_eq(expect_reply(t, fd, DP_CHANNEL_FLUSH, 5, 0, NULL).set, 1);
+	r = (struct dp_channel_request){
+		.type = DP_CHANNEL_READ, .id = 6, .offset = 1000, .length = 3000};
 	send_request(t, fd, r, NULL);
-	expect_reply(t, fd, DP_LOCAL_READ, 6, 0, back);
+	expect_reply(t, fd, DP_CHANNEL_READ, 6, 0, back);
 	memset(data + 500, 0, 100);
 	cr_assert_arr_eq(back, data, 3000);
-	r = (struct dp_local_request){.type = DP_LOCAL_WRITE,
+	r = (struct dp_channel_request){.type = DP_CHANNEL_WRITE,
 		.id = 7,
-		.flags = DP_LOCAL_FUA,
+		.flags = DP_CHANNEL_FUA,
 		.length = DP_PAYLOAD_MAX,
 		.payload_len = DP_PAYLOAD_MAX};
 	send_request(t, fd, r, data);
-	cr_assert_eq(expect_reply(t, fd, DP_LOCAL_WRITE, 7, 0, NULL).set, 2);
+	cr_assert_eq(expect_reply(t, fd, DP_CHANNEL_WRITE, 7, 0, NULL).set, 2);
 	cr_assert(core(t)->log.last.set_closed, "FUA closes the set");
-	r = (struct dp_local_request){.type = DP_LOCAL_READ, .id = 8, .length = DP_PAYLOAD_MAX};
+	r = (struct dp_channel_request){.type = DP_CHANNEL_READ, .id = 8, .length = DP_PAYLOAD_MAX};
 	send_request(t, fd, r, NULL);
-	cr_assert_eq(expect_reply(t, fd, DP_LOCAL_READ, 8, 0, back).payload_len, DP_PAYLOAD_MAX);
+	cr_assert_eq(expect_reply(t, fd, DP_CHANNEL_READ, 8, 0, back).payload_len, DP_PAYLOAD_MAX);
 	cr_assert_arr_eq(back, data, DP_PAYLOAD_MAX);
 	free(data);
 	free(back);
@@ -772,25 +773,27 @@ Test(host, writes_and_reads, .init = make_scratch, .fini = remove_scratch)
 Test(host, odd_requests, .init = make_scratch, .fini = remove_scratch)
 {
 	static const struct {
-		struct dp_local_request r;
+		struct dp_channel_request r;
 		int error;
 	} odd[] = {
-		{{.type = DP_LOCAL_READ, .id = 9, .offset = TEST_SIZE, .length = 1}, EINVAL},
-		{{.type = DP_LOCAL_READ, .id = 9, .offset = UINT64_MAX - 9, .length = 512}, EINVAL},
-		{{.type = DP_LOCAL_TRIM, .id = 9, .offset = UINT64_MAX - 9, .length = 512}, EINVAL},
-		{{.type = DP_LOCAL_READ, .id = 9}, EINVAL},
-		{{.type = DP_LOCAL_TRIM, .id = 9, .offset = 1, .length = TEST_SIZE}, EINVAL},
-		{{.type = DP_LOCAL_ZERO, .id = 0, .length = 1}, EPROTO},
-		{{.type = DP_LOCAL_WRITE, .id = 9, .length = 5, .payload_len = 4}, EINVAL},
-		{{.type = DP_LOCAL_WRITE,
+		{{.type = DP_CHANNEL_READ, .id = 9, .offset = TEST_SIZE, .length = 1}, EINVAL},
+		{{.type = DP_CHANNEL_READ, .id = 9, .offset = UINT64_MAX - 9, .length = 512},
+			EINVAL},
+		{{.type = DP_CHANNEL_TRIM, .id = 9, .offset = UINT64_MAX - 9, .length = 512},
+			EINVAL},
+		{{.type = DP_CHANNEL_READ, .id = 9}, EINVAL},
+		{{.type = DP_CHANNEL_TRIM, .id = 9, .offset = 1, .length = TEST_SIZE}, EINVAL},
+		{{.type = DP_CHANNEL_ZERO, .id = 0, .length = 1}, EPROTO},
+		{{.type = DP_CHANNEL_WRITE, .id = 9, .length = 5, .payload_len = 4}, EINVAL},
+		{{.type = DP_CHANNEL_WRITE,
 			 .id = 9,
 			 .length = 4,
 			 .payload_len = 4,
 			 .offset = TEST_SIZE - 3},
 			EINVAL},
 	};
-	struct dp_local_request flush = {.type = DP_LOCAL_FLUSH, .id = 2};
-	struct dp_local_request hello = {.type = DP_LOCAL_HELLO, .id = 1, .payload_len = 1};
+	struct dp_channel_request flush = {.type = DP_CHANNEL_FLUSH, .id = 2};
+	struct dp_channel_request hello = {.type = DP_CHANNEL_HELLO, .id = 1, .payload_len = 1};
 	struct testnode *t = listening_controller();
 	int good = host_of(t), fd = host_of(t);
 	for (unsigned i = 0; i < sizeof odd / sizeof odd[0]; i++) {
@@ -798,35 +801,35 @@ Test(host, odd_requests, .init = make_scratch, .fini = remove_scratch)
 		expect_reply(t, fd, odd[i].r.type, odd[i].r.id, odd[i].error, NULL);
 	}
 	send_as(t, CLIENT + 1, fd, flush, NULL);
-	expect_reply(t, fd, DP_LOCAL_FLUSH, 2, EPROTO, NULL);
+	expect_reply(t, fd, DP_CHANNEL_FLUSH, 2, EPROTO, NULL);
 	cr_assert_eq(core(t)->log.last.at.seq, 0);
 	send_request(t, fd, hello, "v");
 	cr_assert(is_closed(t, fd), "a second HELLO");
 	close(fd);
 	fd = dial("host.sock");
 	send_request(t, fd, flush, NULL);
-	expect_reply(t, fd, DP_LOCAL_FLUSH, 2, EPROTO, NULL); /* before HELLO */
+	expect_reply(t, fd, DP_CHANNEL_FLUSH, 2, EPROTO, NULL); /* before HELLO */
 	hello.payload_len = 2;
 	send_request(t, fd, hello, "vv");
-	expect_reply(t, fd, DP_LOCAL_HELLO, 1, ENOENT, NULL);
+	expect_reply(t, fd, DP_CHANNEL_HELLO, 1, ENOENT, NULL);
 	char names[16];
-	send_request(t, fd, (struct dp_local_request){.type = DP_LOCAL_LIST, .id = 7}, NULL);
-	cr_assert_eq(expect_reply(t, fd, DP_LOCAL_LIST, 7, 0, names).payload_len, 2);
+	send_request(t, fd, (struct dp_channel_request){.type = DP_CHANNEL_LIST, .id = 7}, NULL);
+	cr_assert_eq(expect_reply(t, fd, DP_CHANNEL_LIST, 7, 0, names).payload_len, 2);
 	cr_assert_str_eq(names, "v");
-	uint8_t noise[DP_LOCAL_REQUEST_SIZE] = {1, 2, 3};
+	uint8_t noise[DP_CHANNEL_REQUEST_SIZE] = {1, 2, 3};
 	give(t, fd, noise, sizeof noise);
 	cr_assert(is_closed(t, fd));
 	close(fd);
 	fd = dial("host.sock");
 	hello.payload_len = 1;
 	send_as(t, 0, fd, hello, "v"); /* a client without a name: its replays would not be known */
-	uint8_t info[DP_LOCAL_HELLO_SIZE];
-	expect_reply(t, fd, DP_LOCAL_HELLO, 1, 0, info);
+	uint8_t info[DP_CHANNEL_HELLO_SIZE];
+	expect_reply(t, fd, DP_CHANNEL_HELLO, 1, 0, info);
 	send_as(t, 0, fd, flush, NULL);
-	expect_reply(t, fd, DP_LOCAL_FLUSH, 2, EPROTO, NULL);
+	expect_reply(t, fd, DP_CHANNEL_FLUSH, 2, EPROTO, NULL);
 	close(fd);
 	send_request(t, good, flush, NULL);
-	expect_reply(t, good, DP_LOCAL_FLUSH, 2, 0, NULL);
+	expect_reply(t, good, DP_CHANNEL_FLUSH, 2, 0, NULL);
 	close(good);
 	testnode_free(t);
 }
@@ -835,20 +838,20 @@ Test(host, odd_requests, .init = make_scratch, .fini = remove_scratch)
 Test(host, more_requests_than_may_be_open, .init = make_scratch, .fini = remove_scratch)
 {
 	enum { COUNT = 4 * HOST_REQUESTS };
-	static uint8_t all[COUNT][DP_LOCAL_REQUEST_SIZE];
+	static uint8_t all[COUNT][DP_CHANNEL_REQUEST_SIZE];
 	struct testnode *t = listening_controller();
 	int fd = host_of(t);
 	for (unsigned i = 0; i < COUNT; i++) {
-		struct dp_local_request r = {.type = DP_LOCAL_ZERO,
+		struct dp_channel_request r = {.type = DP_CHANNEL_ZERO,
 			.client = CLIENT,
 			.id = 2 + i,
 			.offset = i * 512,
 			.length = 512};
-		dp_local_request_encode(&r, all[i]);
+		dp_channel_request_encode(&r, all[i]);
 	}
 	give(t, fd, all, sizeof all);
 	for (uint64_t id = 2; id < 2 + COUNT; id++)
-		expect_reply(t, fd, DP_LOCAL_ZERO, id, 0, NULL);
+		expect_reply(t, fd, DP_CHANNEL_ZERO, id, 0, NULL);
 	cr_assert_eq(core(t)->log.last.at.seq, COUNT);
 	close(fd);
 	testnode_free(t);
@@ -858,16 +861,16 @@ Test(host, that_does_not_listen_is_not_heard, .init = make_scratch, .fini = remo
 {
 	struct testnode *t = listening_controller();
 	int fd = host_of(t), other = host_of(t);
-	static uint8_t head[DP_LOCAL_REQUEST_SIZE], data[8192];
-	struct dp_local_request r = {
-		.type = DP_LOCAL_READ, .client = CLIENT, .id = 5, .length = sizeof data};
-	dp_local_request_encode(&r, head);
+	static uint8_t head[DP_CHANNEL_REQUEST_SIZE], data[8192];
+	struct dp_channel_request r = {
+		.type = DP_CHANNEL_READ, .client = CLIENT, .id = 5, .length = sizeof data};
+	dp_channel_request_encode(&r, head);
 	unsigned said = talk(t, fd, head, sizeof head, 10000);
 	cr_assert_lt(said, 10000, "answers are gathered without end");
 	send_request(t, other, r, NULL);
-	expect_reply(t, other, DP_LOCAL_READ, 5, 0, data);
+	expect_reply(t, other, DP_CHANNEL_READ, 5, 0, data);
 	for (unsigned i = 0; i < said; i++)
-		expect_reply(t, fd, DP_LOCAL_READ, 5, 0, data);
+		expect_reply(t, fd, DP_CHANNEL_READ, 5, 0, data);
 	close(fd);
 	close(other);
 	testnode_free(t);
@@ -880,13 +883,13 @@ Test(host, that_goes_away, .init = make_scratch, .fini = remove_scratch)
 	static uint8_t data[50000];
 	for (size_t cut = 0; cut <= 50000; cut += 6250) {
 		int fd = host_of(t);
-		uint8_t head[DP_LOCAL_REQUEST_SIZE];
-		struct dp_local_request r = {.type = DP_LOCAL_WRITE,
+		uint8_t head[DP_CHANNEL_REQUEST_SIZE];
+		struct dp_channel_request r = {.type = DP_CHANNEL_WRITE,
 			.client = CLIENT,
 			.id = 2 + cut,
 			.length = 50000,
 			.payload_len = 50000};
-		dp_local_request_encode(&r, head);
+		dp_channel_request_encode(&r, head);
 		give(t, fd, head, sizeof head);
 		give(t, fd, data, cut);
 		close(fd);
@@ -908,7 +911,7 @@ Test(host, that_goes_away_while_it_waits, .init = make_scratch, .fini = remove_s
 		cr_assert_eq(local_open(&t->n), 0);
 		t->disk_waits = true; /* nothing becomes durable: what is asked stays unanswered */
 		int fd = host_of(t), other = host_of(t);
-		struct dp_local_request trim = {.type = DP_LOCAL_TRIM, .length = 512};
+		struct dp_channel_request trim = {.type = DP_CHANNEL_TRIM, .length = 512};
 		for (trim.id = 2; trim.id < 12; trim.id++)
 			send_request(t, fd, trim, NULL);
 		for (unsigned i = 0; i < 5; i++)
@@ -921,9 +924,9 @@ Test(host, that_goes_away_while_it_waits, .init = make_scratch, .fini = remove_s
 		for (unsigned i = 0; i < 5; i++)
 			look(t);
 		cr_assert_eq(core(t)->log.last.at.seq, open ? 10 : 0);
-		struct dp_local_request flush = {.type = DP_LOCAL_FLUSH, .id = 99};
+		struct dp_channel_request flush = {.type = DP_CHANNEL_FLUSH, .id = 99};
 		send_request(t, other, flush, NULL);
-		expect_reply(t, other, DP_LOCAL_FLUSH, 99, 0, NULL);
+		expect_reply(t, other, DP_CHANNEL_FLUSH, 99, 0, NULL);
 		close(other);
 		testnode_free(t);
 	}
