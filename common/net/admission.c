@@ -121,7 +121,7 @@ static void send_verdict(void *socket, const struct request *r, const char *owne
 	zmq_send(socket, "", 0, 0);
 }
 
-static bool answer_request(void *arg)
+static bool answer_zap(void *arg)
 {
 	struct dp_admission *a = arg;
 	struct request r;
@@ -154,6 +154,6 @@ bool dp_admission_receive(struct dp_admission *a)
 {
 	bool dirty = a->waker.dirty;
 	if (dirty)
-		waker_drain(&a->waker, answer_request, a);
+		waker_drain(&a->waker, answer_zap, a);
 	return dirty;
 }

@@ -11,14 +11,11 @@
 #include "io/disk.h"
 #include "net/links.h"
 #include "net/socket.h"
+#include "node/conns.h"
 #include "node/node.h"
 #include "stream/stream.h"
-#include "proto/host.h"
 
-#define NODE_CONNS_MAX  48
 #define NODE_ALARMS_MAX 32
-#define HOST_REQUESTS   128u
-#define NODE_SUN_MAX    108
 #define NODE_BY_ID      (2 * DP_NODE_STREAMS_MAX)
 
 struct node;
@@ -45,7 +42,6 @@ struct node_stream {
 	struct node_stream *next_touched;
 };
 
-struct conn; /* a local connection: host or control */
 struct MHD_Daemon;
 
 struct node {
@@ -67,7 +63,7 @@ struct node {
 	bool broken; /* a stream ran out of memory */
 	int host_fd, control_fd, signal_fd, http_fd;
 	struct MHD_Daemon *http; /* NULL: no metrics are to be read */
-	struct conn *conns[NODE_CONNS_MAX];
+	struct conn *conns[CONNS_MAX];
 	unsigned conn_count;
 	uint64_t now_us, start_us;
 	uint64_t bad_messages, refused_keys;
@@ -100,17 +96,18 @@ void net_close(struct node *n);
 bool net_receive(struct node *n); /* what has arrived; false: nothing says that something has */
 void net_tick(struct node *n);
 
-/* local.c: Unix sockets */
-int local_open(struct node *n);
-void local_close(struct node *n);
-void local_accept(struct node *n, int fd);
-short local_wants(const struct conn *c);
-int local_conn_fd(const struct conn *c);
-void local_ready(struct node *n, struct conn *c, short events);
-bool local_flush(struct node *n); /* whether requests were taken that had to wait */
-void local_reply(struct node *n, void *tag, int err, uint64_t set, struct dp_buf *data);
-void local_hang_up(struct node *n);                        /* all host connections */
-bool local_uses(const struct node *n, const char *volume); /* a host is connected to it */
+/* hosts.c */
+int hosts_open(struct node *n); /* 0 or a dp_err, logged */
+void hosts_close(struct node *n);
+void hosts_accept(struct node *n);
+void hosts_reply(void *tag, int err, uint64_t set, struct dp_buf *data);
+void hosts_hang_up(struct node *n);
+bool hosts_use(const struct node *n, const char *volume); /* a host is connected to it */
+
+/* lines.c: the control socket */
+int lines_open(struct node *n); /* 0 or a dp_err, logged */
+void lines_close(struct node *n);
+void lines_accept(struct node *n);
 
 /* control.c: one JSON object in, one out (new reference); `rights` are of who asks */
 json_t *control_answer(struct node *n, const json_t *request, enum dp_rights rights);

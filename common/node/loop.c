@@ -35,7 +35,7 @@ static void flush_all(struct node *n)
 			dp_disk_real_complete(n->disk);
 			flush_streams(n);
 		}
-	} while (local_flush(n));
+	} while (conns_flush(n));
 }
 
 /* Sends and takes until nothing waits. A peer that sends without a pause gets a turn's share: the
@@ -116,19 +116,9 @@ static int control_fd(const struct node *n)
 	return n->control_fd;
 }
 
-static void accept_control(struct node *n)
-{
-	local_accept(n, n->control_fd);
-}
-
 static int host_fd(const struct node *n)
 {
 	return n->stopping ? -1 : n->host_fd;
-}
-
-static void accept_host(struct node *n)
-{
-	local_accept(n, n->host_fd);
 }
 
 static int http_fd(const struct node *n)
@@ -155,8 +145,8 @@ static const struct source {
 	{FIRST, admission_fd, wake_admission},
 	{FIRST, remote_fd, wake_remote},
 	{COMPLETED, disk_fd, complete_disk},
-	{LAST, control_fd, accept_control},
-	{LAST, host_fd, accept_host},
+	{LAST, control_fd, lines_accept},
+	{LAST, host_fd, hosts_accept},
 	{LAST, http_fd, http_run},
 };
 
@@ -173,7 +163,7 @@ static void run_step(struct node *n, enum step step, const struct pollfd *fds)
 
 /* Where each part has its descriptors. */
 struct watched {
-	struct pollfd fds[SOURCES + DP_LINKS_FDS + DP_NODE_LINKS_MAX + NODE_CONNS_MAX];
+	struct pollfd fds[SOURCES + DP_LINKS_FDS + DP_NODE_LINKS_MAX + CONNS_MAX];
 	struct pollfd *links, *conns;
 	unsigned count, conn_count;
 };
@@ -186,10 +176,8 @@ static void watch_all(struct node *n, struct watched *w)
 	w->links = w->fds + w->count;
 	w->count += dp_links_watch(n->links, w->links);
 	w->conns = w->fds + w->count;
-	w->conn_count = n->conn_count;
-	for (unsigned i = 0; i < n->conn_count; i++)
-		w->fds[w->count++] = (struct pollfd){
-			.fd = local_conn_fd(n->conns[i]), .events = local_wants(n->conns[i])};
+	w->conn_count = conns_watch(n, w->conns);
+	w->count += w->conn_count;
 }
 
 static void run_turn(struct node *n, uint64_t timeout_us)
@@ -204,10 +192,7 @@ static void run_turn(struct node *n, uint64_t timeout_us)
 		return;
 	read_clock(n);
 	run_step(n, FIRST, w.fds);
-	/* No connection closes before local_flush(), so their places still hold. */
-	for (unsigned i = 0; i < w.conn_count; i++)
-		if (w.conns[i].revents)
-			local_ready(n, n->conns[i], w.conns[i].revents);
+	conns_ready(n, w.conns, w.conn_count);
 	dp_links_ready(n->links, w.links);
 	net_receive(n);
 	run_step(n, COMPLETED, w.fds);
@@ -273,7 +258,7 @@ bool loop_is_drained(const struct node *n)
 
 void loop_drain(struct node *n)
 {
-	local_hang_up(n);
+	hosts_hang_up(n);
 	for (unsigned i = 0; i < n->cfg->stream_count; i++)
 		dp_stream_drain(n->streams[i].stream);
 	flush_all(n);

@@ -57,9 +57,9 @@ static void on_send_down(void *ctx, struct dp_stream *s, uint32_t link, struct d
 static void on_reply(void *ctx, struct dp_stream *s, void *tag, int err, uint64_t set,
 	struct dp_buf *data)
 {
-	struct node_stream *ns = ctx;
+	(void)ctx;
 	(void)s;
-	local_reply(ns->node, tag, err, set, data);
+	hosts_reply(tag, err, set, data);
 }
 
 /* A condition that lasts is reported once a minute, not at every attempt. */
@@ -281,7 +281,9 @@ static int open_all(struct node *n)
 	if (!err)
 		err = remote_open(n);
 	if (!err)
-		err = local_open(n);
+		err = lines_open(n);
+	if (!err)
+		err = hosts_open(n);
 	if (!err)
 		err = http_open(n);
 	/* When nothing else can fail: who puts the former file back finds everything. */
@@ -357,7 +359,9 @@ static int exit_code(int err)
 
 static int close_all(struct node *n, int code)
 {
-	local_close(n);
+	conns_close(n);
+	hosts_close(n);
+	lines_close(n);
 	http_close(n);
 	remote_close(n);
 	net_close(n);

@@ -38,7 +38,7 @@ static void check_gone_volume(struct reload *r, const struct node *n, struct nod
 	const struct dp_node_volume *v)
 {
 	struct dp_store *store = dp_stream_store(s->stream);
-	if (local_uses(n, v->name))
+	if (hosts_use(n, v->name))
 		refuse_reload(r, "volume %s is in use by a host", v->name);
 	if (!aside_has_records(&dp_stream_core(s->stream)->log, v->id))
 		return;
@@ -91,7 +91,7 @@ static void check_stream(struct reload *r, struct node *n, struct node_stream *s
 	for (unsigned i = 0; i < s->cfg->volume_count; i++)
 		if (is_gone(&r->next, s->cfg->volumes[i].name) && next)
 			check_gone_volume(r, n, s, &s->cfg->volumes[i]);
-		else if (!next && local_uses(n, s->cfg->volumes[i].name))
+		else if (!next && hosts_use(n, s->cfg->volumes[i].name))
 			refuse_reload(r, "volume %s is in use by a host", s->cfg->volumes[i].name);
 	for (unsigned i = 0; next && i < next->volume_count; i++) {
 		const char *wrong = aside_wrong_volume(n, s, &next->volumes[i]);

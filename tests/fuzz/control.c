@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A line of the control socket: parsed as in common/node/local.c, answered by a controller in this
+/* A line of the control socket: parsed as in common/node/lines.c, answered by a controller in this
  * process. It lives on from input to input, as a daemon does. */
 #include "fuzz.h"
 #include "testnode.h"

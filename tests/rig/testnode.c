@@ -28,7 +28,7 @@ static void on_reply(void *ctx, struct dp_stream *s, void *tag, int err, uint64_
 	struct testreply *r = tag;
 	(void)s;
 	if (r < t->replies || r >= t->replies + 8) {
-		local_reply(&t->n, tag, err, set, data);
+		hosts_reply(tag, err, set, data);
 		return;
 	}
 	dp_buf_unref(&r->data);
@@ -115,14 +115,16 @@ void testnode_turn(struct testnode *t)
 	}
 	dp_stream_flush(s);
 	run_disk(t);
-	local_flush(&t->n);
+	conns_flush(&t->n);
 	if (t->n.links)
 		dp_links_flush(t->n.links);
 }
 
 void testnode_free(struct testnode *t)
 {
-	local_close(&t->n);
+	conns_close(&t->n);
+	hosts_close(&t->n);
+	lines_close(&t->n);
 	net_close(&t->n);
 	memdisk_crash(t->disk, NULL, NULL);
 	dp_stream_close(&t->n.streams[0].stream);

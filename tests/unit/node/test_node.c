@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "client/dipole.h"
 #include "node/logjson.h"
+#include "proto/host.h"
 #include "testnode.h"
 
 #define LIMIT_US 10000000
@@ -416,10 +417,16 @@ static int dial(const char *name)
 	return fd;
 }
 
+static int open_local_sockets(struct testnode *t)
+{
+	int err = lines_open(&t->n);
+	return err ? err : hosts_open(&t->n);
+}
+
 static struct testnode *listening_controller(void)
 {
 	struct testnode *t = open_controller();
-	cr_assert_eq(local_open(&t->n), 0);
+	cr_assert_eq(open_local_sockets(t), 0);
 	return t;
 }
 
@@ -427,22 +434,17 @@ static struct testnode *listening_controller(void)
 static void look(struct testnode *t)
 {
 	struct node *n = &t->n;
-	struct pollfd fds[2 + NODE_CONNS_MAX];
-	unsigned count = 2, conns = n->conn_count;
+	struct pollfd fds[2 + CONNS_MAX];
 	fds[0] = (struct pollfd){.fd = n->control_fd, .events = POLLIN};
 	fds[1] = (struct pollfd){.fd = n->host_fd, .events = POLLIN};
-	for (unsigned i = 0; i < conns; i++)
-		fds[count++] = (struct pollfd){
-			.fd = local_conn_fd(n->conns[i]), .events = local_wants(n->conns[i])};
-	poll(fds, count, 0);
-	for (unsigned i = 0; i < conns; i++)
-		if (fds[2 + i].revents)
-			local_ready(n, n->conns[i], fds[2 + i].revents);
+	unsigned conns = conns_watch(n, fds + 2);
+	poll(fds, 2 + conns, 0);
+	conns_ready(n, fds + 2, conns);
 	testnode_turn(t);
 	if (fds[0].revents)
-		local_accept(n, n->control_fd);
+		lines_accept(n);
 	if (fds[1].revents)
-		local_accept(n, n->host_fd);
+		hosts_accept(n);
 }
 
 /* Exactly `size` bytes; less: the connection has ended. */
@@ -519,19 +521,19 @@ Test(sockets, belong_to_the_node_alone, .init = make_scratch, .fini = remove_scr
 	t->cfg.state = scratch;
 	testnode_start(t);
 	unlink(path_of("host.sock"));
-	cr_assert_eq(local_open(&t->n), 0);
+	cr_assert_eq(open_local_sockets(t), 0);
 	cr_assert_neq(access(path_of("host.sock"), F_OK), 0, "a mirror has no hosts");
 	testnode_free(t);
 }
 
 Test(sockets, too_long_a_path_is_a_mistake_of_the_configuration)
 {
-	char longest[NODE_SUN_MAX + 10];
+	char longest[CONN_PATH_MAX + 10];
 	struct testnode *t = open_controller();
 	memset(longest, 'x', sizeof longest - 1);
 	longest[sizeof longest - 1] = 0;
 	t->cfg.state = longest;
-	cr_assert_eq(local_open(&t->n), DP_ECONFIG);
+	cr_assert_eq(open_local_sockets(t), DP_ECONFIG);
 	testnode_free(t);
 }
 
@@ -599,14 +601,14 @@ Test(lines, a_line_without_end_is_not_gathered, .init = make_scratch, .fini = re
 Test(sockets, are_limited, .init = make_scratch, .fini = remove_scratch)
 {
 	struct testnode *t = listening_controller();
-	int fds[NODE_CONNS_MAX], more;
-	for (unsigned i = 0; i < NODE_CONNS_MAX; i++) {
+	int fds[CONNS_MAX], more;
+	for (unsigned i = 0; i < CONNS_MAX; i++) {
 		fds[i] = dial(i % 2 ? "host.sock" : "control.sock");
 		look(t);
 	}
 	more = dial("control.sock");
 	cr_assert(is_closed(t, more), "one more than there may be");
-	cr_assert_eq(t->n.conn_count, NODE_CONNS_MAX);
+	cr_assert_eq(t->n.conn_count, CONNS_MAX);
 	close(more);
 	give(t, fds[0], STATUS, sizeof STATUS - 1);
 	expect_line(t, fds[0], true);
@@ -616,7 +618,7 @@ Test(sockets, are_limited, .init = make_scratch, .fini = remove_scratch)
 	give(t, more, STATUS, sizeof STATUS - 1);
 	expect_line(t, more, true);
 	close(more);
-	for (unsigned i = 0; i < NODE_CONNS_MAX; i++)
+	for (unsigned i = 0; i < CONNS_MAX; i++)
 		if (i != 1)
 			close(fds[i]);
 	testnode_free(t);
@@ -714,7 +716,7 @@ static int host_of(struct testnode *t)
 	struct dp_channel_reply r = expect_reply(t, fd, DP_CHANNEL_HELLO, 1, 0, info);
 	cr_assert_eq(dp_channel_volume_decode(info, r.payload_len, &v), 0);
 	cr_assert(v.size == TEST_SIZE && v.max_payload == DP_PAYLOAD_MAX);
-	cr_assert(v.max_extent == DP_EXTENT_MAX && v.max_requests == HOST_REQUESTS);
+	cr_assert(v.max_extent == DP_EXTENT_MAX && v.max_requests == CONN_REQUESTS);
 	return fd;
 }
 
@@ -837,7 +839,7 @@ Test(host, odd_requests, .init = make_scratch, .fini = remove_scratch)
 /* A host that sends more than it may have open waits at the door; everything is answered. */
 Test(host, more_requests_than_may_be_open, .init = make_scratch, .fini = remove_scratch)
 {
-	enum { COUNT = 4 * HOST_REQUESTS };
+	enum { COUNT = 4 * CONN_REQUESTS };
 	static uint8_t all[COUNT][DP_CHANNEL_REQUEST_SIZE];
 	struct testnode *t = listening_controller();
 	int fd = host_of(t);
@@ -908,7 +910,7 @@ Test(host, that_goes_away_while_it_waits, .init = make_scratch, .fini = remove_s
 {
 	for (unsigned open = 0; open < 2; open++) {
 		struct testnode *t = open ? open_controller() : new_controller();
-		cr_assert_eq(local_open(&t->n), 0);
+		cr_assert_eq(open_local_sockets(t), 0);
 		t->disk_waits = true; /* nothing becomes durable: what is asked stays unanswered */
 		int fd = host_of(t), other = host_of(t);
 		struct dp_channel_request trim = {.type = DP_CHANNEL_TRIM, .length = 512};
