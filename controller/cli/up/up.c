@@ -131,6 +131,7 @@ int up_command(struct up *up, const char *file, const char *state)
 	if (!status)
 		status = run_up(up);
 	dp_topology_destroy(&up->topology);
+	up_release_ports(up);
 	if (up->signal_fd >= 0)
 		close(up->signal_fd);
 	if (up->lock_fd >= 0)

@@ -48,6 +48,8 @@ struct up {
 	bool starting;             /* an end that a restart does not mend is final */
 	bool stopping; /* a signal asked for it, or the start failed: nothing is restarted */
 	int lock_fd, signal_fd;
+	int port_fds[DP_NODES_MAX]; /* each keeps the port of a node */
+	unsigned ports;
 	sigset_t old_mask;
 	struct timespec file_time; /* of topology.yaml, as it was read last */
 	struct up_child *children; /* [UP_CHILDREN_MAX] */
@@ -66,8 +68,10 @@ int up_check_paths(const struct up *up);
 int up_lock(struct up *up);
 
 /* Refuses the directory of another deployment; makes the nodes' directories and keys, chooses
- * ports, changes the model accordingly and writes topology.yaml. */
+ * ports and keeps them, changes the model accordingly and writes topology.yaml. */
 int up_prepare(struct up *up);
+
+void up_release_ports(struct up *up);
 
 /* ---- up_find.c ---- */
 

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,12 @@ int up_lock(struct up *up)
 
 /* ---- ports ---- */
 
+/* Below the ports that the kernel gives to connections, of which some UDP socket could get the port
+ * of a node that is being restarted. */
+#define PORT_FIRST    20000
+#define PORT_COUNT    10000
+#define PORT_ATTEMPTS 64
+
 /* Heartbeats use the UDP port of the same number. */
 static bool is_free_for_udp(const struct sockaddr_in *address)
 {
@@ -63,26 +70,28 @@ static bool is_free_for_udp(const struct sockaddr_in *address)
 	return free;
 }
 
-/* A listening socket on 127.0.0.1 that keeps others off the port; *port 0: any. -1 if taken. */
-static int hold_port(unsigned *port)
+/*
+ * Keeps the port of 127.0.0.1 for the node, also while that is restarted: a socket that is bound
+ * and does not listen. With SO_REUSEADDR on both, the node can listen beside it. Another `dipole
+ * up` binds without SO_REUSEADDR, so it is refused. Returns the socket, or -1: the port is taken.
+ */
+static int hold_port(unsigned port, bool had_before)
 {
 	struct sockaddr_in address = {
 		.sin_family = AF_INET,
-		.sin_port = htons((uint16_t)*port),
+		.sin_port = htons((uint16_t)port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 	};
-	socklen_t size = sizeof address;
 	int yes = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -1;
-	if (*port) /* connections of the last run may linger */
+	if (had_before) /* connections of the last run may linger */
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-	if (bind(fd, (struct sockaddr *)&address, size) || listen(fd, 1) ||
-		getsockname(fd, (struct sockaddr *)&address, &size) || !is_free_for_udp(&address)) {
+	if (bind(fd, (struct sockaddr *)&address, sizeof address) || !is_free_for_udp(&address) ||
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes)) {
 		close(fd);
 		return -1;
 	}
-	*port = ntohs(address.sin_port);
 	return fd;
 }
 
@@ -99,10 +108,10 @@ static unsigned last_port(const struct dp_topology *last, const char *node)
 static int choose_port(struct dp_topo_node *node, const struct dp_topology *last, int *fd)
 {
 	unsigned port = last_port(last, node->name);
-	*fd = hold_port(&port);
-	for (int again = 0; *fd < 0 && again < 16; again++) {
-		port = 0;
-		*fd = hold_port(&port);
+	*fd = port ? hold_port(port, true) : -1;
+	for (int attempt = 0; *fd < 0 && attempt < PORT_ATTEMPTS; attempt++) {
+		port = PORT_FIRST + randombytes_uniform(PORT_COUNT);
+		*fd = hold_port(port, false);
 	}
 	if (*fd < 0)
 		return cli_fail(EX_OSERR, "no port for %s: %s", node->name, strerror(errno));
@@ -110,21 +119,23 @@ static int choose_port(struct dp_topo_node *node, const struct dp_topology *last
 	return 0;
 }
 
-/* The ports are held until all are chosen, so that none is chosen twice. */
 static int choose_ports(struct up *up, const struct dp_topology *last)
 {
-	int fds[DP_NODES_MAX], status = 0;
-	unsigned count = 0;
+	int status = 0;
 	for (unsigned i = 0; i < up->topology->node_count && !status; i++) {
 		struct dp_topo_node *node = &up->topology->nodes[i];
 		if (!node->listen[0])
 			continue;
-		status = choose_port(node, last, &fds[count]);
-		count += !status;
+		status = choose_port(node, last, &up->port_fds[up->ports]);
+		up->ports += !status;
 	}
-	while (count)
-		close(fds[--count]);
 	return status;
+}
+
+void up_release_ports(struct up *up)
+{
+	while (up->ports)
+		close(up->port_fds[--up->ports]);
 }
 
 /* ---- topology.yaml ---- */
