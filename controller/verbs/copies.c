@@ -220,6 +220,6 @@ json_t *copy_json(const struct copies *copies, const struct copy *copy)
 	return copy->done ? json_pack("{s:s,s:b,s:s,s:I,s:I}", "node", name, "done", 1, "digest",
 				    copy->digest, "epoch", (json_int_t)copy->epoch, "seq",
 				    (json_int_t)copy->seq)
-			  : json_pack("{s:s,s:b,s:s,s:s}", "node", name, "done", 0, "reason",
-				    reasons[copy->absence], "error", copy->why);
+			  : json_pack("{s:s,s:b,s:s,s:o}", "node", name, "done", 0, "reason",
+				    reasons[copy->absence], "error", verb_string(copy->why));
 }

@@ -85,6 +85,6 @@ json_t *verb_digest_file(const char *path, struct verb_error *error)
 		verb_fail(error, EX_NOINPUT, "cannot read %s: %s", path, strerror(failed));
 		return NULL;
 	}
-	return json_pack("{s:s,s:I,s:s}", "file", path, "size_bytes", (json_int_t)size, "digest",
-		dp_digest_text(result, text));
+	return json_pack("{s:o,s:I,s:s}", "file", verb_string(path), "size_bytes", (json_int_t)size,
+		"digest", dp_digest_text(result, text));
 }

@@ -56,5 +56,7 @@ json_t *verb_fetch(const struct verb_fetch *f, struct verb_error *error)
 	else
 		keep_fetched(f, json_string_value(json_object_get(ask.answer, "topology")), error);
 	json_decref(ask.answer);
-	return error->status ? NULL : json_pack("{s:s,s:s}", "file", f->out, "digest", f->digest);
+	return error->status
+		? NULL
+		: json_pack("{s:o,s:s}", "file", verb_string(f->out), "digest", f->digest);
 }

@@ -144,7 +144,21 @@ int verb_make_dirs(const char *path, unsigned mode)
 	return stat(part, &st) == 0 && S_ISDIR(st.st_mode) ? 0 : DP_EINVAL;
 }
 
-/* ---- members of an answer ---- */
+/* ---- JSON ---- */
+
+json_t *verb_string(const char *text)
+{
+	json_t *string = json_string(text);
+	char *copy = string ? NULL : strdup(text);
+	if (!copy)
+		return string;
+	for (char *c = copy; *c; c++)
+		if (*c & 0x80)
+			*c = '?';
+	string = json_string(copy);
+	free(copy);
+	return string;
+}
 
 const char *verb_text(const json_t *object, const char *key)
 {

@@ -61,8 +61,14 @@ char *verb_node_path(const char *dir, const char *node, const char *file, char p
 /* Creates the directory and those above it. Errors: the codes of err.h. */
 int verb_make_dirs(const char *path, unsigned mode);
 
-/* ---- members of an answer; a missing or mistyped one is "-" or 0 ---- */
+/* ---- JSON ---- */
 
+/* A text that may be no UTF-8, as paths and errors with paths. '?' stands for what is no ASCII
+ * then.
+ */
+json_t *verb_string(const char *text);
+
+/* Members of an answer; a missing or mistyped one is "-" or 0. */
 const char *verb_text(const json_t *object, const char *key);
 uint64_t verb_number(const json_t *object, const char *key);
 

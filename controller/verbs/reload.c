@@ -23,7 +23,8 @@ static json_t *reload_json(const struct verb_place *place, const unsigned *nodes
 		if (a->err)
 			error->status = a->err == DP_EINVAL ? EX_CONFIG : EX_UNAVAILABLE;
 		json_array_append_new(entries,
-			a->err ? json_pack("{s:s,s:s}", "node", name, "error", a->error)
+			a->err ? json_pack("{s:s,s:o}", "node", name, "error",
+					 verb_string(a->error))
 			       : json_pack("{s:s,s:O}", "node", name, "changed",
 					 json_object_get(a->answer, "changed")));
 		json_decref(a->answer);

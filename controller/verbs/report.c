@@ -80,7 +80,7 @@ static json_t *node_json(const struct verb_survey *survey, unsigned i)
 	if (survey->answers[i])
 		json_object_set(o, "status", survey->answers[i]);
 	else
-		json_object_set_new(o, "why_not", json_string(survey->errors[i]));
+		json_object_set_new(o, "why_not", verb_string(survey->errors[i]));
 	json_object_set_new(o, "log",
 		file_tail(verb_node_path(survey->place->dir, n->name, "log", path)));
 	return o;
@@ -110,8 +110,8 @@ json_t *verb_report(const struct verb_place *place)
 		dp_topology_write(place->topology, to);
 		fclose(to);
 	}
-	json_t *report = json_pack("{s:s,s:o,s:s,s:s%,s:o,s:o}", "version", DIPOLE_VERSION,
-		"machine", machine_json(place->dir), "state", place->dir, "topology",
+	json_t *report = json_pack("{s:s,s:o,s:o,s:s%,s:o,s:o}", "version", DIPOLE_VERSION,
+		"machine", machine_json(place->dir), "state", verb_string(place->dir), "topology",
 		topology ? topology : "", size, "nodes", nodes, "system_log", system_log());
 	free(topology);
 	return report;

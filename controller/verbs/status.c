@@ -16,9 +16,9 @@ json_t *verb_status(const struct verb_place *place, const struct verb_filter *fi
 			json_array_append(nodes, survey.answers[i]);
 		else
 			json_array_append_new(nodes,
-				json_pack("{s:s,s:s,s:s,s:s}", "node", n->name, "role",
+				json_pack("{s:s,s:s,s:s,s:o}", "node", n->name, "role",
 					dp_role_name(n->role), "state", "Down", "error",
-					survey.errors[i]));
+					verb_string(survey.errors[i])));
 	}
 	verb_survey_end(&survey, error);
 	return json_pack("{s:s,s:o}", "deployment", place->topology->name, "nodes", nodes);

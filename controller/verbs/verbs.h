@@ -133,4 +133,27 @@ json_t *verb_key_add(const struct verb_place *place, const char *node, struct ve
 /* Makes a node's key pair, DIR/NODE/key and key.pub. {"node", "public_key"}. */
 json_t *verb_keygen(const char *dir, const char *node, struct verb_error *error);
 
+/* ---- topology files; for budgets see budget.h ---- */
+
+/* {"ok": true, "name", "streams": [{"name", "controller", "legs": [{"name", "hops": [{"node",
+ * "distance_m"}...], "distance_m"}...], "opposition"}...]}, with distances null if unknown; or
+ * {"ok": false, "errors": [{"file", "line", "column", "key", "text"}...]}. *topology is a new
+ * topology that the caller destroys, or NULL. Errors: EX_CONFIG, EX_NOINPUT, each with mistakes. */
+json_t *verb_topology_check(const char *file, struct dp_topology **topology,
+	struct verb_error *error);
+
+struct verb_render {
+	const char *file;   /* the topology */
+	const char *target; /* compose, systemd or kubernetes */
+	const char *image;  /* of the containers */
+};
+
+/* What each site needs to run its part, as files that are not written yet: {"sites": [{"site",
+ * "etc", "files": [{"path", "text"}...]}...], "without_key": [NODE...]}. Paths are relative to the
+ * site's directory. It has the directory "etc" of the topology, which is "" if that is the site's
+ * own, and one called "secrets" that only its owner may read. Errors: EX_USAGE no such target,
+ * those of a topology file, EX_OSERR. */
+json_t *verb_render(const struct verb_render *render, struct verb_error *error);
+bool verb_render_has(const char *target);
+
 #endif

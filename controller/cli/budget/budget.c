@@ -5,80 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/err.h"
 #include "base/units.h"
-#include "budget/budget_view.h"
-#include "what_if.h"
-
-/* ---- what follows ---- */
-
-const struct dp_topo_stream *budget_stream(const struct budget_view *v)
-{
-	return &v->t->streams[v->stream];
-}
-
-const char *budget_name(const struct budget_view *v, unsigned at)
-{
-	return at == DP_BUDGET_HOST ? "host" : v->t->nodes[at].name;
-}
-
-uint64_t budget_journal(const struct budget_view *v, unsigned node)
-{
-	const struct dp_topo_stream *s = budget_stream(v);
-	return node == s->controller ? s->journal_bytes : v->t->nodes[node].journal_bytes;
-}
-
-double budget_lasts_s(const struct budget_view *v, unsigned node)
-{
-	double each_s = dp_budget_backlog(&v->costs, v->data_bytes, (double)v->rate_bytes, 1);
-	return (double)budget_journal(v, node) / each_s;
-}
-
-double budget_outage_bytes(const struct budget_view *v)
-{
-	return dp_budget_backlog(&v->costs, v->data_bytes, (double)v->rate_bytes,
-		(double)v->outage_us / 1e6);
-}
-
-double budget_held_bytes(const struct budget_view *v, double held_us)
-{
-	return dp_budget_backlog(&v->costs, v->data_bytes, (double)v->rate_bytes, held_us / 1e6);
-}
-
-double budget_data_rate(const struct budget_view *v, const struct dp_budget_hop *h)
-{
-	return h->rate_bytes * (double)v->data_bytes / (double)v->costs.record_bytes;
-}
-
-bool budget_is_limited(const struct budget_view *v, const struct dp_budget_hop *h)
-{
-	return h->rate_bytes > 0 && budget_data_rate(v, h) < 10.0 * (double)DP_GIB;
-}
-
-double budget_reach(const struct budget_view *v, unsigned leg)
-{
-	return dp_budget_reach(v->t, v->stream, leg, &v->costs, (double)v->budget_us);
-}
-
-double budget_separation(const struct budget_view *v)
-{
-	const struct dp_topo_stream *s = budget_stream(v);
-	double first = -1, second = -1;
-	for (unsigned i = 0; i < s->leg_count; i++) {
-		double m = budget_reach(v, i);
-		if (isinf(m))
-			return -1;
-		if (m > first) {
-			second = first;
-			first = m;
-		} else if (m > second) {
-			second = m;
-		}
-	}
-	return second < 0 ? -1 : first + second;
-}
-
-/* ---- the command ---- */
+#include "budget/budget_print.h"
 
 static void want_size(const struct cli_command *self, const char *option, const char *text,
 	uint64_t *out)
@@ -123,127 +51,48 @@ static enum format want_format(const struct cli_command *self, const char *text,
 	return json ? JSON : TEXT;
 }
 
-/* What the nodes of the place have measured, for that stream only. */
-static void ask_and_show(const struct budget_view *v, enum format format,
-	struct verb_survey *survey)
-{
-	survey->stream = budget_stream(v);
-	survey->only = -1;
-	verb_survey_ask(survey);
-	if (!survey->answered)
-		return;
-	if (format == JSON)
-		cli_print_json(budget_measured_json(v, survey));
-	else
-		budget_measured_print(v, survey);
-}
-
-static void show(const struct budget_view *v, enum format format)
+static void show_in_format(const struct budget_view *v, enum format format)
 {
 	if (format == JSON)
-		cli_print_json(budget_json(v));
+		cli_print_json(verb_budget(v));
 	else if (format == HTML)
 		budget_html(v);
 	else
 		budget_print(v);
 }
 
-static int fail_make(const struct dp_topology *t, int err, unsigned unknown)
-{
-	const struct dp_topo_link *l = &t->links[unknown];
-	if (err != DP_EINVAL)
-		return cli_fail(EX_OSERR, "%s", dp_strerror(err));
-	return cli_fail(EX_CONFIG,
-		"the link between %s and %s has neither a distance nor a round trip, and a site of theirs no "
-		"position (`at`)",
-		t->nodes[l->a].name, t->nodes[l->b].name);
-}
-
-/* *then is the caller's. */
-static int make_change(const struct budget_view *v, struct dp_budget **then)
-{
-	char why[DP_ASK_ERROR_MAX];
-	unsigned unknown;
-	struct dp_topology *t = malloc(sizeof *t);
-	*then = NULL;
-	if (!t)
-		return cli_fail(EX_OSERR, "out of memory");
-	*t = *v->t;
-	int status = EX_OK;
-	if (dp_what_if(t, v->stream, v->change, why, sizeof why))
-		status = cli_fail(EX_USAGE, "--what-if %s: %s", v->change, why);
-	int err = status ? 0 : dp_budget_make(t, v->stream, &v->costs, then, &unknown);
-	if (err)
-		status = fail_make(t, err, unknown);
-	free(t);
-	return status;
-}
-
-/* survey: of a running deployment, or NULL. */
-static int answer(struct budget_view *v, enum format format, struct verb_survey *survey)
-{
-	struct dp_budget *b, *then = NULL;
-	unsigned unknown;
-	int err = dp_budget_make(v->t, v->stream, &v->costs, &b, &unknown);
-	if (err)
-		return fail_make(v->t, err, unknown);
-	int status = v->change ? make_change(v, &then) : EX_OK;
-	v->b = b;
-	v->then = then;
-	if (!status && survey)
-		ask_and_show(v, format, survey);
-	else if (!status)
-		show(v, format);
-	dp_budget_destroy(&then);
-	dp_budget_destroy(&b);
-	if (status || !survey || survey->answered)
-		return status;
-	return cli_fail(EX_UNAVAILABLE, "no node of %s answers on this machine", v->t->name);
-}
-
-/* In the topology that is loaded. */
-static int answer_for(struct budget_view *v, const char *file, const char *stream,
-	enum format format, struct verb_survey *survey)
-{
-	int found = stream ? dp_topology_stream(v->t, stream) : v->t->stream_count == 1 ? 0 : -1;
-	if (found < 0 && stream)
-		return cli_fail(EX_USAGE, "%s has no stream '%s'", file, stream);
-	if (found < 0)
-		return cli_fail(EX_USAGE, "%s has %u streams; name one with --stream", file,
-			v->t->stream_count);
-	v->stream = (unsigned)found;
-	return answer(v, format, survey);
-}
-
-static int answer_for_file(struct budget_view *v, const char *file, const char *stream,
+static int show_budget(struct budget_view *v, const char *file, const char *stream,
 	enum format format)
 {
 	struct dp_topology *t;
+	struct verb_error error = {.status = 0};
 	int status = cli_topology_load(file, &t);
 	if (status)
 		return status;
-	v->t = t;
-	status = answer_for(v, file, stream, format, NULL);
+	if (!budget_open(v, t, file, stream, &error))
+		show_in_format(v, format);
+	budget_close(v);
 	dp_topology_destroy(&t);
-	return status;
+	return cli_error(&error);
 }
 
-static int answer_for_place(struct budget_view *v, const char *state, const char *stream,
-	enum format format)
+static int show_measured(struct budget_view *v, const char *state, const char *stream, bool json)
 {
 	struct verb_place place;
-	struct verb_survey survey = {.place = &place};
+	struct verb_error error = {.status = 0};
+	json_t *answer = NULL;
 	int status = cli_place_open(state, &place);
-	if (status == EX_OK) {
-		v->t = place.topology;
-		status = answer_for(v, place.dir, stream, format, &survey);
+	if (!status) {
+		if (!budget_open(v, place.topology, place.dir, stream, &error))
+			answer = verb_budget_measured(v, &place, &error);
+		budget_close(v);
+		status = cli_answer(answer, json, budget_print_measured, &error);
 	}
-	verb_survey_clear(&survey);
 	verb_place_close(&place);
 	return status;
 }
 
-static int run(const struct cli_command *self, int argc, char **argv)
+static int run_budget(const struct cli_command *self, int argc, char **argv)
 {
 	const char *file = NULL, *state = NULL, *stream = NULL, *size = NULL, *rate = NULL,
 		   *factor = NULL, *propagation = NULL, *format_text = NULL;
@@ -296,8 +145,8 @@ static int run(const struct cli_command *self, int argc, char **argv)
 		v.costs.commit_us = (double)commit_us;
 
 	if (measured)
-		return answer_for_place(&v, state, stream, format);
-	return answer_for_file(&v, file, stream, format);
+		return show_measured(&v, state, stream, format == JSON);
+	return show_budget(&v, file, stream, format);
 }
 
 const struct cli_command cli_budget = {
@@ -306,5 +155,5 @@ const struct cli_command cli_budget = {
 		"FILE | --measured [--stream NAME] [--size SIZE] [--rate SIZE] [--outage TIME] [--budget "
 		"TIME] [--what-if CHANGE] [--format FORMAT] [--json]",
 	.summary = "Predict what distance costs a stream: latency, journals, links.",
-	.run = run,
+	.run = run_budget,
 };

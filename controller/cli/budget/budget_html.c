@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "base/units.h"
-#include "budget/budget_view.h"
+#include "budget/budget_print.h"
 
 static const char style[] =
 	"body{font:15px/1.45 system-ui,'DejaVu Sans',sans-serif;color:#1b1f24;max-width:60rem;margin:0 auto;"

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "budget/budget_view.h"
+#include "budget/budget_print.h"
 
 #define RADIANS(degrees) ((degrees)*M_PI / 180)
 #define LINE_HEIGHT      13.0 /* of a label */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/units.h"
-#include "budget/budget_view.h"
+#include "budget/budget_print.h"
 
 #define MI_KM(metres) (metres) / DP_METRES_A_MILE, (metres) / 1000
 

@@ -4,196 +4,80 @@
 
 #include <stdio.h>
 
-#include "base/err.h"
-
-#define KM(metres) ((metres) / 1000)
-
-static json_t *errors_json(const struct dp_topo_errors *errors)
+/* A distance in metres; null: unknown. */
+static void print_distance(const json_t *distance)
 {
-	json_t *list = json_array();
-	for (unsigned i = 0; i < errors->count; i++) {
-		const struct dp_topo_error *e = &errors->errors[i];
-		json_array_append_new(list,
-			json_pack("{s:s,s:i,s:i,s:s,s:s}", "file", e->file, "line", (int)e->line,
-				"column", (int)e->column, "key", e->key, "text", e->text));
-	}
-	return list;
-}
-
-/* ---- distances ---- */
-
-/* Metres of the hop that reaches node `to`; negative: unknown. */
-static double hop_distance(const struct dp_topology *t, unsigned from, unsigned to)
-{
-	const struct dp_topo_link *link = dp_topology_link(t, from, to);
-	return link ? link->distance_m : -1;
-}
-
-/* Of the whole leg; negative if that of a hop is unknown. */
-static double leg_distance(const struct dp_topology *t, unsigned controller,
-	const struct dp_topo_leg *leg)
-{
-	double sum = 0;
-	unsigned from = controller;
-	for (unsigned i = 0; i < leg->hop_count; i++) {
-		double d = hop_distance(t, from, leg->hops[i]);
-		if (d < 0)
-			return -1;
-		sum += d;
-		from = leg->hops[i];
-	}
-	return sum;
-}
-
-/* Why a stream's opposition is not known. */
-static void explain_unknown(const struct dp_topology *t, unsigned stream, char *text, size_t size)
-{
-	const struct dp_topo_stream *s = &t->streams[stream];
-	if (s->leg_count < 2) {
-		snprintf(text, size, "it has one leg only");
-		return;
-	}
-	unsigned node = s->controller;
-	for (unsigned i = 0; t->sites[t->nodes[node].site].has_position && i < s->leg_count; i++)
-		node = s->legs[i].hops[s->legs[i].hop_count - 1];
-	snprintf(text, size, "site %s of node %s has no position (`at`)",
-		t->sites[t->nodes[node].site].name, t->nodes[node].name);
-}
-
-/* ---- text ---- */
-
-static void print_distance(double metres)
-{
-	if (metres < 0)
+	if (json_is_null(distance))
 		printf("distance unknown");
 	else
-		printf("%.1f km", KM(metres));
+		printf("%.1f km", json_real_value(distance) / 1000);
 }
 
-static void print_leg(const struct dp_topology *t, const struct dp_topo_stream *s,
-	const struct dp_topo_leg *leg)
+static void print_leg(const char *controller, const json_t *leg)
 {
-	unsigned from = s->controller;
-	printf("  leg %s: %s", leg->name, t->nodes[from].name);
-	for (unsigned i = 0; i < leg->hop_count; i++) {
-		printf(" -> %s (", t->nodes[leg->hops[i]].name);
-		print_distance(hop_distance(t, from, leg->hops[i]));
+	const json_t *hops = json_object_get(leg, "hops");
+	json_t *hop;
+	size_t i;
+	printf("  leg %s: %s", verb_text(leg, "name"), controller);
+	json_array_foreach (hops, i, hop) {
+		printf(" -> %s (", verb_text(hop, "node"));
+		print_distance(json_object_get(hop, "distance_m"));
 		putchar(')');
-		from = leg->hops[i];
 	}
-	if (leg->hop_count > 1) {
+	if (json_array_size(hops) > 1) {
 		printf(", in all ");
-		print_distance(leg_distance(t, s->controller, leg));
+		print_distance(json_object_get(leg, "distance_m"));
 	}
 	putchar('\n');
 }
 
-static void print_opposition(const struct dp_topology *t, unsigned stream)
+static double km_of(const json_t *opposition, const char *key)
 {
-	struct dp_opposition o;
-	char why[256];
-	if (!dp_topology_opposition(t, stream, &o)) {
-		explain_unknown(t, stream, why, sizeof why);
-		printf("  opposition: unknown, %s\n", why);
+	return json_real_value(json_object_get(opposition, key)) / 1000;
+}
+
+static void print_opposition(const char *controller, const json_t *o)
+{
+	const json_t *poles = json_object_get(o, "poles"),
+		     *from = json_object_get(o, "from_controller_m");
+	if (!json_is_true(json_object_get(o, "known"))) {
+		printf("  opposition: unknown, %s\n", verb_text(o, "reason"));
 		return;
 	}
-	const char *a = t->nodes[o.pole_a].name, *b = t->nodes[o.pole_b].name;
-	printf("  opposition: %s and %s are %.1f km apart, and %.1f km and %.1f km from %s\n", a, b,
-		KM(o.separation_m), KM(o.from_controller_a_m), KM(o.from_controller_b_m),
-		t->nodes[t->streams[stream].controller].name);
-	printf("              gain %.1f km: %s\n", KM(o.gain_m),
-		o.opposed ? "the poles are opposed" : "the poles are NOT opposed");
+	printf("  opposition: %s and %s are %.1f km apart, and %.1f km and %.1f km from %s\n",
+		json_string_value(json_array_get(poles, 0)),
+		json_string_value(json_array_get(poles, 1)), km_of(o, "separation_m"),
+		json_real_value(json_array_get(from, 0)) / 1000,
+		json_real_value(json_array_get(from, 1)) / 1000, controller);
+	printf("              gain %.1f km: %s\n", km_of(o, "gain_m"),
+		json_is_true(json_object_get(o, "opposed")) ? "the poles are opposed"
+							    : "the poles are NOT opposed");
 }
 
-static void print_stream(const struct dp_topology *t, unsigned stream)
+static void print_stream(const struct dp_topo_stream *s, const json_t *checked)
 {
-	const struct dp_topo_stream *s = &t->streams[stream];
+	const char *controller = verb_text(checked, "controller");
+	json_t *leg;
+	size_t i;
 	printf("\nstream %s: controller %s, answers when %s on %u of %u leg%s, flush %s\n", s->name,
-		t->nodes[s->controller].name, dp_stage_name(s->ack_stage), s->ack_legs,
-		s->leg_count, s->leg_count == 1 ? "" : "s", dp_stage_name(s->flush));
-	for (unsigned i = 0; i < s->leg_count; i++)
-		print_leg(t, s, &s->legs[i]);
-	print_opposition(t, stream);
+		controller, dp_stage_name(s->ack_stage), s->ack_legs, s->leg_count,
+		s->leg_count == 1 ? "" : "s", dp_stage_name(s->flush));
+	json_array_foreach (json_object_get(checked, "legs"), i, leg)
+		print_leg(controller, leg);
+	print_opposition(controller, json_object_get(checked, "opposition"));
 }
 
-static void print_text(const struct dp_topology *t)
+static void print_checked(const struct dp_topology *t, const json_t *answer)
 {
+	const json_t *streams = json_object_get(answer, "streams");
 	printf("%s: %u node%s, %u stream%s, %u volume%s, no mistakes\n", t->name, t->node_count,
 		t->node_count == 1 ? "" : "s", t->stream_count, t->stream_count == 1 ? "" : "s",
 		t->volume_count, t->volume_count == 1 ? "" : "s");
 	for (unsigned i = 0; i < t->stream_count; i++)
-		print_stream(t, i);
+		print_stream(&t->streams[i], json_array_get(streams, i));
 }
 
-/* ---- JSON ---- */
-
-static json_t *distance_json(double metres)
-{
-	return metres < 0 ? json_null() : json_real(metres);
-}
-
-static json_t *leg_json(const struct dp_topology *t, const struct dp_topo_stream *s,
-	const struct dp_topo_leg *leg)
-{
-	json_t *hops = json_array();
-	unsigned from = s->controller;
-	for (unsigned i = 0; i < leg->hop_count; i++) {
-		json_array_append_new(hops,
-			json_pack("{s:s,s:o}", "node", t->nodes[leg->hops[i]].name, "distance_m",
-				distance_json(hop_distance(t, from, leg->hops[i]))));
-		from = leg->hops[i];
-	}
-	return json_pack("{s:s,s:o,s:o}", "name", leg->name, "hops", hops, "distance_m",
-		distance_json(leg_distance(t, s->controller, leg)));
-}
-
-static json_t *opposition_json(const struct dp_topology *t, unsigned stream)
-{
-	struct dp_opposition o;
-	char why[256];
-	if (!dp_topology_opposition(t, stream, &o)) {
-		explain_unknown(t, stream, why, sizeof why);
-		return json_pack("{s:b,s:s}", "known", 0, "reason", why);
-	}
-	return json_pack("{s:b,s:[ss],s:f,s:[ff],s:f,s:b}", "known", 1, "poles",
-		t->nodes[o.pole_a].name, t->nodes[o.pole_b].name, "separation_m", o.separation_m,
-		"from_controller_m", o.from_controller_a_m, o.from_controller_b_m, "gain_m",
-		o.gain_m, "opposed", (int)o.opposed);
-}
-
-static json_t *stream_json(const struct dp_topology *t, unsigned stream)
-{
-	const struct dp_topo_stream *s = &t->streams[stream];
-	json_t *legs = json_array();
-	for (unsigned i = 0; i < s->leg_count; i++)
-		json_array_append_new(legs, leg_json(t, s, &s->legs[i]));
-	return json_pack("{s:s,s:s,s:o,s:o}", "name", s->name, "controller",
-		t->nodes[s->controller].name, "legs", legs, "opposition",
-		opposition_json(t, stream));
-}
-
-static json_t *topology_json(const struct dp_topology *t)
-{
-	json_t *streams = json_array();
-	for (unsigned i = 0; i < t->stream_count; i++)
-		json_array_append_new(streams, stream_json(t, i));
-	return json_pack("{s:b,s:s,s:o}", "ok", 1, "name", t->name, "streams", streams);
-}
-
-/* ---- the command ---- */
-
-static int refuse(int err, const struct dp_topo_errors *errors, bool json)
-{
-	struct verb_error error = {.status = 0};
-	int status = verb_topology_judge(err, errors, &error);
-	if (!json)
-		return cli_error(&error);
-	verb_error_clear(&error);
-	cli_print_json(json_pack("{s:b,s:o}", "ok", 0, "errors", errors_json(errors)));
-	return status;
-}
-
-static int run(const struct cli_command *self, int argc, char **argv)
+static int run_topology_check(const struct cli_command *self, int argc, char **argv)
 {
 	const char *file;
 	bool json = false;
@@ -201,24 +85,26 @@ static int run(const struct cli_command *self, int argc, char **argv)
 		{"json", CLI_FLAG, &json, NULL, "print JSON, one line"},
 		{.name = NULL},
 	};
-	struct dp_topo_errors errors = {.count = 0};
+	struct verb_error error = {.status = 0};
 	struct dp_topology *t;
 	cli_parse(self, argc, argv, options, &file, 1, 1);
-	int err = dp_topology_load(file, &t, &errors);
-	if (err)
-		return refuse(err, &errors, json);
-	dp_topology_print_errors(&errors, stderr); /* warnings */
+	json_t *answer = verb_topology_check(file, &t, &error);
+	int status = error.status;
+	if (status && json)
+		verb_error_clear(&error); /* the JSON has it all */
+	cli_error(&error);                /* with the warnings */
 	if (json)
-		cli_print_json(topology_json(t));
-	else
-		print_text(t);
+		cli_print_json(json_incref(answer));
+	else if (t)
+		print_checked(t, answer);
+	json_decref(answer);
 	dp_topology_destroy(&t);
-	return EX_OK;
+	return status;
 }
 
 const struct cli_command cli_topology_check = {
 	.name = "topology check",
 	.arguments = "FILE [--json]",
 	.summary = "Report all mistakes of a topology file, or its legs and opposition.",
-	.run = run,
+	.run = run_topology_check,
 };

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* For Docker Compose: a service for each node, and one for NBD beside a controller. */
-#include "render/render.h"
-
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "verbs/render.h"
 
 /* "ipv4_address" or "ipv6_address" of a network, of which brackets are taken off; NULL: a name. */
 static const char *kind_of_number(char *host)
@@ -35,7 +35,7 @@ static void write_fence(FILE *to)
 		RENDER_UID, RENDER_UID);
 }
 
-static void write_node(const struct render *r, unsigned i, FILE *to)
+static void write_compose_node(const struct render *r, unsigned i, FILE *to)
 {
 	const struct dp_topo_node *n = &r->t->nodes[i];
 	char host[DP_ADDRESS_MAX + 1] = "";
@@ -65,7 +65,7 @@ static void write_node(const struct render *r, unsigned i, FILE *to)
 		fprintf(to, "    networks: [site]\n");
 }
 
-static void write_nbd(const struct render *r, unsigned i, FILE *to)
+static void write_compose_nbd(const struct render *r, unsigned i, FILE *to)
 {
 	const struct dp_topo_node *n = &r->t->nodes[i];
 	fprintf(to, "  %s-nbd:\n    image: \"%s\"\n    container_name: %s-%s-nbd\n", n->name,
@@ -83,7 +83,7 @@ static void write_nbd(const struct render *r, unsigned i, FILE *to)
 		n->name, n->name, n->name);
 }
 
-static void write(const struct render *r, FILE *to)
+static void write_compose(const struct render *r, FILE *to)
 {
 	const struct dp_topology *t = r->t;
 	fprintf(to, "# Site %s of %s, made by `dipole render`; see README.md.\nservices:\n",
@@ -91,15 +91,15 @@ static void write(const struct render *r, FILE *to)
 	for (unsigned i = 0; i < t->node_count; i++) {
 		if (!render_is_here(r, i))
 			continue;
-		write_node(r, i, to);
+		write_compose_node(r, i, to);
 		if (t->nodes[i].role == DP_ROLE_CONTROLLER)
-			write_nbd(r, i, to);
+			write_compose_nbd(r, i, to);
 	}
 	fprintf(to, "networks:\n  site: {name: %s-%s, external: true}\n", t->name,
 		t->sites[r->site].name);
 }
 
-static void steps(const struct render *r, FILE *to)
+static void write_compose_steps(const struct render *r, FILE *to)
 {
 	const struct dp_topology *t = r->t;
 	const char *site = t->sites[r->site].name;
@@ -135,4 +135,5 @@ static void steps(const struct render *r, FILE *to)
 		"reaches all of them.\n");
 }
 
-const struct render_target render_compose = {"compose", "etc", "compose.yaml", write, steps};
+const struct render_target render_compose = {
+	"compose", "etc", "compose.yaml", write_compose, write_compose_steps};

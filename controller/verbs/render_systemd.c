@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* For machines with the Debian package: its units take everything from the topology file. */
-#include "render/render.h"
-
 #include <stdio.h>
 
-static void steps(const struct render *r, FILE *to)
+#include "verbs/render.h"
+
+static void write_systemd_steps(const struct render *r, FILE *to)
 {
 	const struct dp_topology *t = r->t;
 	fprintf(to,
@@ -32,4 +32,4 @@ static void steps(const struct render *r, FILE *to)
 		"       dipole status\n\nA changed topology.yaml: `dipole apply`, or `systemctl reload` of each node.\n");
 }
 
-const struct render_target render_systemd = {"systemd", "", NULL, NULL, steps};
+const struct render_target render_systemd = {"systemd", "", NULL, NULL, write_systemd_steps};

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* For Kubernetes: a StatefulSet of one for each node, in the network of its machine, since nodes of
  * other sites know it by that address. */
-#include "render/render.h"
-
 #include <stdio.h>
+
+#include "verbs/render.h"
 
 /* What the node may need: a journal for each of its streams, and where it has images, each twice,
  * as a resync builds new ones beside the old. */
@@ -25,7 +25,7 @@ static uint64_t disk_bytes(const struct dp_topology *t, unsigned node)
 }
 
 /* Serves the disks, at port 10809 of the machine. */
-static void write_nbd(const struct render *r, const struct dp_topo_node *n, FILE *to)
+static void write_kubernetes_nbd(const struct render *r, const struct dp_topo_node *n, FILE *to)
 {
 	fprintf(to, "        - name: nbd\n          image: \"%s\"\n          command: [", r->image);
 	render_nbd(n, to);
@@ -40,7 +40,7 @@ static void write_nbd(const struct render *r, const struct dp_topo_node *n, FILE
 
 /* The whole topology file cannot stand in here: it is made a ConfigMap by the command in the
  * README. */
-static void write_node(const struct render *r, unsigned i, FILE *to)
+static void write_kubernetes_node(const struct render *r, unsigned i, FILE *to)
 {
 	const struct dp_topo_node *n = &r->t->nodes[i];
 	fprintf(to,
@@ -85,7 +85,7 @@ static void write_node(const struct render *r, unsigned i, FILE *to)
 		"            - {name: topology, mountPath: " RENDER_ETC "}\n");
 	bool disks = n->role == DP_ROLE_CONTROLLER;
 	if (disks)
-		write_nbd(r, n, to);
+		write_kubernetes_nbd(r, n, to);
 	fprintf(to, "      volumes:\n");
 	if (disks)
 		fprintf(to,
@@ -100,16 +100,16 @@ static void write_node(const struct render *r, unsigned i, FILE *to)
 		(unsigned long long)(disk_bytes(r->t, i) / DP_MIB));
 }
 
-static void write(const struct render *r, FILE *to)
+static void write_kubernetes(const struct render *r, FILE *to)
 {
 	fprintf(to, "# Site %s of %s, made by `dipole render`; see README.md.\n",
 		r->t->sites[r->site].name, r->t->name);
 	for (unsigned i = 0; i < r->t->node_count; i++)
 		if (render_is_here(r, i))
-			write_node(r, i, to);
+			write_kubernetes_node(r, i, to);
 }
 
-static void steps(const struct render *r, FILE *to)
+static void write_kubernetes_steps(const struct render *r, FILE *to)
 {
 	const struct dp_topology *t = r->t;
 	fprintf(to,
@@ -149,4 +149,5 @@ static void steps(const struct render *r, FILE *to)
 		t->name);
 }
 
-const struct render_target render_kubernetes = {"kubernetes", "", "manifest.yaml", write, steps};
+const struct render_target render_kubernetes = {
+	"kubernetes", "", "manifest.yaml", write_kubernetes, write_kubernetes_steps};

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* dipole budget: every number of it. */
+/* Every number of a budget. */
 #include <math.h>
 
-#include "budget/budget_view.h"
+#include "verbs/budget.h"
 
-static json_t *leg_json(const struct budget_view *v, unsigned n)
+static json_t *leg_budget(const struct budget_view *v, unsigned n)
 {
 	const struct dp_topo_stream *s = budget_stream(v);
 	const struct dp_budget_leg *l = &v->b->legs[n];
@@ -36,7 +36,7 @@ static json_t *leg_json(const struct budget_view *v, unsigned n)
 	return leg;
 }
 
-static json_t *events_json(const struct budget_view *v)
+static json_t *budget_events(const struct budget_view *v)
 {
 	json_t *events = json_array();
 	for (unsigned i = 0; i < v->b->event_count; i++) {
@@ -48,7 +48,7 @@ static json_t *events_json(const struct budget_view *v)
 	return events;
 }
 
-static json_t *change_json(const struct budget_view *v)
+static json_t *budget_change(const struct budget_view *v)
 {
 	const struct dp_budget *b = v->then;
 	return json_pack("{s:s,s:f,s:f,s:f,s:f,s:f}", "change", v->change, "ack_us", b->ack_us,
@@ -56,17 +56,17 @@ static json_t *change_json(const struct budget_view *v)
 		"committed_us", b->committed_us);
 }
 
-json_t *budget_json(const struct budget_view *v)
+json_t *verb_budget(const struct budget_view *v)
 {
 	const struct dp_topo_stream *s = budget_stream(v);
 	const struct dp_budget *b = v->b;
 	json_t *legs = json_array();
 	for (unsigned i = 0; i < s->leg_count; i++)
-		json_array_append_new(legs, leg_json(v, i));
+		json_array_append_new(legs, leg_budget(v, i));
 	json_t *out = json_pack("{s:s,s:f,s:f,s:f,s:f,s:f,s:o,s:o}", "stream", s->name, "ack_us",
 		b->ack_us, "flush_us", b->flush_us, "local_us", b->local_us, "cached_us",
 		b->cached_us, "committed_us", b->committed_us, "legs", legs, "events",
-		events_json(v));
+		budget_events(v));
 	json_object_set_new(out, "outage_bytes", json_real(budget_outage_bytes(v)));
 	json_object_set_new(out, "assumed",
 		json_pack("{s:I,s:I,s:I,s:f,s:f,s:f,s:f,s:f}", "write_bytes",
@@ -78,7 +78,7 @@ json_t *budget_json(const struct budget_view *v)
 	double m = b->one_sided_m;
 	json_object_set_new(out, "one_sided_m", m < 0 ? json_null() : json_real(m));
 	if (v->then)
-		json_object_set_new(out, "what_if", change_json(v));
+		json_object_set_new(out, "what_if", budget_change(v));
 	if (v->budget_us) {
 		m = budget_separation(v);
 		json_object_set_new(out, "reach_separation_m", m < 0 ? json_null() : json_real(m));

@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-/* dipole render: for each site a folder with what it runs. */
-#ifndef DP_CONTROLLER_CLI_RENDER_RENDER_H
-#define DP_CONTROLLER_CLI_RENDER_RENDER_H
+/* What a deployment needs of each kind: the files of verb_render(). */
+#ifndef DP_CONTROLLER_VERBS_RENDER_H
+#define DP_CONTROLLER_VERBS_RENDER_H
 
-#include "cli.h"
+#include <stdio.h>
+
+#include "verbs/verbs.h"
 
 #define RENDER_UID   7400 /* of the user in the images, who owns state and secrets */
 #define RENDER_ETC   "/etc/dipole"
 #define RENDER_STATE "/var/lib/dipole"
 
+struct render_target;
+
 struct render {
 	const struct dp_topology *t;
-	unsigned site; /* the one at hand */
+	const struct render_target *target;
 	const char *image;
+	unsigned site; /* the one at hand */
 };
 
-/* What kind of deployment: each function writes one file of the site at hand. */
+/* A kind of deployment. Each function writes one file of the site at hand. */
 struct render_target {
 	const char *name;
 	const char *etc;  /* folder of the topology in that of the site; "": that one */
@@ -26,8 +31,8 @@ struct render_target {
 
 extern const struct render_target render_compose, render_systemd, render_kubernetes;
 
-bool render_is_here(const struct render *r,
-	unsigned node); /* at the site at hand, and used by a stream */
+/* Whether the node is at the site at hand, and used by a stream. */
+bool render_is_here(const struct render *r, unsigned node);
 const char *render_program(enum dp_role role);
 /* The words of the command that serves the disks of a controller, "a, b, c". */
 void render_nbd(const struct dp_topo_node *controller, FILE *to);
