@@ -133,7 +133,7 @@ json_t *verb_key_add(const struct verb_place *place, const char *node, struct ve
 /* Makes a node's key pair, DIR/NODE/key and key.pub. {"node", "public_key"}. */
 json_t *verb_keygen(const char *dir, const char *node, struct verb_error *error);
 
-/* ---- topology files; for budgets see budget.h ---- */
+/* ---- topology files; budgets are in budget.h, changes in apply.h ---- */
 
 /* {"ok": true, "name", "streams": [{"name", "controller", "legs": [{"name", "hops": [{"node",
  * "distance_m"}...], "distance_m"}...], "opposition"}...]}, with distances null if unknown; or
