@@ -157,7 +157,7 @@ static void leave_clean_mark(struct node *n)
 }
 
 /* The means to seal and open what the stream carries, where this node is a holder. */
-static int open_seal(struct node *n, struct node_stream *ns)
+static int open_stream_seal(struct node *n, struct node_stream *ns)
 {
 	const struct dp_node_stream *cfg = ns->cfg;
 	uint8_t secret[DP_SEAL_KEY_SIZE], former[DP_SEAL_KEY_SIZE],
@@ -201,7 +201,7 @@ static int open_stream(struct node *n, struct node_stream *ns)
 		.read_cache = cfg->read_cache};
 	randombytes_buf(&sc.random, sizeof sc.random);
 	sc.random |= 1;
-	int err = cfg->holder_count ? open_seal(n, ns) : 0;
+	int err = cfg->holder_count ? open_stream_seal(n, ns) : 0;
 	sc.core.seal = ns->seal;
 	if (!err)
 		err = dp_stream_open(n->twin ? n->twin : n->disk, &sc, &stream_ops, ns,
