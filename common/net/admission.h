@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Who may connect: the ZeroMQ context of a node, and the handler in it that is asked about the key
- * of each new connection (ZAP, RFC 27). Keys of links and of operators come here; a connection with
- * another key ends before a byte of it is read. */
+/* Admission: the ZeroMQ context of a node, and its handler of keys (ZAP, RFC 27). libzmq asks the
+ * handler about the key of each new connection, of links and of operators. A connection whose key
+ * is not admitted ends before a message of it is read. */
 #ifndef DP_NET_ADMISSION_H
 #define DP_NET_ADMISSION_H
 

@@ -20,7 +20,7 @@ uint64_t dp_beat_name(const char *deployment, const char *node);
 void dp_beat_encode(const struct dp_beat *beat, uint64_t from, uint64_t to,
 	const uint8_t key[DP_BEAT_KEY_SIZE], uint8_t out[DP_BEAT_SIZE]);
 
-/* Who says to have sent it, before it is verified; 0: it is none of ours. */
+/* The sender that the datagram names, which is not verified yet; 0: this is not a heartbeat. */
 uint64_t dp_beat_from(const uint8_t *in, uint32_t size);
 
 /* 0, DP_EBADMSG (not a heartbeat, or not for `to`), DP_EVERSION, DP_EPERM (not made with the key).

@@ -21,7 +21,7 @@ static uint64_t tuned_max(int option)
 	return most;
 }
 
-/* What a socket has that asked for `size`. */
+/* The size that a socket gets if it asks for `size`. */
 static uint64_t granted_size(int option, int size)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), has = 0;

@@ -101,7 +101,7 @@ static void send_gathered(struct link *k)
 		k->all->ops->bytes_saved(k->all->ctx, k->index, stream, saved);
 }
 
-/* What is packed together is of one stream. */
+/* Records that are packed together belong to one stream. */
 static bool may_join(const struct link *k, const struct dp_msg *m)
 {
 	return batch_takes(&k->out, m) &&

@@ -30,7 +30,8 @@ struct dp_health_config {
 #define DP_HEALTH_DOWN_AFTER_US 4000000
 #define DP_HEALTH_PROBATION_US  10000000
 
-/* What a beat says. The incarnation names one run of a process; the counter only grows in it. */
+/* The content of a beat. The incarnation names one run of a process; the counter only grows in it.
+ */
 struct dp_beat {
 	uint64_t incarnation, counter;
 	uint64_t heard;   /* the incarnation of ours that it has heard; 0: none, or not lately */

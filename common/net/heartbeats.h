@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Heartbeats with the peers of a node: a thread that sends and receives them.
  *
- * It is a thread of its own, so that a busy data path never looks dead. What a datagram looks like
- * is in beat.h; what follows for the state of a peer is in health.h. A node listens for heartbeats
+ * It is a thread of its own, so that a busy data path never looks dead. beat.h has the datagram,
+ * health.h the state of one peer. A node listens for heartbeats
  * where it listens for records, on UDP. It sends to the nodes below at their address, and to those
  * above back to where their last verified heartbeat came from. */
 #ifndef DP_NET_HEARTBEATS_H

@@ -10,7 +10,7 @@
 #define SIZE_MIN    512u
 #define SKIP_MAX    255u
 
-/* After each try that was in vain twice as many are left alone. */
+/* Each try that does not pay doubles the number of messages that go as they are. */
 static void note_success(struct packer *p, bool pays)
 {
 	p->skipped = pays ? 0 : 2 * p->skipped + 1;

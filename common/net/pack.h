@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Compression of what goes down a link (requirement O9), where it pays. The payloads of one ZeroMQ
- * message are compressed together; a third frame says so (docs/wire-format.md). What does not
- * shrink, such as sealed records, is soon left alone, and tried again now and then. */
+/* Compression of payloads on a link, where it pays (docs/wire-format.md). The payloads of one
+ * ZeroMQ message are packed together, and a third frame says so. Payloads that do not shrink, such
+ * as sealed ones, soon go as they are; now and then packing is tried again. */
 #ifndef DP_NET_PACK_H
 #define DP_NET_PACK_H
 
@@ -16,8 +16,8 @@
 
 struct packer {
 	ZSTD_CCtx *context;     /* made at the first use */
-	unsigned skip, skipped; /* messages that are left alone before the next try; and how many it
-				   was last */
+	unsigned skip;          /* messages that go as they are before the next try */
+	unsigned skipped;       /* how many it was after the try before */
 	uint64_t before, after; /* bytes that were given to be packed, and what was sent of them */
 };
 

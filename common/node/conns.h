@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Local connections: those that come through the Unix sockets of a node, from hosts (hosts.c) and
- * from the command (lines.c). Here is what both have: to listen and accept, to send answers and to
- * close. What is kept for a connection is bounded: a connection that takes no answers, or whose
+/* Local connections come through the Unix sockets of a node: from hosts (hosts.c) and from the
+ * command (lines.c). This file has the common part: to listen, to accept, to send answers, to
+ * close. The memory for a connection is bounded: a connection that takes no answers, or whose
  * requests find no place, is not read. */
 #ifndef DP_NODE_CONNS_H
 #define DP_NODE_CONNS_H

@@ -21,8 +21,8 @@ struct host_request {
 /* A connection of a host. */
 struct host {
 	struct conn conn;
-	/* The request that is received, and its payload, of which payload_got bytes are there;
-	 * NULL: none is received. */
+	/* The request that is being received, and its payload, of which payload_got bytes have
+	 * come; NULL: no payload is being received. */
 	struct dp_channel_request pending;
 	struct dp_buf *payload;
 	size_t payload_got;
@@ -64,7 +64,7 @@ static void answer_host_request(struct host *h, const struct dp_channel_request 
 	conn_answer(&h->conn, head, DP_CHANNEL_REPLY_SIZE + extra, data);
 }
 
-/* What a disk may say to its host. */
+/* The errors that a disk may report to its host. */
 static int errno_for_host(int err)
 {
 	switch (err) {

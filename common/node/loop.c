@@ -128,13 +128,13 @@ static int http_fd(const struct node *n)
 
 /* When a turn looks at a source. */
 enum step {
-	FIRST,     /* before messages and requests are taken: they join the group commit that ... */
-	COMPLETED, /* ... a completion of the disk starts */
+	FIRST,     /* before messages and requests are taken */
+	COMPLETED, /* after that, so that they join the group commit that a completion starts */
 	LAST,      /* after all that streams have to do */
 };
 
-/* What the loop waits for, beside links and local connections. In a step the order is that of the
- * table. */
+/* The loop waits for these, and for links and local connections. Within a step the order is that of
+ * the table. */
 static const struct source {
 	enum step step;
 	int (*fd)(const struct node *n); /* -1: not now */

@@ -47,7 +47,7 @@ struct dp_channel_reply {
 	uint64_t set; /* the write set the request belongs to; 0 for reads */
 };
 
-/* What the reply to HELLO says of the volume. */
+/* The volume, in the reply to HELLO. */
 struct dp_channel_volume {
 	uint64_t size;
 	uint32_t max_payload, max_extent;
