@@ -82,7 +82,8 @@ power_on() { # NODE
     cache=writeback delay-write=1ms >>"$D/img/log" 2>&1 &
   CACHE[$1]=$!
   disown
-  wait_until 20 test -S "$socket" || fail "nbdkit: $(tail -n 3 "$D/img/log")"
+  # The file of the socket is there before nbdkit listens.
+  wait_until 20 nbdinfo --size "nbd+unix:///?socket=$socket" || fail "nbdkit: $(tail -n 3 "$D/img/log")"
   attach "$1" "nbd+unix:///?socket=$socket"
   mount_at "$1" "$D/disk/$1" -o commit=300 # ext4 is to sync nothing by itself
   : >"$D/on/$1"
